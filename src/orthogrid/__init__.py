@@ -1,0 +1,15 @@
+"""Training grids of nearly orthogonal linear layers, and the theory and figures that explain them.
+
+The package imports nothing of Snakemake and can be used from a notebook:
+
+>>> from orthogrid.grid import Cell
+>>> from orthogrid.train import train_batch
+>>> results = train_batch([Cell(dimension=20, samples=60, seed=seed) for seed in range(3)])
+"""
+
+import os
+
+# A row must not depend on the batch it was trained in. Intel's MKL, which carries torch's CPU matrix products, promises
+# the same bits for the same operands only in this mode; it reads the variable at its first call. Costs nothing
+# measurable (`AUTO` keeps the machine's fastest instruction set).
+os.environ.setdefault("MKL_CBWR", "AUTO")

@@ -1,0 +1,69 @@
+"""Command line: python -m orthogrid {plan,check,train,schema}."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .grid import Config, ConfigError, json_schema, load_config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m orthogrid", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("check", "check a config and say what is wrong"),
+        ("plan", "show a config's blocks, jobs and operations"),
+        ("train", "make the rows of a config; finished ones are kept"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--config", default="config/config.yaml", help="YAML file (default: %(default)s)")
+        if name == "train":
+            command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="overrides the config's device")
+            command.add_argument("--results", type=Path, default=Path("results"), help="folder of the runs")
+            command.add_argument("--only", nargs="+", metavar="FAMILY", help="penalties or methods to train")
+    commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "schema":
+            import yaml
+
+            print(yaml.safe_dump(json_schema(), sort_keys=False, allow_unicode=True, width=120), end="")
+            return 0
+        config = load_config(options.config)
+        if options.command == "check":
+            print(f"{options.config}: {len(config.cells)} cells in {len(config.blocks)} blocks")
+        elif options.command == "plan":
+            from .plan import describe
+
+            print(describe(config))
+        else:
+            return _train(config, options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _train(config: Config, options: argparse.Namespace) -> int:
+    from .runner import train_cells  # imports torch
+
+    families = {cells[0].family for cells in config.groups.values()}
+    for name in set(options.only or ()) - families:
+        raise ConfigError(f"--only {name}: the config trains {', '.join(sorted(families))}")
+    trained = 0
+    for group, cells in config.groups.items():
+        if options.only and cells[0].family not in options.only:
+            continue
+        root = options.results / config.run
+        trained += train_cells(group, cells, root, options.device or config.device, log=root / "logs" / "train" / f"{group}.log")
+    print(json.dumps({"run": config.run, "cells": len(config.cells), "trained": trained}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

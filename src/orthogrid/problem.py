@@ -1,0 +1,148 @@
+"""Problem and start of a cell: samples, target, initial weight and bias, all from the cell's own random numbers.
+
+Everything is drawn on the CPU in float32, in the order of the thread's second script (samples, target, the layer's own
+initialisation, the start), so that the ordinary cell is the thread's run. What the thread does not draw comes
+after, from the same stream: the twin's direction, then the fresh samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .grid import Cell
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass
+class Problem:
+    """One cell's data, target and start. `x` @ `rho` are the targets, so the solution is `rho.mT`."""
+
+    x: Tensor  # (k, n) samples, in the cell's dtype; for fresh sampling the first draw
+    rho: Tensor  # (n, n) orthogonal, in the cell's dtype
+    weight: Tensor  # (n, n) start, orthogonal, in the cell's dtype
+    bias: Tensor  # (n,) start; zeros for a layer without bias
+    rank: int  # r, the rank of the Gram matrix G
+    lambda_min: float  # smallest eigenvalue of G (0 where r < n)
+    weakest: Tensor  # (n,) float64 unit vector v of the smallest eigenvalue's eigenspace
+    row_space: Tensor  # (n, r') float64 orthonormal basis of the samples' row space
+    mean_outside: Tensor  # (n,) float64, the samples' mean outside the row space of the centred samples; may be 0
+    generator: torch.Generator  # stands where the fresh samples begin
+
+
+def draw_problem(cell: Cell) -> Problem:
+    """Draw a cell's problem and start.
+
+    With a bias the Gram matrix is G = XᵀHX, H = I - 11ᵀ/k (the bias at its optimum); without one, G = XᵀX. For fresh
+    sampling G is its expectation. `determinant` is settled by negating one row of the start: negating the
+    whole matrix, as the thread does, leaves the determinant of an even-dimensional matrix as it is.
+    """
+    n, k = cell.dimension, cell.samples
+    dtype = DTYPES[cell.dtype]
+    generator = torch.Generator().manual_seed(cell.seed)
+    x = torch.rand(k, n, generator=generator)
+    rho = torch.nn.init.orthogonal_(torch.empty(n, n), generator=generator)
+    # nn.Linear draws its own weight, which the thread then overwrites, and its bias, which stays.
+    torch.nn.init.kaiming_uniform_(torch.empty(n, n), a=math.sqrt(5), generator=generator)
+    bias = torch.empty(n).uniform_(-1 / math.sqrt(n), 1 / math.sqrt(n), generator=generator)
+    weight = torch.nn.init.orthogonal_(torch.empty(n, n), generator=generator)
+    direction = torch.randn(n, generator=generator, dtype=torch.float64)
+
+    if cell.inputs == "whitened":
+        x = whiten(x) if cell.sampling == "fixed" else x - 0.5
+    x = x.to(dtype)
+    if dtype == torch.float64:
+        # A float32 draw is orthogonal to float32 precision only.
+        rho, weight = reorthogonalize(rho.double()), reorthogonalize(weight.double())
+
+    if cell.sampling == "fixed":
+        rank, lambda_min, eigenspace, row_space, mean_outside = _sample_spectrum(x.double(), cell)
+    else:
+        rank, lambda_min, eigenspace, row_space, mean_outside = _population_spectrum(cell)
+    weakest = eigenspace @ (eigenspace.mT @ direction)
+    weakest /= weakest.norm()
+
+    if cell.init == "twin":
+        # rhoᵀ(I - 2vvᵀ): the zero of the penalty with the wrong determinant and the smallest data loss.
+        reflected = rho.double().mT - 2 * torch.outer(rho.double().mT @ weakest, weakest)
+        weight = reflected.to(dtype).contiguous()
+        if cell.bias and cell.sampling == "fixed":
+            # A bias away from its optimum would kick the weight out of the twin before the trap could hold it.
+            mean = x.double().mean(0)
+            bias = (mean @ rho.double() - reflected @ mean).to(bias.dtype)
+    elif (det_sign(weight) == det_sign(rho)) != (cell.determinant == "match"):
+        weight[0].neg_()
+    bias = bias.to(dtype) if cell.bias else torch.zeros(n, dtype=dtype)
+    return Problem(x, rho, weight, bias, rank, lambda_min, weakest, row_space, mean_outside, generator)
+
+
+def draw_fresh(cell: Cell, generator: torch.Generator) -> Tensor:
+    """The next k × n fresh samples, float32. Whitened means centred: independent uniform entries have equal variances."""
+    x = torch.rand(cell.samples, cell.dimension, generator=generator)
+    return x - 0.5 if cell.inputs == "whitened" else x
+
+
+def whiten(x: Tensor) -> Tensor:
+    """Centre (k, n) samples and make the nonzero eigenvalues of XᵀHX equal, keeping their sum. Rank min(k - 1, n)."""
+    centred = x.double() - x.double().mean(0)
+    u, s, vt = torch.linalg.svd(centred, full_matrices=False)
+    r = min(x.shape[0] - 1, x.shape[1])
+    scale = math.sqrt(float(s[:r].square().sum()) / r)
+    return (scale * u[:, :r] @ vt[:r]).to(x.dtype)
+
+
+def reorthogonalize(a: Tensor) -> Tensor:
+    """The orthogonal factor of a nearly orthogonal matrix, to its dtype's precision."""
+    q, r = torch.linalg.qr(a)
+    return q * r.diagonal().sign()
+
+
+def det_sign(a: Tensor) -> int:
+    """Sign of a determinant. `torch.det` underflows for large orthogonal float32 matrices (pytorch issue 34061)."""
+    return int(torch.linalg.slogdet(a.double())[0].sign())
+
+
+def _sample_spectrum(x: Tensor, cell: Cell) -> tuple[int, float, Tensor, Tensor, Tensor]:
+    """Rank, smallest eigenvalue, its eigenspace, the row space and the outside mean for (k, n) float64 samples."""
+    n = cell.dimension
+    mean = x.mean(0)
+    weighed = x - mean if cell.bias else x
+    _, s, vt = torch.linalg.svd(weighed, full_matrices=n > x.shape[0])
+    limit = len(s) + n
+    # Samples handed over in float32 carry that precision; a whitened set's zero eigenvalue is 0 only up to it.
+    precision = torch.finfo(DTYPES[cell.dtype]).eps if cell.inputs == "whitened" else torch.finfo(torch.float64).eps
+    tolerance = float(s[0]) * limit * precision
+    rank = int((s > tolerance).sum())
+    if rank < n:
+        lambda_min, eigenspace = 0.0, vt[rank:].mT
+    else:
+        lambda_min = float(s[-1] ** 2)
+        # Whitened, all eigenvalues are equal up to rounding, and every direction is a weakest one.
+        eigenspace = torch.eye(n, dtype=x.dtype) if cell.inputs == "whitened" else vt[-1:].mT
+    centred_rows = vt[:rank].mT if cell.bias else _row_space(x - mean, tolerance)
+    mean_outside = mean - centred_rows @ (centred_rows.mT @ mean)
+    if float(mean_outside.norm()) <= 1e-6 * float(mean.norm()) or cell.inputs == "whitened":
+        mean_outside = torch.zeros_like(mean)
+    row_space = vt[:rank].mT
+    if cell.bias and float(mean_outside.norm()) > 0:
+        row_space = torch.cat([row_space, (mean_outside / mean_outside.norm())[:, None]], dim=1)
+    return rank, lambda_min, eigenspace, row_space, mean_outside
+
+
+def _row_space(x: Tensor, tolerance: float) -> Tensor:
+    _, s, vt = torch.linalg.svd(x, full_matrices=False)
+    return vt[s > tolerance].mT
+
+
+def _population_spectrum(cell: Cell) -> tuple[int, float, Tensor, Tensor, Tensor]:
+    """The same for the expected Gram matrix of fresh samples: k/12 I, plus k/4 11ᵀ for uniform inputs without a bias."""
+    n = cell.dimension
+    eye = torch.eye(n, dtype=torch.float64)
+    eigenspace = eye
+    if cell.inputs == "uniform" and not cell.bias:
+        eigenspace = torch.linalg.qr(eye - 1 / n)[0][:, : n - 1]
+    return n, cell.samples / 12, eigenspace, eye, torch.zeros(n, dtype=torch.float64)

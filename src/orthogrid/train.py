@@ -1,0 +1,225 @@
+"""Training: cells of one shape are stacked to B × n × n and stepped together. Only numerics; files are in `store`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from . import metrics
+from .grid import Cell
+from .penalties import Penalty, find_penalty, gram_residual
+from .problem import DTYPES, Problem, draw_fresh, draw_problem
+
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}  # PyTorch's defaults, the thread's
+
+
+@dataclass
+class Result:
+    """What one cell's training gave: its row (without key and provenance) and its trace."""
+
+    cell: Cell
+    row: dict[str, float | int | str]
+    trace: list[dict[str, float | int]]
+
+
+def log_steps(steps: int) -> list[int]:
+    """The steps at which metrics are taken: 0 to 10, five a decade, every 100 (or 2 %), and the two last.
+
+    The thread printed every 100 of 1000 steps with the last but one, and every 200 of 10 000: all are among them.
+    """
+    decades = (m * 10**e for e in range(1, 10) for m in (1, 2, 3, 5, 7))
+    linear = range(0, steps, max(100, steps // 50))
+    wanted = {*range(11), *itertools.takewhile(lambda t: t < steps, decades), *linear, steps - 1}
+    return sorted(t for t in wanted if 0 <= t < steps) + [steps]
+
+
+def learning_rate(cell: Cell, step: int) -> float:
+    """The rate of one step (0-based): constant, or cosine from lr down towards zero."""
+    return cell.lr * (0.5 * (1 + math.cos(math.pi * step / cell.steps)) if cell.schedule == "cosine" else 1.0)
+
+
+def shape_of(cell: Cell) -> tuple:
+    """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
+    return (cell.dimension, cell.samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
+
+
+def padded(count: int, *shape: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`count` zero arrays of a shape, each starting at a 64-byte boundary: (count, *shape) view and flat storage.
+
+    Equal alignment makes a cell's matrix products and fused updates the same bits wherever in a batch it stands.
+    """
+    size = math.prod(shape)
+    stride = -(-size // 16) * 16
+    flat = torch.zeros(count * stride, dtype=dtype, device=device)
+    inner = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return flat.as_strided((count, *shape), (stride, *inner)), flat
+
+
+class Batch:
+    """The state of B cells in training: weights, biases, data and the optimiser."""
+
+    def __init__(self, cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device):
+        first = cells[0]
+        n, k, count = first.dimension, first.samples, len(cells)
+        self.cells, self.problems, self.device = cells, problems, device
+        self.dtype = DTYPES[first.dtype]
+        self.penalty, self.options = find_penalty(first.penalty)
+
+        def make(*shape: int) -> tuple[Tensor, Tensor]:
+            return padded(count, *shape, dtype=self.dtype, device=device)
+
+        (self.weight, weights), (self.grad, grads) = make(n, n), make(n, n)
+        (self.bias, biases), (self.bias_grad, bias_grads) = make(n), make(n)
+        self.x, self.y, self.rho, self.residual, self.s = (
+            make(*shape)[0] for shape in ((k, n), (k, n), (n, n), (k, n), (n, n))
+        )
+        for i, problem in enumerate(problems):
+            self.weight[i], self.bias[i] = problem.weight, problem.bias
+            self.x[i], self.rho[i] = problem.x, problem.rho
+            # On the CPU, as the thread does: its printed digits depend on it.
+            self.y[i] = problem.x @ problem.rho
+        self.reg = torch.tensor([c.reg for c in cells], dtype=self.dtype, device=device)[:, None, None]
+        self.target = self.rho.mT
+
+        # One parameter group for each run of neighbours with one learning rate.
+        groups, start = [], 0
+        for _, run in itertools.groupby(cells, key=lambda c: (c.lr, c.schedule)):
+            stop = start + len(list(run))
+            params = []
+            for flat, grad in ((weights, grads), (biases, bias_grads))[: 2 if first.bias else 1]:
+                stride = len(flat) // count
+                part = flat[start * stride : stop * stride]
+                part.grad = grad[start * stride : stop * stride]
+                params.append(part)
+            groups.append({"params": params, "lr": cells[start].lr, "cell": cells[start]})
+            start = stop
+        self.optimizer = torch.optim.Adam(groups, fused=True, **ADAM)
+
+        # Fresh samples: cells that share a problem share its stream.
+        streams: dict[Cell, int] = {}
+        self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
+
+    def draw_samples(self) -> None:
+        """Replace the data by the next fresh samples of each stream."""
+        drawn = {i: draw_fresh(self.cells[i], self.problems[i].generator) for i in sorted(set(self.stream_of))}
+        for i, stream in enumerate(self.stream_of):
+            self.x[i] = drawn[stream].to(self.dtype)
+        torch.bmm(self.x, self.rho, out=self.y)
+
+    def step(self, t: int) -> None:
+        """One optimiser step on ‖XWᵀ + b - Y‖² + reg · penalty(WWᵀ - I)."""
+        torch.bmm(self.x, self.weight.mT, out=self.residual)
+        if self.cells[0].bias:
+            self.residual.add_(self.bias[:, None, :])
+        self.residual.sub_(self.y)
+        torch.bmm(self.residual.mT, self.x, out=self.grad)
+        if self.cells[0].bias:
+            torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
+        self._add_penalty_gradient(self.penalty)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(group["cell"], t)
+        self.optimizer.step()
+
+    def _add_penalty_gradient(self, penalty: Penalty) -> None:
+        """grad ← 2 grad + reg · ∂penalty/∂W."""
+        if not penalty.attached:
+            self.grad.mul_(2)
+        elif penalty.multiplier_of is not None:
+            torch.bmm(self.weight, self.weight.mT, out=self.s)
+            self.s.diagonal(dim1=1, dim2=2).sub_(1)
+            z = penalty.multiplier_of(self.s, **self.options).mul_(self.reg)
+            torch.baddbmm(self.grad, z, self.weight, beta=2, out=self.grad)
+        elif penalty.gradient_of is not None:
+            self.grad.mul_(2).add_(penalty.gradient_of(self.weight, **self.options).mul_(self.reg))
+        else:
+            weight = self.weight.detach().requires_grad_()
+            value = penalty(gram_residual(weight), **self.options)
+            (gradient,) = torch.autograd.grad(value.sum(), weight)
+            self.grad.mul_(2).add_(gradient.mul_(self.reg))
+
+    def measure(self) -> dict[str, Tensor]:
+        """The trace's columns now, each (B,), on the CPU."""
+        weight = self.weight.double()
+        fit = metrics.data_loss(weight, self.bias.double(), self.x.double(), self.y.double())
+        return {name: value.cpu() for name, value in metrics.trace(weight, fit, self.target.double()).items()}
+
+
+def train_batch(
+    cells: Sequence[Cell],
+    device: str | torch.device = "cpu",
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> list[Result]:
+    """Train cells of one shape together; results in the order given.
+
+    On the CPU a result is the same bits whatever the batch (but for `seconds`). A cell whose numbers overflow ends as a row
+    with status `diverged`; its neighbours go on. `progress` hears the finished fraction at logged steps.
+    """
+    if len({shape_of(cell) for cell in cells}) > 1:
+        raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
+    started = time.perf_counter()
+    device = torch.device(device)
+    steps = cells[0].steps
+    order = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
+    problems = _draw_all([cells[i] for i in order])
+    batch = Batch([cells[i] for i in order], problems, device)
+    logged: list[tuple[int, dict[str, Tensor]]] = []
+    wanted = set(log_steps(steps))
+    with torch.no_grad():
+        for t in range(steps + 1):
+            if cells[0].sampling == "fresh" and t > 0:
+                batch.draw_samples()
+            if t in wanted:
+                logged.append((t, batch.measure()))
+                progress(t / steps)
+            if t < steps:
+                with torch.enable_grad() if _needs_autograd(batch.penalty) else torch.no_grad():
+                    batch.step(t)
+        results = [_result(batch, i, logged) for i in range(len(cells))]
+    seconds = (time.perf_counter() - started) / len(cells)
+    for result in results:
+        result.row["seconds"] = round(seconds, 6)
+    by_position = dict(zip(order, results, strict=True))
+    return [by_position[i] for i in range(len(cells))]
+
+
+def _needs_autograd(penalty: Penalty) -> bool:
+    return penalty.attached and penalty.multiplier_of is None and penalty.gradient_of is None
+
+
+def _draw_all(cells: Sequence[Cell]) -> list[Problem]:
+    """Problems of cells; what paired cells share is drawn once."""
+    shared: dict[Cell, Problem] = {}
+    problems = []
+    for cell in cells:
+        drawn_as = replace(cell.problem, determinant=cell.determinant, init=cell.init)
+        if drawn_as not in shared:
+            shared[drawn_as] = draw_problem(drawn_as)
+        problems.append(shared[drawn_as])
+    return problems
+
+
+def _result(batch: Batch, i: int, logged: list[tuple[int, dict[str, Tensor]]]) -> Result:
+    cell, problem = batch.cells[i], batch.problems[i]
+    trace = [{"step": t, **{name: float(values[name][i]) for name in metrics.TRACE}} for t, values in logged]
+    weight, bias = batch.weight[i].double().cpu().contiguous(), batch.bias[i].double().cpu().contiguous()
+    row: dict[str, float | int | str] = dict.fromkeys(metrics.FINAL, math.nan)
+    if torch.isfinite(weight).all() and torch.isfinite(bias).all():
+        row |= {name: trace[-1][name] for name in metrics.TRACE if name in metrics.FINAL}
+        row |= metrics.final(weight, bias, problem)
+        penalty, options = find_penalty(cell.penalty)
+        row["penalty_value"] = float(penalty(gram_residual(weight[None]), **options)[0])
+        row["status"] = "ok"
+    else:
+        row["status"] = "diverged"
+    row["det_sign_start"] = trace[0]["det_sign"]
+    row["det_sign_target"] = float(torch.linalg.slogdet(problem.rho.double())[0])
+    row["lambda_min"], row["rank"] = problem.lambda_min, problem.rank
+    for name in ("det_sign", "det_sign_start", "det_sign_target"):
+        row[name] = int(row[name]) if row[name] == row[name] else math.nan
+    return Result(cell, row, trace)
