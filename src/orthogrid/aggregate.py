@@ -1,0 +1,97 @@
+"""From the rows of the training jobs to the tables that everything else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .grid import Cell, Config
+from .store import read_table
+
+
+class RowsError(ValueError):
+    """The rows do not hold the configured cells, each exactly once."""
+
+
+def collect_cells(config: Config, rows_files: Sequence[Path]) -> pd.DataFrame:
+    """One row for each configured cell, in the config's order.
+
+    A missing or doubled cell raises RowsError; in a run marked partial a missing one is a row with status `missing`.
+    """
+    rows = pd.concat([read_table(Path(path)) for path in rows_files], ignore_index=True)
+    wanted = {cell.key: cell for cell in config.cells}
+    rows = rows[rows["key"].isin(wanted)]
+    doubled = rows.loc[rows["key"].duplicated(), "key"].unique()
+    if len(doubled):
+        raise RowsError(f"{len(doubled)} cells have more than one row, {doubled[0]} for one: clear_old_rows removes old files")
+    missing = [key for key in wanted if key not in set(rows["key"])]
+    if missing and not config.partial:
+        raise RowsError(
+            f"{len(missing)} of {len(wanted)} cells have no row, {missing[0]} for one: {wanted[missing[0]].settings}; "
+            "train them, or mark the run partial: true"
+        )
+    blank = pd.DataFrame([{"key": key, **wanted[key].settings, "status": "missing"} for key in missing])
+    rows = pd.concat([rows, blank], ignore_index=True) if missing else rows
+    return rows.set_index("key").loc[list(wanted)].reset_index()
+
+
+def collect_traces(config: Config, traces_files: Sequence[Path]) -> pd.DataFrame:
+    """The traces of the configured cells: key, step and the metrics at logged steps."""
+    traces = pd.concat([read_table(Path(path)) for path in traces_files], ignore_index=True)
+    return traces[traces["key"].isin({cell.key for cell in config.cells})]
+
+
+def membership(config: Config) -> pd.DataFrame:
+    """block, key: which cells each block views."""
+    return pd.DataFrame(config.membership, columns=["block", "key"])
+
+
+def thread_cells(cells: pd.DataFrame) -> dict[str, list[str]]:
+    """Keys of the cells that are the thread's two scripts: log b its seed alone, log a (no seed given) every seed."""
+    b = Cell()
+    a = Cell(penalty="l1_detached", reg=0.001, steps=10_000)
+
+    def like(cell: Cell, *but: str) -> pd.Series:
+        same = pd.Series(True, index=cells.index)
+        for name, value in cell.settings.items():
+            if name not in but:
+                same &= cells[name] == value
+        return same & (cells["status"] == "ok")
+
+    return {"a": cells.loc[like(a, "seed"), "key"].tolist(), "b": cells.loc[like(b), "key"].tolist()}
+
+
+# Log B's closing line, printed after its last step (entrywise L1 distances of the weight to rho and to its transpose).
+LOG_B_CLOSING = {"distance_rho_l1": 12627.76172, "distance_l1": 12255.37109}
+
+
+def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFrame, log_b: pd.DataFrame) -> pd.DataFrame:
+    """Every number the thread printed beside ours: log, step, quantity, thread, ours, relative_difference.
+
+    For log a `ours` is the median over the seeds. Empty where the run does not contain the thread's cells.
+    """
+    keys = thread_cells(cells)
+    records: list[tuple[str, int, str, float, float]] = []
+
+    def compare(log: str, printed: pd.DataFrame, ours: pd.DataFrame) -> None:
+        for name in printed.columns.drop("step"):
+            for step, value in zip(printed["step"], printed[name], strict=True):
+                if step in ours.index:
+                    records.append((log, int(step), name, float(value), float(ours.at[step, name])))
+
+    if keys["a"]:
+        # The printed loss contains reg times the penalty, the printed penalty does not.
+        printed = log_a.assign(fit=log_a["loss"] - 0.001 * log_a["orthogonality_l1"])
+        ours = traces[traces["key"].isin(keys["a"])].groupby("step")[["fit", "orthogonality_l1"]].median()
+        compare("a", printed, ours.assign(loss=ours["fit"] + 0.001 * ours["orthogonality_l1"]))
+    if keys["b"]:
+        ours = traces[traces["key"] == keys["b"][0]].set_index("step")
+        squares = ours["orthogonality_fro"] ** 2
+        compare("b", log_b, ours.assign(orthogonality_fro2=squares, loss=ours["fit"] + Cell().reg * squares))
+        row = cells.set_index("key").loc[keys["b"][0]]
+        records += [("b", Cell().steps, name, value, float(row[name])) for name, value in LOG_B_CLOSING.items()]
+    table = pd.DataFrame(records, columns=["log", "step", "quantity", "thread", "ours"])
+    table["relative_difference"] = (table["ours"] - table["thread"]).abs() / table["thread"].abs()
+    return table

@@ -1,0 +1,27 @@
+ROWS = expand("results/{run}/rows/{group}.csv", run=PLAN.run, group=PLAN.groups)
+TRACES = expand("results/{run}/traces/{group}.csv.gz", run=PLAN.run, group=PLAN.groups)
+
+
+rule train_all:
+    input:
+        ROWS,
+        TRACES,
+
+
+# No input and no params: a rows file is named by the cells and the code it holds, so it is never stale. A clone that
+# ships rows has nothing to train; a grown grid asks for a new name, and the job takes the finished rows from the older files.
+rule train_cells:
+    output:
+        rows="results/{run}/rows/{group}.csv",
+        traces="results/{run}/traces/{group}.csv.gz",
+    log:
+        "results/{run}/logs/train/{group}.log",
+    benchmark:
+        "results/{run}/benchmarks/train/{group}.tsv"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    message:
+        "Training the cells of {wildcards.group}"
+    script:
+        "../scripts/train_cells.py"
