@@ -1,4 +1,4 @@
-"""Command line: python -m orthogrid {plan,check,train,schema}."""
+"""Command line: python -m orthogrid {check,plan,train,schema,latex}."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--results", type=Path, default=Path("results"), help="folder of the runs")
             command.add_argument("--only", nargs="+", metavar="FAMILY", help="penalties or methods to train")
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
+    latex = commands.add_parser("latex", help="say whether LaTeX can build the paper, and what is missing")
+    latex.add_argument("--install", action="store_true", help="install it where that needs no question")
     options = parser.parse_args(arguments)
+    if options.command == "latex":
+        from .latex import install_latex, missing_latex
+
+        complaint = install_latex() if options.install else missing_latex()
+        print(complaint, file=sys.stderr, end="\n" if complaint else "")
+        return 1 if complaint else 0
     try:
         if options.command == "schema":
             import yaml

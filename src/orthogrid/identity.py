@@ -18,7 +18,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent
 
 # The modules whose every token takes part in computing a row. A module of plans, progress, files or figures is not here.
-SHARED_MODULES = ("problem.py", "metrics.py", "train.py")
+SHARED_MODULES = ("linalg.py", "problem.py", "metrics.py", "train.py")
 # In these, a decorated function or class belongs to the entry it defines; the rest is shared.
 REGISTRIES = ("penalties.py", "constraints.py")
 

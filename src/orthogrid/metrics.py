@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from .penalties import gram_residual, total
+from .linalg import each, gram_residual, product, total
 from .problem import Problem
 
 TRACE = ("fit", "orthogonality_fro", "orthogonality_l1", "distance", "log_abs_det", "det_sign")
@@ -22,27 +22,22 @@ FINAL = (
 
 
 def trace(weight: Tensor, fit: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The trace's columns for weights (B, n, n) float64, data losses (B,) and solutions rhoᵀ (B, n, n): each (B,)."""
+    """The trace's columns for padded weights (B, n, n) float64, data losses (B,) and solutions rhoᵀ (B, n, n): each (B,)."""
     s = gram_residual(weight)
-    signs, logs = [], []
-    for matrix in weight if weight.device.type == "cpu" else [weight]:  # see penalties.each
-        sign, log = torch.linalg.slogdet(matrix)
-        signs.append(sign)
-        logs.append(log)
-    stack = torch.stack if weight.device.type == "cpu" else torch.cat
+    sign_log = each(lambda matrix: torch.stack(torch.linalg.slogdet(matrix), dim=-1), weight)
     return {
         "fit": fit,
         "orthogonality_fro": total(s.square()).sqrt(),
         "orthogonality_l1": total(s.abs()),
         "distance": total((weight - target).square()).sqrt(),
-        "log_abs_det": stack(logs),
-        "det_sign": stack(signs),
+        "log_abs_det": sign_log[:, 1],
+        "det_sign": sign_log[:, 0],
     }
 
 
 def data_loss(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Sum of squared errors of x → Wx + b, from the residuals: (B, n, n), (B, n), (B, k, n), (B, k, n) → (B,)."""
-    return total((x @ weight.mT + bias[:, None, :] - y).square())
+    """Sum of squared errors of x → Wx + b, from the residuals: (B, n, n), (B, n), (B, k, n), (B, k, n) → (B,), padded."""
+    return total(product(x, weight.mT).add_(bias[:, None, :]).sub_(y).square())
 
 
 def final(weight: Tensor, bias: Tensor, problem: Problem) -> dict[str, float]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .grid import spec_name, spec_options
+from .linalg import each, total
 
 PENALTIES: dict[str, Penalty] = {}
 
@@ -60,18 +61,6 @@ def register(*, attached: bool = True, uses_reg: bool = True) -> Callable[[Calla
 def find_penalty(spec: str) -> tuple[Penalty, dict[str, float]]:
     """The penalty and options of a spec such as `huber(delta=0.01)`."""
     return PENALTIES[spec_name(spec)], spec_options(spec)
-
-
-def gram_residual(w: Tensor) -> Tensor:
-    """S = WWᵀ - I for a batch of weights (B, n, n)."""
-    s = w @ w.mT
-    s.diagonal(dim1=-2, dim2=-1).sub_(1)
-    return s
-
-
-def total(x: Tensor) -> Tensor:
-    """Sum over the two last axes, in two steps: then a cell's sum does not depend on the batch around it."""
-    return x.sum(-1).sum(-1)
 
 
 @register(attached=False, uses_reg=False)
@@ -157,13 +146,3 @@ def _(w: Tensor) -> Tensor:
 
 def _inverse_transposed(w: Tensor) -> Tensor:
     return torch.linalg.inv_ex(w).inverse.mT
-
-
-def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-    """Apply an LU-based function matrix by matrix on the CPU, at once elsewhere.
-
-    On the CPU, batched LU of several matrices with n ≥ 200 can hang in MKL (seen with torch 2.13).
-    """
-    if batch.device.type == "cpu":
-        return torch.stack([function(matrix) for matrix in batch])
-    return function(batch)

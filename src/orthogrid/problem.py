@@ -52,9 +52,9 @@ def draw_problem(cell: Cell) -> Problem:
     weight = torch.nn.init.orthogonal_(torch.empty(n, n), generator=generator)
     direction = torch.randn(n, generator=generator, dtype=torch.float64)
 
+    x = x.to(dtype)
     if cell.inputs == "whitened":
         x = whiten(x) if cell.sampling == "fixed" else x - 0.5
-    x = x.to(dtype)
     if dtype == torch.float64:
         # A float32 draw is orthogonal to float32 precision only.
         rho, weight = reorthogonalize(rho.double()), reorthogonalize(weight.double())

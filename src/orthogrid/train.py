@@ -13,7 +13,8 @@ from torch import Tensor
 
 from . import metrics
 from .grid import Cell
-from .penalties import Penalty, find_penalty, gram_residual
+from .linalg import gram_residual, padded, padded_copy
+from .penalties import Penalty, find_penalty
 from .problem import DTYPES, Problem, draw_fresh, draw_problem
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}  # PyTorch's defaults, the thread's
@@ -47,18 +48,6 @@ def learning_rate(cell: Cell, step: int) -> float:
 def shape_of(cell: Cell) -> tuple:
     """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
     return (cell.dimension, cell.samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
-
-
-def padded(count: int, *shape: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """`count` zero arrays of a shape, each starting at a 64-byte boundary: (count, *shape) view and flat storage.
-
-    Equal alignment makes a cell's matrix products and fused updates the same bits wherever in a batch it stands.
-    """
-    size = math.prod(shape)
-    stride = -(-size // 16) * 16
-    flat = torch.zeros(count * stride, dtype=dtype, device=device)
-    inner = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return flat.as_strided((count, *shape), (stride, *inner)), flat
 
 
 class Batch:
@@ -145,8 +134,8 @@ class Batch:
 
     def measure(self) -> dict[str, Tensor]:
         """The trace's columns now, each (B,), on the CPU."""
-        weight = self.weight.double()
-        fit = metrics.data_loss(weight, self.bias.double(), self.x.double(), self.y.double())
+        weight, x, y = (padded_copy(t, torch.float64) for t in (self.weight, self.x, self.y))
+        fit = metrics.data_loss(weight, self.bias.double(), x, y)
         return {name: value.cpu() for name, value in metrics.trace(weight, fit, self.target.double()).items()}
 
 

@@ -1,0 +1,65 @@
+# Two commands: `make paper` (everything from nothing) and `make test`. Both are thin: in an environment of your own,
+# call `snakemake --cores all` and `pytest`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= all
+
+.PHONY: help paper smoke full test test-all lint report env latex unlock schema lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+paper: env latex unlock ## the default run, from nothing to results/default/paper.pdf
+	$(BIN)/snakemake --cores $(CORES)
+
+smoke: env latex unlock ## a miniature of it in a minute or two: results/smoke/paper.pdf
+	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
+
+full: env latex unlock ## the published run; wants a GPU
+	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
+
+test: env latex ## the tests, some minutes
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: env latex ## the slow ones too
+	$(BIN)/python -m pytest
+
+lint: env ## format and lint, as the tests check it
+	$(BIN)/ruff format src tests workflow
+	$(BIN)/ruff check --fix src tests workflow
+	$(BIN)/snakefmt Snakefile workflow
+
+report: env ## Snakemake's HTML report of a finished default run
+	$(BIN)/snakemake --report results/default/report.html
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1); say which: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+latex: env
+	@$(BIN)/python -m orthogrid latex --install
+
+# A Snakemake that was killed outright leaves a lock behind.
+unlock: env
+	@if [ -n "$$(ls .snakemake/locks 2>/dev/null)" ] && ! pgrep -f "$(CURDIR)/$(BIN)/python.*snakemake" >/dev/null 2>&1; then \
+	  echo "clearing the lock of a run that was killed"; $(BIN)/snakemake --unlock; fi
+
+schema: env ## regenerate workflow/schemas/config.schema.yaml after editing an axis
+	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml
+
+lock: ## pin today's versions anew (then mirror them in environment.yml)
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet torch==2.13.0 -e '.[paper,test]'
+	.venv-lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu//' > requirements.lock
+	rm -r .venv-lock
+
+clean: ## remove the environment and every generated result that is not tracked
+	rm -rf $(VENV) .snakemake
+	git clean -fdX results

@@ -1,0 +1,50 @@
+"""Shared by the tests: a tiny config, and a run of it, trained once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from orthogrid.aggregate import collect_cells, collect_traces, compare_thread, membership
+from orthogrid.grid import Config, check_config
+from orthogrid.predictions import predict_cells
+from orthogrid.run import Run
+from orthogrid.runner import train_cells
+from orthogrid.store import Store, read_table, write_table
+
+ROOT = Path(__file__).parents[1]
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+def tiny_config(**changes) -> dict:
+    """Every block of the smoke config with fewer steps."""
+    raw = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+    raw["run"] = "tiny"
+    raw["defaults"] |= {"steps": 60}
+    return raw | changes
+
+
+def make_run(config: Config, folder: Path) -> Run:
+    """Train a config without Snakemake and read it as the paper does."""
+    root = folder / config.run
+    store = Store(root)
+    for group, cells in config.groups.items():
+        train_cells(group, cells, root, device="cpu")
+    cells = collect_cells(config, [store.rows_file(group) for group in config.groups])
+    traces = collect_traces(config, [store.traces_file(group) for group in config.groups])
+    data = ROOT / "data" / "thread"
+    thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
+    tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config)}
+    for name, table in {**tables, "thread.csv": thread, "predictions.csv": predict_cells(config)}.items():
+        write_table(table, root / name)
+    return Run.read(config, root, data)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Run:
+    """A finished run of every block in miniature; copy its tables before changing them."""
+    return make_run(check_config(tiny_config()), tmp_path_factory.mktemp("results"))

@@ -1,0 +1,167 @@
+"""The trainer: log B, an independent loop, and rows that do not depend on the company they keep."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from orthogrid.grid import Cell, make_cell
+from orthogrid.problem import draw_problem
+from orthogrid.train import learning_rate, log_steps, train_batch
+
+THREAD = Path(__file__).parents[1] / "data" / "thread"
+
+
+def rows(cells):
+    """Results without the time they took."""
+    results = train_batch(cells)
+    return [({k: v for k, v in r.row.items() if k != "seconds"}, r.trace) for r in results]
+
+
+def same(a, b) -> bool:
+    """Equal bit for bit; NaN equals NaN."""
+    return repr(a) == repr(b)
+
+
+def half_unit(text: str) -> float:
+    """Half a unit of the last printed digit of a number such as 9968.365 or 4.47e-01."""
+    mantissa, _, exponent = text.partition("e")
+    return 0.5 * 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+
+
+def test_the_ordinary_cell_is_log_b():
+    printed = [row for row in csv.DictReader((THREAD / "log_b.csv").open()) if int(row["step"]) <= 200]
+    assert len(printed) == 13
+    # Another cell beside it, because batch or not must not matter; 201 steps, because a constant rate does not look ahead.
+    cells = [make_cell(steps=201), make_cell(steps=201, seed=7, reg=3)]
+    trace = {line["step"]: line for line in train_batch(cells)[0].trace}
+    for row in printed:
+        ours = trace[int(row["step"])]
+        squares = ours["orthogonality_fro"] ** 2
+        for name, value in {"fit": ours["fit"], "loss": ours["fit"] + 1000 * squares}.items():
+            assert abs(value - float(row[name])) <= half_unit(row[name]) + 1e-5 * abs(value), (row["step"], name)
+        if row["step"] == "0":
+            assert squares < 1e-8  # rounding noise
+        else:
+            printed_squares = row["orthogonality_fro2"]
+            assert abs(squares - float(printed_squares)) <= half_unit(printed_squares) + 1e-5 * squares
+
+
+@pytest.mark.slow
+def test_log_b_closes_as_printed():
+    row = train_batch([Cell()])[0].row
+    assert row["distance_rho_l1"] == pytest.approx(12627.76172, rel=1e-5)
+    assert row["distance_l1"] == pytest.approx(12255.37109, rel=1e-5)
+
+
+def reference_loop(cell: Cell) -> tuple[float, torch.Tensor]:
+    """The thread's way: nn.Linear, autograd, torch's own Adam, one cell at a time."""
+    problem = draw_problem(cell)
+    model = torch.nn.Linear(cell.dimension, cell.dimension, bias=cell.bias, dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.copy_(problem.weight)
+        if cell.bias:
+            model.bias.copy_(problem.bias)
+    optimizer = torch.optim.Adam(model.parameters(), lr=cell.lr)
+    y = problem.x @ problem.rho
+    for t in range(cell.steps):
+        optimizer.param_groups[0]["lr"] = learning_rate(cell, t)
+        s = model.weight @ model.weight.T - torch.eye(cell.dimension, dtype=torch.float64)
+        penalty = s.pow(2).sum() if cell.penalty == "fro2" else s.trace() - model.weight.slogdet()[1] * 2
+        loss = torch.nn.functional.mse_loss(model(problem.x), y, reduction="sum") + cell.reg * penalty
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        fit = torch.nn.functional.mse_loss(model(problem.x), y, reduction="sum")
+    return float(fit), model.weight.detach()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("penalty", ["fro2", "logdet"])  # smooth ones: rounding does not decide the path
+def test_training_is_that_of_an_independent_loop(penalty, schedule, bias):
+    cell = make_cell(
+        dimension=9, samples=6, penalty=penalty, reg=2.5, schedule=schedule, bias=bias, steps=120, lr=0.01, dtype="float64"
+    )  # fmt: skip
+    fit, weight = reference_loop(cell)
+    row = train_batch([cell])[0].row
+    assert row["fit"] == pytest.approx(fit, rel=1e-6, abs=1e-10)
+    assert row["distance"] == pytest.approx(float((weight - draw_problem(cell).rho.mT).norm()), rel=1e-8)
+
+
+@pytest.mark.parametrize("n, k", [(3, 2), (16, 5), (17, 40), (30, 30), (101, 7), (250, 31)])
+@pytest.mark.parametrize("penalty", ["none", "l1", "fro2", "fro", "huber", "logdet"])
+def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
+    if n > 100 and penalty not in ("fro2", "fro"):
+        pytest.skip("one elementwise penalty suffices at this size")
+    settings = {"dimension": n, "samples": k, "steps": 12, "penalty": penalty}
+    lrs, regs = (1e-3, 1e-2), (0.1, 1000.0)
+    cells = [make_cell(seed=s, lr=lr, reg=reg, **settings) for s in range(2) for lr in lrs for reg in regs]
+    together = rows(cells)
+    for i in (0, 3, len(cells) - 1):
+        assert same(rows([cells[i]])[0], together[i])
+    shuffled = rows(cells[::-1])[::-1]
+    assert same(shuffled, together)
+
+
+@pytest.mark.parametrize("change", [{"sampling": "fresh"}, {"inputs": "whitened"}, {"dtype": "float64"}, {"bias": False}])
+def test_so_on_the_other_axes(change):
+    settings = {"dimension": 15, "samples": 7, "steps": 25, **change}
+    cells = [make_cell(seed=s, reg=r, **settings) for s in (1, 2) for r in (1, 10)]
+    together = rows(cells)
+    assert same(rows(cells[1:2])[0], together[1])
+    assert same(rows(cells[2:])[1], together[3])
+    assert together[0][0]["fit"] != together[2][0]["fit"]
+
+
+def test_a_row_is_the_same_bits_whatever_the_threads():
+    cell = make_cell(dimension=60, samples=30, steps=20)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            results.append(rows([cell, make_cell(dimension=60, samples=30, steps=20, seed=1)])[0])
+    finally:
+        torch.set_num_threads(threads)
+    for name in ("fit", "distance", "orthogonality_fro"):
+        assert results[0][0][name] == pytest.approx(results[1][0][name], rel=1e-4)
+
+
+def test_a_diverged_cell_is_a_row_and_leaves_its_neighbours_alone():
+    good, bad = (make_cell(dimension=6, samples=4, steps=40, lr=lr) for lr in (1e-3, 1e30))
+    alone = rows([good])[0]
+    beside = rows([bad, good])
+    assert beside[0][0]["status"] == "diverged" and math.isnan(beside[0][0]["distance"])
+    assert beside[0][0]["det_sign_start"] in (-1, 1) and beside[0][0]["rank"] == 3
+    assert same(beside[1], alone)
+
+
+def test_batches_hold_one_shape():
+    with pytest.raises(ValueError, match="one shape"):
+        train_batch([make_cell(dimension=4), make_cell(dimension=5)])
+
+
+def test_logged_steps_contain_the_threads():
+    assert {*range(11), *range(0, 1000, 100), 999, 1000} <= set(log_steps(1000))
+    assert set(range(0, 10_000, 200)) <= set(log_steps(10_000))
+    for steps in (1, 2, 11, 150, 3000):
+        logged = log_steps(steps)
+        assert logged == sorted(set(logged)) and logged[0] == 0 and logged[-1] == steps
+
+
+def test_cosine_schedule_ends_near_zero():
+    cell = make_cell(schedule="cosine", steps=100, lr=0.1)
+    assert learning_rate(cell, 0) == 0.1 and learning_rate(cell, 50) == pytest.approx(0.05) and learning_rate(cell, 99) < 1e-4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("penalty", ["none", "fro2", "huber", "logdet"])
+def test_gpu_agrees_with_the_cpu(penalty):
+    cells = [make_cell(dimension=60, samples=20, steps=200, penalty=penalty, seed=s) for s in range(3)]
+    for a, b in zip(train_batch(cells, "cpu"), train_batch(cells, "cuda"), strict=True):
+        for name in ("distance", "orthogonality_fro", "fit"):
+            assert b.row[name] == pytest.approx(a.row[name], rel=1e-5, abs=1e-6)

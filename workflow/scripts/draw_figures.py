@@ -1,0 +1,16 @@
+"""Draw the figures of a run."""
+
+from pathlib import Path
+
+from orthogrid.figures import draw_figures
+from orthogrid.grid import check_config
+from orthogrid.progress import Progress
+from orthogrid.run import Run
+
+if __name__ == "__main__":
+    results = Path(snakemake.input.cells).parent
+    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent)
+    names = [Path(path).stem for path in snakemake.output]
+    progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
+    draw_figures(run, names, Path(snakemake.output[0]).parent, lambda done, _: progress.update(done))
+    progress.close(f"{len(names)} figures drawn")

@@ -1,0 +1,18 @@
+"""Write numbers.tex, claims.csv and the tables of the paper."""
+
+from pathlib import Path
+
+from orthogrid.claims import judge
+from orthogrid.grid import check_config
+from orthogrid.numbers import write_numbers
+from orthogrid.run import Run
+from orthogrid.store import write_table
+from orthogrid.tables import write_tables
+
+if __name__ == "__main__":
+    results = Path(snakemake.input.cells).parent
+    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent)
+    verdicts = judge(run)
+    write_table(verdicts, Path(snakemake.output.claims))
+    write_numbers(run, verdicts, Path(snakemake.output.numbers))
+    write_tables(run, verdicts, [Path(path) for path in snakemake.output.tables])
