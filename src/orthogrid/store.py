@@ -27,8 +27,8 @@ TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV of ours, floats to the last bit."""
-    return pd.read_csv(path, dtype=TEXT, float_precision="round_trip", keep_default_na=True)
+    """A CSV of ours, floats to the last bit (pandas ≥ 3.1 reads them so by default)."""
+    return pd.read_csv(path, dtype=TEXT)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -1,0 +1,270 @@
+"""Where W ends: near the target, elsewhere on its coset, or at its reflected twin."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .. import theory
+from ..run import Run
+from .style import (
+    DATA_LOSS,
+    DISTANCE,
+    GREY,
+    LAW,
+    MARKERS,
+    SCHEDULES,
+    absent,
+    bars,
+    canvas,
+    decades,
+    figure,
+    limits,
+    say_absent,
+)
+
+
+@figure
+def draw_identifiability(run: Run) -> Figure:
+    """Distance to the target against samples, with the law of the coset."""
+    main, near = run.block("identifiability"), run.block("transition")
+    if not len(main) and not len(near):
+        return absent()
+    panels: list[tuple[pd.DataFrame, str]] = [(main, "")]
+    for bias in sorted(near["bias"].unique(), reverse=True) or [True]:
+        panels.append((near[near["bias"] == bias], "with bias" if bias else "without bias"))
+    fig, axes = canvas(2.4, 1, len(panels), width_ratios=[1.25, *[1] * (len(panels) - 1)])
+    inputs = sorted(set(main["inputs"]) | set(near["inputs"]))
+    palette = dict(zip(inputs, sns.color_palette("colorblind"), strict=False))
+    for i, (ax, (cells, note)) in enumerate(zip(axes[0], panels, strict=True)):
+        if not len(cells):
+            say_absent(ax)
+            continue
+        near_n = i > 0
+        for j, kind in enumerate(inputs):
+            style = dict(
+                color=palette[kind], marker=MARKERS[j], markerfacecolor=palette[kind] if j == 0 else "white"
+            )
+            for n, one in cells[cells["inputs"] == kind].groupby("dimension"):
+                some = one.assign(x=one["samples"] - n if near_n else one["samples"])
+                bars(ax, some, "x", "distance", linestyle="none", **style)
+                k = np.unique(
+                    np.round(np.concatenate([np.geomspace(1, 2 * n, 200), np.arange(n - 30, n + 2)]))
+                )
+                k = k[(k >= one["samples"].min()) & (k <= one["samples"].max())]
+                law = theory.coset_distance(n, [theory.effective_rank(n, int(each), kind) for each in k])
+                law = (
+                    np.where(law >= theory.coset_distance(2, 0), law, np.nan) if near_n else law
+                )  # n - r ≥ 2
+                ax.plot(
+                    k - n if near_n else k,
+                    law,
+                    color=palette[kind],
+                    linestyle=SCHEDULES["cosine"],
+                    linewidth=0.9,
+                )
+        heading = ", ".join(filter(None, [f"$n={'/'.join(map(str, cells['dimension'].unique()))}$", note]))
+        ax.set_title(f"{heading}, {cells['seed'].nunique()} seeds" if i == 0 else heading)
+        if near_n:
+            ax.axvline(0, color=GREY, linewidth=0.8)
+            ax.set_xscale("symlog", linthresh=1, linscale=0.6)
+            ax.set_xlabel("samples beyond the dimension, $k-n$")
+            ax.set_yscale("log")
+            reach = (cells["samples"] - cells["dimension"]).abs().max()
+            powers = [10**p for p in range(math.floor(math.log10(max(reach, 1))) + 1)]
+            ticks = sorted({0, *powers, *(-p for p in powers)})
+            ax.set_xticks(ticks, [f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
+            ax.set_ylabel(DISTANCE if i == 1 else "")
+            decades(ax)
+        else:
+            for n in cells["dimension"].unique():
+                ax.axvline(n, color=GREY, linewidth=0.8)
+                ax.annotate(
+                    "$k=n$",
+                    (n, 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(-2, -2),
+                    ha="right",
+                    va="top",
+                    textcoords="offset points",
+                    color=GREY,
+                )
+            ax.set_xscale("log")
+            ax.set_ylim(bottom=0)
+            ax.set_xlabel("samples $k$")
+            ax.set_ylabel(DISTANCE)
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=palette[k],
+            marker=MARKERS[j],
+            markerfacecolor=palette[k] if j == 0 else "white",
+            linestyle="none",
+        )
+        for j, k in enumerate(inputs)
+    ]
+    handles.append(Line2D([], [], color=GREY, linestyle=SCHEDULES["cosine"], linewidth=0.9))
+    law = r"law $\sqrt{2(n-r)}$ at the rank $r$ of each kind of input"
+    fig.legend(handles, [f"{k} inputs" for k in inputs] + [law], loc="outside lower center", ncols=3)
+    return fig
+
+
+@figure
+def draw_regimes(run: Run) -> Figure:
+    """Final data loss and distance below, at and above rank n - 1, by determinant. One marker a run."""
+    cells = run.block("regimes")
+    if not len(cells):
+        return absent()
+    cells = cells.sort_values(["predicted_rank", "samples"])
+    groups = cells[["dimension", "predicted_rank", "samples"]].drop_duplicates()
+
+    def label(n: float, r: float, k: float) -> str:
+        rank = "$r=n$" if r == n else f"$r=n-{n - r:g}$"
+        beyond = "$k=n$" if k == n else f"$k=n{k - n:+g}$"
+        return f"{rank}\n{beyond}"
+
+    labels = [label(*row) for row in groups.itertuples(index=False)]
+    cells = cells.assign(
+        regime=[label(*row) for row in cells[["dimension", "predicted_rank", "samples"]].to_numpy()]
+    )
+    determinants = sorted(cells["determinant"].unique())
+    palette = dict(zip(determinants, sns.color_palette("colorblind"), strict=False))
+    markers = dict(zip(determinants, "o^", strict=False))
+    fig, axes = canvas(2.3, 1, 2)
+    for ax, column, name in zip(axes[0], ("fit", "distance"), (DATA_LOSS, DISTANCE), strict=True):
+        if column == "fit":
+            ax.set_yscale("log")
+        for i, text in enumerate(labels):
+            here = cells[cells["regime"] == text]
+            for j, determinant in enumerate(determinants):
+                values = here.loc[here["determinant"] == determinant, column].to_numpy()
+                centre = i + 0.36 * (j - (len(determinants) - 1) / 2)
+                spread = np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))
+                ax.plot(
+                    centre + spread,
+                    values,
+                    color=palette[determinant],
+                    marker=markers[determinant],
+                    linestyle="none",
+                    markerfacecolor="white",
+                    markeredgewidth=0.8,
+                )
+                if len(values):
+                    ax.hlines(
+                        np.median(values),
+                        centre - 0.17,
+                        centre + 0.17,
+                        color=palette[determinant],
+                        linewidth=1.6,
+                    )
+            law = (
+                here["predicted_wrong_floor"].median()
+                if column == "fit"
+                else here["predicted_distance"].median()
+            )
+            if law > 0:
+                ax.hlines(law, i - 0.42, i + 0.42, **LAW)
+        if column == "distance":
+            ax.axhline(theory.TWIN_DISTANCE, color=GREY, linewidth=0.8, linestyle=":")
+            ax.annotate(
+                "twin", (0, theory.TWIN_DISTANCE), xytext=(-8, 2), textcoords="offset points", color=GREY
+            )
+            ax.set_ylim(bottom=-0.05 * cells["distance"].max())
+        else:
+            decades(ax)
+        ax.set_xticks(range(len(labels)), labels)
+        ax.set_xlim(-0.55, len(labels) - 0.45)
+        ax.grid(False, axis="x")
+        ax.set_ylabel(name)
+    handles = [
+        Line2D([], [], color=palette[d], marker=markers[d], markerfacecolor="white", linewidth=1.6)
+        for d in determinants
+    ]
+    handles.append(Line2D([], [], **LAW))
+    names = [f"determinant: {d}" for d in determinants]
+    names.append(r"closed form: $4\lambda$ (left), $\sqrt{2(n-r)}$ (right)")
+    fig.legend(handles, names, loc="outside lower center", ncols=len(names))
+    return fig
+
+
+@figure
+def draw_floor(run: Run) -> Figure:
+    """What mismatched runs with more samples than dimensions end with, against 4 lambda and distance 2."""
+    cells = run.block("floor")
+    cells = cells[cells["lambda_min"] > 0]
+    if not len(cells):
+        return absent()
+    samples = sorted(cells["samples"].unique())
+    colours = dict(zip(samples, sns.color_palette("viridis_r", len(samples) + 1)[1:], strict=True))
+    kinds = sorted(cells["bias"].unique(), reverse=True)
+    fig, axes = canvas(2.75, 1, 2)
+    left, right = axes[0]
+    for k in samples:
+        for j, bias in enumerate(kinds):
+            for wrong in (True, False):
+                some = cells[(cells["samples"] == k) & (cells["bias"] == bias) & (cells["wrong"] == wrong)]
+                style = dict(
+                    color=colours[k], markerfacecolor=colours[k] if wrong else "white", markeredgewidth=0.8
+                )
+                left.plot(
+                    theory.wrong_floor(some["lambda_min"]),
+                    some["fit"],
+                    marker=MARKERS[j],
+                    linestyle="none",
+                    **style,
+                )
+    reach = limits(pd.Series(theory.wrong_floor(cells["lambda_min"])))
+    left.plot(reach, reach, **LAW)
+    left.set(xscale="log", yscale="log", ylabel="final data loss")
+    left.set_xlabel(r"floor of the wrong component, $4\lambda$")
+    decades(left)
+
+    palette = sns.color_palette("colorblind")
+    targets = (
+        ("distance", r"to $\rho^\mathsf{T}$", palette[0], "o"),
+        ("distance_twin", "to the twin", palette[1], "D"),
+    )
+    for column, _, colour, marker in targets:
+        side = -1 if column == "distance" else 1
+        for i, k in enumerate(samples):
+            here = cells[cells["samples"] == k].sort_values(["bias", "seed"])
+            place = i + side * 0.2 + np.linspace(-0.12, 0.12, len(here))
+            for x, y, wrong in zip(place, here[column], here["wrong"], strict=True):
+                right.plot(
+                    x,
+                    y,
+                    color=colour,
+                    marker=marker,
+                    linestyle="none",
+                    markeredgewidth=0.8,
+                    markerfacecolor=colour if wrong else "white",
+                )
+    right.axhline(theory.TWIN_DISTANCE, **LAW)
+    right.set_xticks(range(len(samples)), [str(k) for k in samples])
+    right.set_xlim(-0.5, len(samples) - 0.5)
+    right.set_ylim(bottom=-0.04 * cells[["distance", "distance_twin"]].max().max())
+    right.grid(False, axis="x")
+    right.set(xlabel="samples $k$", ylabel="distance, Frobenius norm")
+
+    def dot(colour, marker="o", fill=True):
+        return Line2D(
+            [], [], color=colour, marker=marker, linestyle="none", markerfacecolor=colour if fill else "white"
+        )
+
+    handles = [dot(colours[k], "s") for k in samples]
+    names = [f"$k={k}$" for k in samples]
+    if len(kinds) > 1:
+        handles += [dot(GREY, MARKERS[j]) for j in range(len(kinds))]
+        names += ["with bias" if bias else "without bias" for bias in kinds]
+    handles += [dot(colour, marker) for _, _, colour, marker in targets]
+    names += [label for _, label, _, _ in targets]
+    handles += [dot(GREY, "o"), dot(GREY, "o", fill=False), Line2D([], [], **LAW)]
+    names += ["ended wrong", "crossed", "closed form"]
+    fig.legend(handles, names, loc="outside lower center", ncols=7, columnspacing=1.0, handletextpad=0.3)
+    return fig

@@ -1,0 +1,200 @@
+"""What all figures share: size, fonts, colours, axes, and the register of figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..identity import registry
+from ..run import Run
+
+TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
+GREY = "0.35"
+LAW = dict(color="0.1", linestyle=(0, (5, 2)), linewidth=1.0)  # every closed form looks like this
+MARKERS = "osD^vP*X<>hpd"
+RANGE = ("pi", 100)  # seaborn's name for the full range
+SCHEDULES = {"constant": "-", "cosine": (0, (3, 1.5))}
+S_FRO = r"$\|WW^\mathsf{T}-I\|_F$"
+DISTANCE = r"$\|W-\rho^\mathsf{T}\|_F$"
+DATA_LOSS = "data loss"
+REG = r"reg $\gamma$"
+
+STYLE = {
+    **sns.axes_style("ticks"),
+    "font.family": "STIXGeneral",  # goes with the paper's Latin Modern, and ships with matplotlib
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7.5,
+    "legend.title_fontsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "hatch.linewidth": 0.5,
+    "hatch.color": "0.6",
+    "pdf.fonttype": 42,
+}
+
+FIGURES: dict[str, Callable[[Run], Figure]] = {}
+
+
+def figure(function: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
+    """Register `draw_<name>` as the figure <name>, drawn in the paper's style."""
+
+    @wraps(function)
+    def styled(run: Run) -> Figure:
+        with mpl.rc_context(STYLE):
+            return function(run)
+
+    FIGURES[function.__name__.removeprefix("draw_")] = styled
+    return styled
+
+
+def arms(cells: pd.DataFrame) -> pd.Series:
+    """What keeps W orthogonal in each cell: its penalty or, for another method than Adam, the method."""
+    return cells["penalty"].where(cells["method"] == "adam", cells["method"])
+
+
+def arm_styles(run: Run) -> dict[str, dict]:
+    """Colour and marker of every arm in the run, the same in all figures.
+
+    Arms are numbered in the order of their definition, baselines without a penalty's gradient last, so that the
+    clearest colours go to those that are compared; arms that carry options follow in order of appearance.
+    """
+    ordered = sorted(ordered_arms(run.cells), key=lambda arm: arm == "none" or arm.endswith("_detached"))
+    palette = sns.color_palette("colorblind")
+    palette = palette if len(ordered) <= len(palette) else sns.husl_palette(len(ordered), l=0.55)
+    return {arm: dict(color=palette[i], marker=MARKERS[i % len(MARKERS)]) for i, arm in enumerate(ordered)}
+
+
+def ordered_arms(cells: pd.DataFrame) -> list[str]:
+    """The arms of some cells, in the order of their definition."""
+    present = list(arms(cells).unique())
+    known = [*registry("penalties.py"), *registry("constraints.py")]
+    return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
+
+
+def planned(run: Run, *blocks: str) -> pd.DataFrame:
+    """All configured cells of some blocks, also missing and diverged ones."""
+    keys = run.membership.loc[run.membership["block"].isin(blocks), "key"]
+    return run.cells[run.cells["key"].isin(keys)]
+
+
+def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
+    """A figure of the text's width and an array of axes, always two-dimensional. Height in inches."""
+    fig = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.04, h_pad=0.05, wspace=0.02, hspace=0.02)
+    return fig, fig.subplots(rows, columns, squeeze=False, **options)
+
+
+def say_absent(ax: Axes, text: str = "not in this run") -> None:
+    """An empty panel that says why it is empty."""
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")
+
+
+def absent(height: float = 1.2) -> Figure:
+    fig, axes = canvas(height)
+    say_absent(axes[0, 0])
+    return fig
+
+
+def steps_axis(ax: Axes, last: float) -> None:
+    """Steps on a logarithmic axis that still has a place for step 0."""
+    ax.set_xscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_xlim(-0.1, last * 1.15)
+    top = math.floor(math.log10(max(last, 1)))
+    ax.set_xticks([0, *(10.0**power for power in range(top + 1))])
+    ax.set_xlabel("step")
+
+
+def decades(ax: Axes, axis: str = "y", most: int = 6) -> None:
+    """Label at most a few decades of a logarithmic axis; where it spans hardly more than one, leave it as it is."""
+    which, (low, high) = (ax.yaxis, ax.get_ylim()) if axis == "y" else (ax.xaxis, ax.get_xlim())
+    if low > 0 and math.log10(high / low) > 1.5:
+        which.set_major_locator(mpl.ticker.LogLocator(numticks=most))
+        which.set_minor_locator(mpl.ticker.NullLocator())
+
+
+def number(value: float) -> str:
+    """0.001 → 10⁻³, 30 → 30: as short as a tick label should be."""
+    if value > 0 and not 0.01 <= value < 1000 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
+        return rf"$10^{{{round(math.log10(value))}}}$"
+    return f"{value:g}"
+
+
+def name_of(arm: str) -> dict:
+    """An arm's name, spelled and set as in the text."""
+    return dict(label=arm, family="DejaVu Sans Mono", fontsize=6.5 if len(arm) <= 13 else 5.5)
+
+
+def title(ax: Axes, arm: str) -> None:
+    style = name_of(arm)
+    ax.set_title(style.pop("label"), **style)
+
+
+def mono(legend) -> None:
+    for text in legend.get_texts():
+        text.set(family="DejaVu Sans Mono", fontsize=6.5)
+
+
+def size_of(cells: pd.DataFrame) -> str:
+    """n = 100, k = 10, 3 seeds: whatever of it the cells have in common."""
+    parts = []
+    for column, symbol in (("dimension", "n"), ("samples", "k")):
+        values = cells[column].unique()
+        if len(values) == 1:
+            parts.append(f"${symbol}={values[0]:g}$")
+    seeds = cells["seed"].nunique()
+    return ", ".join([*parts, f"{seeds} seed{'s' * (seeds > 1)}"])
+
+
+def span(values: pd.Series) -> tuple[float, float, float]:
+    """Median, and how far the full range reaches below and above it."""
+    middle = values.median()
+    return middle, middle - values.min(), values.max() - middle
+
+
+def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
+    """Medians of y over x, joined, with bars over the full range."""
+    groups = cells.groupby(x)[y].apply(span)
+    if len(groups):
+        middle, below, above = np.array(groups.tolist()).T
+        ax.errorbar(
+            groups.index, middle, yerr=[below, above], elinewidth=0.8, capsize=1.5, capthick=0.6, **style
+        )
+
+
+def limits(values: pd.Series, decades_at_most: float = 14) -> tuple[float, float]:
+    """Limits for a logarithmic axis around the positive values; what lies many decades below the top is cut."""
+    values = values[(values > 0) & np.isfinite(values)]
+    if values.empty:
+        return 0.1, 10
+    high = values.max() * 2
+    return max(values.min() / 2, high / 10**decades_at_most), high

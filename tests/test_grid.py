@@ -1,0 +1,212 @@
+"""Axes, keys, blocks, and what a wrong config is told."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from orthogrid.grid import AXES, Cell, ConfigError, check_config, json_schema, load_config, make_cell
+from orthogrid.plan import batches, describe, operations
+from orthogrid.train import shape_of
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+GOOD = {"run": "x", "blocks": [{"name": "a", "axes": {"dimension": 8, "reg": [0.1, 1]}}]}
+
+
+def test_the_default_cell_is_the_threads_second_script():
+    cell = Cell()
+    assert (cell.dimension, cell.samples, cell.penalty, cell.reg, cell.lr, cell.steps, cell.seed) == (
+        500, 30, "fro2", 1000.0, 1e-3, 1000, 2021,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", [1000, 1000.0, "1e3", "1000", "1.0e+3", 1e3])
+def test_a_key_is_deaf_to_spelling(spelling):
+    assert make_cell(reg=spelling).key == Cell().key
+
+
+def test_a_key_is_deaf_to_order_and_hears_every_axis():
+    assert make_cell(seed=3, reg=2).key == make_cell(reg=2, seed=3).key
+    other = {
+        "dimension": 501, "samples": 31, "sampling": "fresh", "inputs": "whitened", "penalty": "l1", "reg": 1.0,
+        "determinant": "mismatch", "bias": False, "lr": 0.01, "schedule": "cosine", "steps": 5, "dtype": "float64", "seed": 1,
+    }  # fmt: skip
+    keys = {Cell().key} | {make_cell(**{name: value}).key for name, value in other.items()}
+    keys.add(make_cell(determinant="mismatch", init="twin").key)
+    assert len(keys) == len(other) + 2
+    assert set(AXES) - set(other) == {"method", "init"}
+
+
+def test_settings_without_influence_do_not_make_another_cell():
+    assert make_cell(penalty="none", reg=3).key == make_cell(penalty="none", reg=4).key
+    assert make_cell(penalty="huber(delta=0.001)").key == make_cell(penalty=" huber ").key
+    assert make_cell(penalty="huber( delta = 1e-2 )").penalty == "huber(delta=0.01)"
+    assert make_cell(penalty="huber(delta=0.01)").family == "huber"
+
+
+def test_blocks_are_views_of_cells_trained_once():
+    raw = {
+        "run": "x",
+        "defaults": {"dimension": 8},
+        "blocks": [{"name": "a", "axes": {"seed": [1, 2, 2, "2"]}}, {"name": "b", "axes": {"seed": [2, 3], "reg": "1e3"}}],
+    }
+    config = check_config(raw)
+    assert [len(b.cells) for b in config.blocks] == [2, 2]
+    assert len(config.cells) == 3 and len(config.membership) == 4
+
+
+def test_a_group_is_named_by_what_it_holds_not_by_order():
+    def name(seeds):
+        return next(iter(check_config({"run": "x", "blocks": [{"name": "a", "axes": {"seed": seeds}}]}).groups))
+
+    assert name([1, 2]) == name([2, 1]) != name([1, 2, 3])
+
+
+def edited(**changes):
+    raw = copy.deepcopy(GOOD)
+    raw["blocks"][0]["axes"] |= changes
+    return raw
+
+
+WRONG = {
+    "unknown penalty": (edited(penalty="fro3"), ["penalty", "'fro3'", "one of", "did you mean 'fro"]),
+    "misspelt axis": (edited(penalti="fro2"), ["unknown axis 'penalti'", "did you mean 'penalty'"]),
+    "negative reg": (edited(reg=-1), ["reg", "'-1'", "a number ≥ 0"]),
+    "reg a word": (edited(reg=["big"]), ["reg", "'big'", "a number ≥ 0"]),
+    "reg not finite": (edited(reg=float("inf")), ["reg", "'inf'"]),
+    "reg none": (edited(reg=None), ["reg", "'None'"]),
+    "no samples": (edited(samples=0), ["samples", "'0'", "an integer ≥ 1"]),
+    "half a sample": (edited(samples=2.5), ["samples", "'2.5'", "an integer"]),
+    "lr zero": (edited(lr=0), ["lr", "a number > 0"]),
+    "bias a number": (edited(bias=1), ["bias", "true or false"]),
+    "seed true": (edited(seed=True), ["seed", "'True'"]),
+    "empty axis": (edited(reg=[]), ["reg", "empty", "at least one"]),
+    "twin that matches": (edited(init="twin"), ["twin", "determinant: mismatch"]),
+    "one whitened sample": (edited(inputs="whitened", samples=1), ["whitened", "samples ≥ 2"]),
+    "unknown option": (edited(penalty="huber(delt=1)"), ["no option 'delt'", "did you mean 'delta'"]),
+    "option zero": (edited(penalty="huber(delta=0)"), ["delta", "> 0"]),
+    "option for none": (edited(penalty="fro2(delta=1)"), ["fro2 has no option"]),
+    "unknown method": (edited(method="sgd"), ["method", "'sgd'", "adam"]),
+    "doubled block": ({**GOOD, "blocks": GOOD["blocks"] * 2}, ["block 'a'", "used twice"]),
+    "no blocks": ({"run": "x", "blocks": []}, ["blocks", "at least one"]),
+    "blocks missing": ({"run": "x"}, ["key 'blocks' is missing"]),
+    "run missing": ({"blocks": GOOD["blocks"]}, ["key 'run' is missing"]),
+    "run with a slash": ({**GOOD, "run": "../x"}, ["run", "'../x'"]),
+    "unknown key": ({**GOOD, "devise": "cpu"}, ["unknown key 'devise'", "did you mean 'device'"]),
+    "unknown device": ({**GOOD, "device": "gpu"}, ["device", "'gpu'", "auto, cpu, cuda"]),
+    "block without axes": ({"run": "x", "blocks": [{"name": "a"}]}, ["block 'a'", "key 'axes' is missing"]),
+    "list as default": ({**GOOD, "defaults": {"reg": [1, 2]}}, ["defaults.reg", "single value"]),
+    "axes a list": ({"run": "x", "blocks": [{"name": "a", "axes": ["reg"]}]}, ["axes", "mapping"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("raw, fragments", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_config_is_told_key_value_range_and_mend(raw, fragments):
+    with pytest.raises(ConfigError) as caught:
+        check_config(raw, "my.yaml")
+    message = str(caught.value)
+    assert message.startswith("my.yaml cannot be run; nothing was trained.")
+    for fragment in fragments:
+        assert fragment in message
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        check_config(edited(reg=-1, samples=0, penalty="x"))
+    assert str(caught.value).count("\n  - ") == 3
+
+
+def test_broken_yaml_and_missing_files_are_told(tmp_path):
+    (tmp_path / "a.yaml").write_text("run: [")
+    with pytest.raises(ConfigError, match="no valid YAML"):
+        load_config(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match="did you mean 'a.yaml'"):
+        load_config(tmp_path / "aa.yaml")
+
+
+def test_command_line_stops_a_wrong_config_without_torch(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(edited(penalty="fro3")))
+    code = (
+        "import sys; from orthogrid.__main__ import main;"
+        f"status = main(['check', '--config', {str(tmp_path / 'a.yaml')!r}]);"
+        "assert 'torch' not in sys.modules and 'pandas' not in sys.modules; sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and "did you mean" in done.stderr
+
+
+def test_schema_file_is_generated_and_describes_every_key():
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    assert schema == json_schema(), "regenerate it: make schema"
+    block = schema["properties"]["blocks"]["items"]["properties"]
+    keys = [*schema["properties"].values(), *block.values(), *block["axes"]["properties"].values()]
+    assert all(len(key["description"]) > 15 for key in keys)
+    assert set(block["axes"]["properties"]) == set(AXES)
+
+
+# Which the schema cannot say: names of the registries, relations between settings, doubled names.
+BEYOND_SCHEMA = {
+    "unknown penalty", "unknown option", "option zero", "option for none", "unknown method", "twin that matches",
+    "one whitened sample", "doubled block", "reg not finite",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n for n in WRONG if n not in BEYOND_SCHEMA])
+def test_schema_refuses_what_the_check_refuses(name):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(WRONG[name][0], json_schema())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_shipped_configs_are_valid_and_hold_the_full_cross(path):
+    jsonschema.validate(yaml.safe_load(path.read_text()), json_schema())
+    config = load_config(path)
+    grid = next(b for b in config.blocks if b.name == "grid")
+    axes = {name: {getattr(c, name) for c in grid.cells} for name in ("penalty", "reg", "samples", "determinant", "seed")}
+    assert all(len(values) >= 2 for values in axes.values())
+    with_reg = {(c.penalty, c.reg, c.samples, c.determinant, c.seed) for c in grid.cells if c.penalty != "none"}
+    product = (len(axes["penalty"] - {"none"}) * len(axes["reg"] - {0.0}) * len(axes["samples"]) * 2 * len(axes["seed"]))
+    assert len(with_reg) == product
+    assert min(axes["samples"]) < grid.cells[0].dimension < max(axes["samples"])
+    assert "unique" in describe(config)
+
+
+def test_every_config_asks_the_same_questions():
+    names = [[block.name for block in load_config(path).blocks] for path in CONFIGS]
+    assert all(n == names[0] for n in names)
+
+
+def test_published_and_default_runs_have_the_promised_sizes():
+    by_name = {p.stem: load_config(p) for p in CONFIGS}
+
+    def block(config, name):
+        return next(b for b in by_name[config].blocks if b.name == name).cells
+
+    assert {c.dimension for c in block("full", "grid")} == {500} and len({c.seed for c in block("full", "grid")}) >= 5
+    assert len({c.seed for c in block("config", "grid")}) >= 3
+    for name in ("thread_b", "thread_a", "convergence", "identifiability"):
+        assert {c.dimension for c in block("config", name)} == {500}
+    assert Cell() in block("config", "thread_b") and Cell() in block("full", "thread_b")
+
+
+def test_batches_keep_every_cell_once_and_one_shape_each():
+    config = load_config(ROOT / "config" / "smoke.yaml")
+    cut = batches(config.cells, shape_of)
+    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in config.cells)
+    assert all(len({shape_of(c) for c in b}) == 1 for b in cut)
+    assert [len(b) for b in batches([make_cell(seed=s) for s in range(17)], shape_of)] == [5, 6, 6]
+
+
+def test_operations_are_counted_by_hand():
+    assert operations(make_cell(dimension=10, samples=3, steps=2)) == 2 * (4 * 3 * 100 + 4 * 1000)
+    assert operations(make_cell(dimension=10, samples=3, steps=2, penalty="l1_detached")) == 2 * 4 * 3 * 100
+
+
+def test_ten_thousand_cells_plan_in_a_moment():
+    config = check_config({"run": "x", "blocks": [{"name": "a", "axes": {"seed": list(range(10_000)), "dimension": 8}}]})
+    assert len(config.cells) == 10_000 and sum(map(len, config.groups.values())) == 10_000

@@ -1,0 +1,171 @@
+"""Journal, rows files, and training jobs that are interrupted, grown and shrunk."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from orthogrid import runner
+from orthogrid.aggregate import RowsError, collect_cells
+from orthogrid.grid import check_config, make_cell
+from orthogrid.store import Store, read_table, write_bytes, write_table
+
+CELLS = [make_cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The cells handed to the trainer, in order."""
+    seen = []
+    train_batch = runner.train_batch
+
+    def spy(cells, *args):
+        seen.extend(cells)
+        return train_batch(cells, *args)
+
+    monkeypatch.setattr(runner, "train_batch", spy)
+    return seen
+
+
+def train(group, cells, root):
+    return runner.train_cells(group, cells, root, device="cpu")
+
+
+def without_time(path):
+    return read_table(path).drop(columns="seconds")
+
+
+def test_a_finished_job_trains_nothing_and_writes_the_same_bytes(tmp_path, trained):
+    assert train("fro2-a", CELLS, tmp_path) == 6
+    first = Store(tmp_path).rows_file("fro2-a").read_bytes()
+    assert train("fro2-a", CELLS[::-1], tmp_path) == 0 and len(trained) == 6
+    assert Store(tmp_path).rows_file("fro2-a").read_bytes() == first
+
+
+@pytest.mark.parametrize("survivor", ["journal", "rows"])
+def test_a_grown_grid_trains_its_new_cells_and_a_shrunk_one_nothing(tmp_path, trained, survivor):
+    train("fro2-a", CELLS[:4], tmp_path)
+    if survivor == "rows":  # a clone ships rows and traces, no journal
+        Store(tmp_path).journal_file("fro2").unlink()
+    else:
+        Store(tmp_path).rows_file("fro2-a").unlink()
+    assert train("fro2-b", CELLS, tmp_path) == 2 and trained[4:] == CELLS[4:]
+    assert train("fro2-c", CELLS[1:3], tmp_path) == 0
+    alone = tmp_path / "alone"
+    train("fro2-b", CELLS, alone)
+    pd.testing.assert_frame_equal(
+        without_time(Store(tmp_path).rows_file("fro2-b")), without_time(Store(alone).rows_file("fro2-b"))
+    )
+    pd.testing.assert_frame_equal(
+        read_table(Store(tmp_path).traces_file("fro2-b")), read_table(Store(alone).traces_file("fro2-b"))
+    )
+
+
+def test_an_interrupted_job_goes_on_where_it_was(tmp_path, trained, monkeypatch):
+    train_batch = runner.train_batch
+
+    def interrupted(cells, *args):
+        if trained:
+            raise KeyboardInterrupt
+        return train_batch(cells, *args)
+
+    monkeypatch.setattr(runner, "train_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train("fro2-a", CELLS, tmp_path)
+    assert len(trained) == 3 and not Store(tmp_path).rows_file("fro2-a").exists()
+    monkeypatch.setattr(runner, "train_batch", train_batch)
+    assert train("fro2-a", CELLS, tmp_path) == 3
+    assert sorted(c.key for c in trained) == sorted(c.key for c in CELLS)
+
+
+def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trained):
+    train("fro2-a", CELLS[:3], tmp_path)
+    store = Store(tmp_path)
+    store.rows_file("fro2-a").unlink()
+    journal = store.journal_file("fro2")
+    journal.write_bytes(journal.read_bytes()[:-200])  # a crash in the middle of the last line
+    assert train("fro2-b", CELLS[:4], tmp_path) == 2
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 5 and sum(_is_json(line) for line in lines) == 4
+
+
+def _is_json(line):
+    try:
+        json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    return True
+
+
+def test_rows_of_other_code_are_not_taken(tmp_path, trained):
+    train("fro2-a", CELLS[:2], tmp_path)
+    store = Store(tmp_path)
+    for path in (store.journal_file("fro2"), store.rows_file("fro2-a")):
+        path.write_text(path.read_text().replace(CELLS[0].code, "0123456789ab"))
+    assert train("fro2-b", CELLS[:2], tmp_path) == 2
+
+
+def test_numbers_survive_the_file_to_the_last_bit_and_keys_stay_text(tmp_path):
+    table = pd.DataFrame({"key": ["000000000012", "1234567890e1"], "fit": [0.1 + 0.2, 1e-300], "code": ["12", "34"]})
+    for name in ("a.csv", "a.csv.gz"):
+        write_table(table, tmp_path / name)
+        pd.testing.assert_frame_equal(read_table(tmp_path / name), table)
+    first = (tmp_path / "a.csv.gz").read_bytes()
+    write_table(table, tmp_path / "a.csv.gz")
+    assert (tmp_path / "a.csv.gz").read_bytes() == first
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    write_bytes(b"old", path)
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError):
+        write_bytes(b"new", path)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def config_of(cells, **more):
+    axes = {"dimension": 6, "samples": sorted({c.samples for c in cells}), "steps": 5, "seed": sorted({c.seed for c in cells})}
+    return check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}], **more})
+
+
+def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
+    train("fro2-a", CELLS, tmp_path)
+    rows = Store(tmp_path).rows_file("fro2-a")
+    fewer = config_of(CELLS[:2])
+    table = collect_cells(fewer, [rows])
+    assert table["key"].tolist() == [c.key for c in fewer.cells]
+    with pytest.raises(RowsError, match="more than one row"):
+        collect_cells(fewer, [rows, rows])
+    more = [*CELLS, *(replace(c, seed=9) for c in CELLS)]
+    with pytest.raises(RowsError, match="2 of 8 cells have no row"):
+        collect_cells(config_of(more), [rows])
+    partial = collect_cells(config_of(more, partial=True), [rows])
+    assert (partial["status"] == "missing").sum() == 2 and partial.loc[partial["status"] == "missing", "seed"].eq(9).all()
+
+
+def test_gpu_memory_too_small_halves_the_batch_and_loses_no_row(tmp_path, monkeypatch):
+    import torch
+
+    train_batch, sizes = runner.train_batch, []
+
+    def small_gpu(cells, *args):
+        sizes.append(len(cells))
+        if len(cells) > 1:
+            raise torch.cuda.OutOfMemoryError("too large")
+        return train_batch(cells, *args)
+
+    monkeypatch.setattr(runner, "train_batch", small_gpu)
+    assert train("fro2-a", CELLS[:3], tmp_path) == 3
+    assert sizes == [3, 1, 2, 1, 1] and len(read_table(Store(tmp_path).rows_file("fro2-a"))) == 3
+
+
+def test_a_device_that_is_not_there_is_told():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="set device: auto or cpu"):
+        runner.find_device("cuda")
+    assert runner.find_device("auto").type == "cpu"
