@@ -33,7 +33,7 @@ MARGIN = 1.5  # cells within this factor of reg = 2 lambda are set aside
 EXISTENCE_SHARE = 0.95  # share of the other cells that must end as the theorem says
 FLOOR_TOLERANCE = 0.05  # relative, of the data loss on the wrong side
 SETTLED = 0.05  # a run has settled when its data loss fell by less than this share over ...
-LAST_PART = 0.1  # ... this last part of its steps; a run still on its way says nothing of where it ends
+LAST_PART = 0.5  # ... this last part of its steps: half, so that a decaying rate does not pass for rest
 
 
 @dataclass(frozen=True)
@@ -211,9 +211,15 @@ def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["fit"] >= (1 - SETTLED) * cells["key"].map(earlier)]
 
 
+def floor_block(run: Run) -> pd.DataFrame:
+    """Mismatched runs with lambda > 0 of blocks floor and regimes: those to which the wrong sign costs something."""
+    cells = only(run.block("floor", "regimes"), penalty="fro2", method="adam")
+    return cells[(cells["determinant"] == "mismatch") & (cells["lambda_min"] > 0)]
+
+
 def floor_cells(run: Run) -> pd.DataFrame:
-    """Block floor: the runs that settled on the wrong side."""
-    return settled(run, wrong_side(run.block("floor")))
+    """Of these, the runs that settled on the wrong side."""
+    return settled(run, wrong_side(floor_block(run)))
 
 
 def floor_ratio(cells: pd.DataFrame) -> pd.Series:
@@ -222,8 +228,8 @@ def floor_ratio(cells: pd.DataFrame) -> pd.Series:
 
 
 def map_cells(run: Run, block: str) -> pd.DataFrame:
-    """The cells of a map with lambda > 0 and `threshold`, their reg over 2 lambda."""
-    cells = run.block(block)
+    """The fro2 cells of a map with lambda > 0 and `threshold`, their reg over 2 lambda."""
+    cells = only(run.block(block), penalty="fro2", method="adam")
     cells = cells[cells["lambda_min"] > 0]
     return cells.assign(threshold=cells["reg"] / theory.trap_threshold("fro2", cells["lambda_min"]))
 
@@ -325,7 +331,8 @@ def detached(run: Run) -> Measurement:
     relation="<",
 )
 def squares(run: Run) -> Measurement:
-    """Best median ‖S‖_F of fro2 over that of l1, among settings with data loss below FITTED; partly within a factor SIMILAR."""
+    """Best median ‖S‖_F of fro2 over that of l1, among settings with data loss below FITTED (0 if only
+    fro2 has any); partly within a factor SIMILAR."""
     cells = run.block("convergence")
     if not {"fro2", "l1"} <= set(cells["penalty"]):
         return UNTESTED
@@ -379,9 +386,9 @@ def information(run: Run) -> Measurement:
     tolerance=0.05,
 )
 def determinant(run: Run) -> Measurement:
-    """Share of floor runs that settle on the wrong side within FLOOR_TOLERANCE of 4 lambda, among those that settle there or
+    """Share of mismatched runs that settle on the wrong side within FLOOR_TOLERANCE of 4 lambda, among those that settle there or
     cross; partly from one half."""
-    cells, held = run.block("floor"), floor_cells(run)
+    cells, held = floor_block(run), floor_cells(run)
     decided = len(held) + int((~cells["wrong"]).sum())
     if 2 * decided < len(cells) or not decided:  # most runs are still on their way
         return UNTESTED
@@ -413,7 +420,7 @@ def coset(run: Run) -> Measurement:
     tolerance=FLOOR_TOLERANCE,
 )
 def floor(run: Run) -> Measurement:
-    """Median of the data loss over 4 lambda, over floor runs that settle on the wrong side."""
+    """Median of the data loss over 4 lambda, over runs of blocks floor and regimes that settle on the wrong side."""
     ratios = floor_ratio(floor_cells(run))
     return Measurement(float(ratios.median()), 1.0, len(ratios)) if len(ratios) else UNTESTED
 
@@ -426,7 +433,7 @@ def floor(run: Run) -> Measurement:
     tolerance=0.02,
 )
 def twin_distance(run: Run) -> Measurement:
-    """Median distance ‖W - rhoᵀ‖_F over floor runs that settle on the wrong side."""
+    """Median distance ‖W - rhoᵀ‖_F over runs of blocks floor and regimes that settle on the wrong side."""
     cells = floor_cells(run)
     return (
         Measurement(float(cells["distance"].median()), theory.TWIN_DISTANCE, len(cells))

@@ -1,8 +1,8 @@
 """The figures of the paper: one function a figure, from a `Run` to a matplotlib Figure.
 
-To add one, write a function `draw_<name>(run)` with the decorator `@figure` in the module of its theme and add its name
-to FIGURES in workflow/rules/figures.smk. Dimensions, weights, samples and penalties come from the rows and are named
-nowhere here. Lines and markers are medians over seeds, bands and bars the full range.
+To add one, write a function `draw_<name>(run)` with the decorator `@figure` in the module of its theme and
+add its name to FIGURES in workflow/rules/figures.smk. Dimensions, weights, samples and penalties come from
+the rows and are named nowhere here. Lines and markers are medians over seeds, bands and bars the full range.
 
 >>> from orthogrid.figures import FIGURES
 >>> FIGURES["map"](run)

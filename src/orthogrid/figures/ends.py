@@ -29,6 +29,12 @@ from .style import (
 )
 
 
+def _dot(colour, marker: str = "o", fill: bool = True) -> Line2D:
+    """A marker for a legend."""
+    face = colour if fill else "white"
+    return Line2D([], [], color=colour, marker=marker, linestyle="none", markerfacecolor=face)
+
+
 @figure
 def draw_identifiability(run: Run) -> Figure:
     """Distance to the target against samples, with the law of the coset."""
@@ -58,9 +64,8 @@ def draw_identifiability(run: Run) -> Figure:
                 )
                 k = k[(k >= one["samples"].min()) & (k <= one["samples"].max())]
                 law = theory.coset_distance(n, [theory.effective_rank(n, int(each), kind) for each in k])
-                law = (
-                    np.where(law >= theory.coset_distance(2, 0), law, np.nan) if near_n else law
-                )  # n - r ≥ 2
+                if near_n:  # with one free direction the distance is 0 or 2: no law for n - r < 2
+                    law = np.where(law >= theory.coset_distance(2, 0), law, np.nan)
                 ax.plot(
                     k - n if near_n else k,
                     law,
@@ -73,11 +78,12 @@ def draw_identifiability(run: Run) -> Figure:
         if near_n:
             ax.axvline(0, color=GREY, linewidth=0.8)
             ax.set_xscale("symlog", linthresh=1, linscale=0.6)
-            ax.set_xlabel("samples beyond the dimension, $k-n$")
+            ax.set_xlabel("samples − dimension, $k-n$")
             ax.set_yscale("log")
             reach = (cells["samples"] - cells["dimension"]).abs().max()
             powers = [10**p for p in range(math.floor(math.log10(max(reach, 1))) + 1)]
             ticks = sorted({0, *powers, *(-p for p in powers)})
+            ax.set_xlim(-1.4 * reach, 1.4 * reach)
             ax.set_xticks(ticks, [f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
             ax.set_ylabel(DISTANCE if i == 1 else "")
             decades(ax)
@@ -95,20 +101,16 @@ def draw_identifiability(run: Run) -> Figure:
                     color=GREY,
                 )
             ax.set_xscale("log")
+            decades(ax, "x")
             ax.set_ylim(bottom=0)
             ax.set_xlabel("samples $k$")
             ax.set_ylabel(DISTANCE)
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=palette[k],
-            marker=MARKERS[j],
-            markerfacecolor=palette[k] if j == 0 else "white",
-            linestyle="none",
-        )
-        for j, k in enumerate(inputs)
-    ]
+    for ax in axes[0, 2:]:  # the panels around k = n share their scale
+        ax.set_ylim(limits(near["distance"]))
+        ax.tick_params(labelleft=False)
+    if len(near):
+        axes[0, 1].set_ylim(limits(near["distance"]))
+    handles = [_dot(palette[k], MARKERS[j], fill=j == 0) for j, k in enumerate(inputs)]
     handles.append(Line2D([], [], color=GREY, linestyle=SCHEDULES["cosine"], linewidth=0.9))
     law = r"law $\sqrt{2(n-r)}$ at the rank $r$ of each kind of input"
     fig.legend(handles, [f"{k} inputs" for k in inputs] + [law], loc="outside lower center", ncols=3)
@@ -137,7 +139,11 @@ def draw_regimes(run: Run) -> Figure:
     palette = dict(zip(determinants, sns.color_palette("colorblind"), strict=False))
     markers = dict(zip(determinants, "o^", strict=False))
     fig, axes = canvas(2.3, 1, 2)
-    for ax, column, name in zip(axes[0], ("fit", "distance"), (DATA_LOSS, DISTANCE), strict=True):
+    quantities = (
+        ("fit", "predicted_wrong_floor", f"final {DATA_LOSS}"),
+        ("distance", "predicted_distance", DISTANCE),
+    )
+    for ax, (column, law_column, name) in zip(axes[0], quantities, strict=True):
         if column == "fit":
             ax.set_yscale("log")
         for i, text in enumerate(labels):
@@ -163,12 +169,9 @@ def draw_regimes(run: Run) -> Figure:
                         color=palette[determinant],
                         linewidth=1.6,
                     )
-            law = (
-                here["predicted_wrong_floor"].median()
-                if column == "fit"
-                else here["predicted_distance"].median()
-            )
-            if law > 0:
+            law = here[law_column].median()
+            # With one free direction the distance is 0 or 2; the root mean square of the two is no run's.
+            if law > (0 if column == "fit" else theory.coset_distance(1, 0)):
                 ax.hlines(law, i - 0.42, i + 0.42, **LAW)
         if column == "distance":
             ax.axhline(theory.TWIN_DISTANCE, color=GREY, linewidth=0.8, linestyle=":")
@@ -252,19 +255,14 @@ def draw_floor(run: Run) -> Figure:
     right.grid(False, axis="x")
     right.set(xlabel="samples $k$", ylabel="distance, Frobenius norm")
 
-    def dot(colour, marker="o", fill=True):
-        return Line2D(
-            [], [], color=colour, marker=marker, linestyle="none", markerfacecolor=colour if fill else "white"
-        )
-
-    handles = [dot(colours[k], "s") for k in samples]
+    handles = [_dot(colours[k], "s") for k in samples]
     names = [f"$k={k}$" for k in samples]
     if len(kinds) > 1:
-        handles += [dot(GREY, MARKERS[j]) for j in range(len(kinds))]
+        handles += [_dot(GREY, MARKERS[j]) for j in range(len(kinds))]
         names += ["with bias" if bias else "without bias" for bias in kinds]
-    handles += [dot(colour, marker) for _, _, colour, marker in targets]
+    handles += [_dot(colour, marker) for _, _, colour, marker in targets]
     names += [label for _, label, _, _ in targets]
-    handles += [dot(GREY, "o"), dot(GREY, "o", fill=False), Line2D([], [], **LAW)]
+    handles += [_dot(GREY, "o"), _dot(GREY, "o", fill=False), Line2D([], [], **LAW)]
     names += ["ended wrong", "crossed", "closed form"]
     fig.legend(handles, names, loc="outside lower center", ncols=7, columnspacing=1.0, handletextpad=0.3)
     return fig

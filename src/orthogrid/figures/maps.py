@@ -42,7 +42,7 @@ def _heat(
     aggregate: str,
     annotate: bool = False,
 ):
-    """A heat map over reg × samples. Hatched: no finished run because cells are missing; cross: every run diverged."""
+    """A heat map over reg × samples. Hatched: not finished, cells are missing; cross: every run diverged."""
     ok = cells[cells["status"] == "ok"]
     table = ok.pivot_table(index="samples", columns="reg", values=value, aggfunc=aggregate, observed=False)
     table = table.reindex(index=samples, columns=regs).astype(float)
@@ -51,7 +51,7 @@ def _heat(
         table,
         ax=ax,
         norm=norm,
-        vmin=norm.vmin,
+        vmin=norm.vmin,  # given, or seaborn looks for it, in a table without values too
         vmax=norm.vmax,
         cmap=cmap,
         cbar=False,
@@ -76,29 +76,30 @@ def _heat(
     ax.grid(False)
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0)
-    ax.set_xticks(
-        np.arange(len(regs)) + 0.5, [number(reg) for reg in regs], rotation=90 if len(regs) > 4 else 0
-    )
+    crowded = len(regs) > 4 or len(regs) * ax.get_gridspec().ncols > 20
+    ax.set_xticks(np.arange(len(regs)) + 0.5, [number(reg) for reg in regs], rotation=90 if crowded else 0)
     ax.set_yticks(np.arange(len(samples)) + 0.5, [str(k) for k in samples], rotation=0)
     return ax.collections[0]
 
 
 def _place(value: float, regs: Sequence[float]) -> float:
-    """Where a weight lies on the categorical axis of a heat map: between the centres of its neighbours, by logarithm."""
+    """Where a weight lies on a heat map's axis: between the centres of its neighbours, by logarithm."""
+    weightless = sum(reg == 0 for reg in regs)  # sorted, so they come first
+    regs = regs[weightless:]
     if len(regs) < 2 or not 0 < value < math.inf:
         return math.nan
-    logs, centres = np.log(regs), np.arange(len(regs)) + 0.5
+    logs, centres = np.log(regs), np.arange(len(regs)) + 0.5 + weightless
     inside = np.interp(np.log(value), logs, centres)
     if np.log(value) < logs[0]:
         inside = centres[0] + (np.log(value) - logs[0]) / (logs[1] - logs[0])
     elif np.log(value) > logs[-1]:
         inside = centres[-1] + (np.log(value) - logs[-1]) / (logs[-1] - logs[-2])
-    return float(np.clip(inside, 0, len(regs)))
+    return float(np.clip(inside, weightless, weightless + len(regs)))
 
 
 @figure
 def draw_map(run: Run) -> Figure:
-    """The share of runs that end on the wrong side, over samples and weight, with the boundary of existence."""
+    """The share of runs that end wrong, over samples and weight, with the boundary of existence."""
     cells = planned(run, "map_twin", "map_haar")
     if not len(cells):
         return absent()
@@ -128,13 +129,21 @@ def draw_map(run: Run) -> Figure:
             ax.plot(x, y, color="white", linewidth=3.2)
             ax.plot(x, y, color="#d55e00", linewidth=1.5)
             start = {"twin": "start: twin", "haar": "start: Haar"}.get(init, init)
-            ax.set_title(", ".join([*([arm] if len(names) > 1 else []), start, f"lr {number(lr)}"]))
+            ax.set_title(f"{start}, lr {number(lr)}" if row == 0 else "")
             ax.set_xlabel(REG if row == len(names) - 1 else "")
-            ax.set_ylabel("samples $k$" if column == 0 else "")
-    bar = fig.colorbar(mesh, ax=axes, aspect=18, pad=0.01, label="fraction ending wrong")
+            ax.tick_params(labelbottom=row == len(names) - 1)
+            if column == 0:
+                ax.set_ylabel(f"{arm}\nsamples $k$" if len(names) > 1 else "samples $k$")
+    bar = fig.colorbar(mesh, ax=axes, aspect=18 * len(names), pad=0.01, label="fraction ending wrong")
     bar.outline.set_visible(False)
-    squares = names == ["fro2"]
-    label = r"$\gamma=2\lambda$, median over seeds" if squares else "trap at the twin, median over seeds"
+    known = cells[["predicted_lambda_min", "predicted_trap_threshold"]].dropna()
+    squares = [theory.trap_threshold("fro2", lam) for lam in known["predicted_lambda_min"]]
+    law = (
+        r"$\gamma=2\lambda$"
+        if np.allclose(known["predicted_trap_threshold"], squares)
+        else "a trap from here on"
+    )
+    label = f"{law}, median over seeds"
     fig.legend([Line2D([], [], color="#d55e00", linewidth=1.5)], [label], loc="outside lower center")
     return fig
 
@@ -167,7 +176,7 @@ def draw_grid(run: Run) -> Figure:
     }
     finished = cells.loc[cells["status"] == "ok", "distance"]
     top = max([theory.TWIN_DISTANCE * 1.2, *laws, *finished.quantile([0.98]).dropna()])
-    # The square root spreads the small distances, so that the target (0) and the twin (2) keep colours of their own.
+    # The square root spreads small distances: the target (0) and the twin (2) get colours of their own.
     norm, cmap = PowerNorm(0.5, 0, top), sns.color_palette("mako_r", as_cmap=True)
     for column, arm in enumerate(names):
         for row, determinant in enumerate(determinants):
@@ -177,7 +186,7 @@ def draw_grid(run: Run) -> Figure:
             if regs[arm] == [0]:
                 ax.set_xticks([])
             if row == 0:
-                title(ax, arm)
+                title(ax, arm, slanted=len(names) > 7)
             if row < len(determinants) - 1:
                 ax.tick_params(labelbottom=False)
             if column == 0:

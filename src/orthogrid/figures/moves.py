@@ -1,4 +1,4 @@
-"""How W moves: the thread's logs, the penalties over steps and over their weight, the picture of the circle."""
+"""How W moves: the thread's logs, the penalties over steps and over their weight, the circle."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ def draw_thread(run: Run) -> Figure:
     fig, axes = canvas(2.6, 1, 2)
     _log_a(axes[0, 0], run)
     strong = _log_b(axes[0, 1], run)
-    handles = {
-        "thread, as printed": Line2D([], [], **PRINTED),
-        f"our runs (log B: seed {strong})": Line2D([], [], color=GREY, linewidth=1.2),
-        "other seeds": Line2D([], [], color=GREY, alpha=0.4, linewidth=0.8),
-        "closed form": Line2D([], [], **LAW),
-    }
+    handles = {"thread, as printed": Line2D([], [], **PRINTED)}
+    if len(run.block("thread_a", "thread_b")):
+        handles[f"our runs (log B: seed {strong})"] = Line2D([], [], color=GREY, linewidth=1.2)
+    if run.block("thread_b")["seed"].nunique() > 1:
+        handles["log B, other seeds"] = Line2D([], [], color=GREY, alpha=0.4, linewidth=0.8)
+    if len(run.block("thread_a")):
+        handles["closed form"] = Line2D([], [], **LAW)
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     return fig
 
@@ -269,7 +270,7 @@ def draw_reg(run: Run) -> Figure:
             )
         )
         labels.append(schedule)
-    mono(fig.legend(handles, labels, loc="outside lower center", ncols=5))
+    mono(fig.legend(handles, labels, loc="outside lower center", ncols=5), names)
     return fig
 
 
@@ -277,6 +278,7 @@ def draw_reg(run: Run) -> Figure:
 def draw_circle(run: Run) -> Figure:
     """The thread's picture in two variables, and what the penalties do there. Needs no rows."""
     target = np.array([0.0, 1.0])
+    corners = np.array([(x, y) for x in (-1.0, 1.0) for y in (-1.0, 1.0)])
 
     def analogy(p):
         return -np.sign(p - target)
@@ -292,28 +294,24 @@ def draw_circle(run: Run) -> Figure:
 
     colours = sns.color_palette("colorblind")
     panels = (
-        (r"analogy:  $|x-x_0|+|y-y_0|$", [("", analogy, colours[0], "o")]),
+        (r"analogy:  $|x-x_0|+|y-y_0|$", target[None], [("", analogy, colours[0], "o")]),
         (
             "one row $(x, y)$",
+            None,  # the whole circle
             [(r"$|x^2+y^2-1|$", row_abs, colours[0], "o"), (r"$(x^2+y^2-1)^2$", row_square, colours[1], "s")],
         ),
-        (r"diagonal $W$:  $|x^2-1|+|y^2-1|$", [("", diagonal, colours[0], "o")]),
+        (r"diagonal $W$:  $|x^2-1|+|y^2-1|$", corners, [("", diagonal, colours[0], "o")]),
     )
-    fig, axes = canvas(3.25, 2, 3, height_ratios=(2.6, 1))
+    fig, axes = canvas(3.35, 2, 3, height_ratios=(2.6, 1))
+    fig.get_layout_engine().set(rect=(0, 0, 1, 0.97))  # square panels push their headings up to the edge
     at = np.stack(np.meshgrid(np.linspace(-1.6, 1.6, 13), np.linspace(-1.6, 1.6, 13)), -1).reshape(-1, 2)
-    for column, (heading, functions) in enumerate(panels):
+    for column, (heading, solutions, functions) in enumerate(panels):
         ax, below = axes[:, column]
         field = functions[0][1](at)
         ax.quiver(*at.T, *field.T, color="0.72", angles="xy", scale=40, width=0.006, headwidth=4, zorder=1)
         ax.add_patch(
             Circle((0, 0), 1, fill=False, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
         )
-        if column == 0:
-            solutions = target[None]
-        elif column == 2:
-            solutions = np.array([(x, y) for x in (-1, 1) for y in (-1, 1)], dtype=float)
-        else:
-            solutions = None
         if solutions is not None:
             ax.plot(*solutions.T, linestyle="none", marker="*", color="black", markersize=7, zorder=6)
         for i, (label, descent, colour, marker) in enumerate(functions):
@@ -376,13 +374,13 @@ def draw_circle(run: Run) -> Figure:
         ax.set(
             xlim=(-1.75, 1.75),
             ylim=(-1.75, 1.75),
-            aspect="equal",
+            box_aspect=1,
             xlabel="$x$",
             ylabel="$y$" if column == 0 else "",
         )
         ax.set_xticks([-1, 0, 1])
         ax.set_yticks([-1, 0, 1])
-        ax.set_title(heading)
+        ax.set_title(heading, pad=5)
         below.set(yscale="log", ylim=(1e-9, 2), xlabel="step")
         below.set_ylabel("distance to a\nsolution" if column == 0 else "")
         below.tick_params(labelleft=column == 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 
 import matplotlib as mpl
@@ -12,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from ..identity import registry
 from ..run import Run
@@ -20,6 +21,7 @@ TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printe
 GREY = "0.35"
 LAW = dict(color="0.1", linestyle=(0, (5, 2)), linewidth=1.0)  # every closed form looks like this
 MARKERS = "osD^vP*X<>hpd"
+MONO = dict(family="DejaVu Sans Mono", fontsize=6.5)
 RANGE = ("pi", 100)  # seaborn's name for the full range
 SCHEDULES = {"constant": "-", "cosine": (0, (3, 1.5))}
 S_FRO = r"$\|WW^\mathsf{T}-I\|_F$"
@@ -83,12 +85,12 @@ def arms(cells: pd.DataFrame) -> pd.Series:
 def arm_styles(run: Run) -> dict[str, dict]:
     """Colour and marker of every arm in the run, the same in all figures.
 
-    Arms are numbered in the order of their definition, baselines without a penalty's gradient last, so that the
-    clearest colours go to those that are compared; arms that carry options follow in order of appearance.
+    Arms are numbered in the order of their definition, baselines without a penalty's gradient last, so that
+    the clearest colours go to those that are compared; arms with options follow in order of appearance.
     """
     ordered = sorted(ordered_arms(run.cells), key=lambda arm: arm == "none" or arm.endswith("_detached"))
     palette = sns.color_palette("colorblind")
-    palette = palette if len(ordered) <= len(palette) else sns.husl_palette(len(ordered), l=0.55)
+    palette += sns.husl_palette(max(len(ordered) - len(palette), 1), l=0.45)
     return {arm: dict(color=palette[i], marker=MARKERS[i % len(MARKERS)]) for i, arm in enumerate(ordered)}
 
 
@@ -135,11 +137,15 @@ def steps_axis(ax: Axes, last: float) -> None:
 
 
 def decades(ax: Axes, axis: str = "y", most: int = 6) -> None:
-    """Label at most a few decades of a logarithmic axis; where it spans hardly more than one, leave it as it is."""
+    """Label a few decades of a logarithmic axis or, where it spans hardly more than one, plain numbers."""
     which, (low, high) = (ax.yaxis, ax.get_ylim()) if axis == "y" else (ax.xaxis, ax.get_xlim())
     if low > 0 and math.log10(high / low) > 1.5:
         which.set_major_locator(mpl.ticker.LogLocator(numticks=most))
         which.set_minor_locator(mpl.ticker.NullLocator())
+    else:
+        which.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+        which.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        which.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def number(value: float) -> str:
@@ -149,19 +155,19 @@ def number(value: float) -> str:
     return f"{value:g}"
 
 
-def name_of(arm: str) -> dict:
-    """An arm's name, spelled and set as in the text."""
-    return dict(label=arm, family="DejaVu Sans Mono", fontsize=6.5 if len(arm) <= 13 else 5.5)
+def title(ax: Axes, arm: str, slanted: bool = False) -> None:
+    """An arm's name above a panel, spelled and set as in the text; slanted where panels are narrow."""
+    if slanted:
+        ax.set_title(arm, **MONO, rotation=30, ha="left", x=0)
+    else:
+        ax.set_title(arm.replace("(", "\n(") if len(arm) > 13 else arm, **MONO)
 
 
-def title(ax: Axes, arm: str) -> None:
-    style = name_of(arm)
-    ax.set_title(style.pop("label"), **style)
-
-
-def mono(legend) -> None:
+def mono(legend: Legend, names: Collection[str]) -> None:
+    """Set the names among a legend's labels as in the text."""
     for text in legend.get_texts():
-        text.set(family="DejaVu Sans Mono", fontsize=6.5)
+        if text.get_text() in names:
+            text.set(**MONO)
 
 
 def size_of(cells: pd.DataFrame) -> str:
@@ -192,7 +198,7 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
 
 
 def limits(values: pd.Series, decades_at_most: float = 14) -> tuple[float, float]:
-    """Limits for a logarithmic axis around the positive values; what lies many decades below the top is cut."""
+    """Limits of a logarithmic axis for some values; what lies many decades below the top is cut."""
     values = values[(values > 0) & np.isfinite(values)]
     if values.empty:
         return 0.1, 10
