@@ -54,7 +54,7 @@ unlock: env
 schema: env ## regenerate workflow/schemas/config.schema.yaml after editing an axis
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml
 
-lock: ## pin today's versions anew (then mirror them in environment.yml)
+lock: ## pin today's versions anew; then copy them into environment.yml
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet torch==2.13.0 -e '.[paper,test]'
 	.venv-lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu//' > requirements.lock

@@ -3,23 +3,20 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 # A second configfile would be merged into the first, default by default: read the default only where none is given.
 if "blocks" not in config:
 
     configfile: "config/config.yaml"
 
 
-try:
-    from orthogrid.grid import ConfigError, check_config
-except ModuleNotFoundError:
-    raise WorkflowError("the package is not installed in this environment: python -m pip install -e .")
+# The library needs no installation: everything finds it where the Snakefile stands.
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-try:
-    PLAN = check_config(config, source=", ".join(map(str, workflow.configfiles)))
-except ConfigError as error:
-    raise WorkflowError(str(error))
+
+include: "workflow/rules/common.smk"
+
+
+PLAN = check_plan(config, workflow.configfiles)
 
 
 wildcard_constraints:

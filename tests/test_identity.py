@@ -11,13 +11,13 @@ import pytest
 
 from orthogrid.identity import SOURCE, code_digest, registry, split_registry, tokens
 
-PLAIN = '''
+PLAIN = """
 def f(a, b):
     c = a + b
     if c:
         c = g(f"{c:>{b}} and {a!r}", 'x')
     return c
-'''
+"""
 REDRESSED = '''
 # a comment
 """A module's docstring."""
@@ -39,7 +39,8 @@ def test_tokens_are_deaf_to_comments_docstrings_and_layout():
 
 
 @pytest.mark.parametrize(
-    "old, new", [("a + b", "a - b"), ("{a!r}", "{a!s}"), ("'x'", "'y'"), ("    return c", "        return c"), ("a, b", "b, a")]
+    "old, new",
+    [("a + b", "a - b"), ("{a!r}", "{a!s}"), ("'x'", "'y'"), ("    return c", "        return c"), ("a, b", "b, a")],
 )
 def test_tokens_hear_every_change_of_meaning(old, new):
     assert old in PLAIN and tokens(PLAIN) != tokens(PLAIN.replace(old, new))
@@ -82,7 +83,9 @@ def test_editing_a_penalty_makes_its_rows_stale_and_no_others(source, old, new):
 def test_adding_a_penalty_makes_nothing_stale(source):
     before = digests(source)
     path = source / "penalties.py"
-    path.write_text(path.read_text() + "\n\n@register()\ndef cubic(s: Tensor) -> Tensor:\n    return total(s.abs() ** 3)\n")
+    path.write_text(
+        path.read_text() + "\n\n@register()\ndef cubic(s: Tensor) -> Tensor:\n    return total(s.abs() ** 3)\n"
+    )
     assert before == digests(source)
     registry.cache_clear()
     assert "cubic" in registry("penalties.py", source)
@@ -129,7 +132,9 @@ def test_registry_is_what_the_modules_register():
 
 
 def test_hooks_belong_to_their_entry():
-    entries, texts, shared = split_registry("@register()\ndef a(s):\n    return s\n\n@a.gradient\ndef _(w):\n    return w\n\nx = 1\n")
+    entries, texts, shared = split_registry(
+        "@register()\ndef a(s):\n    return s\n\n@a.gradient\ndef _(w):\n    return w\n\nx = 1\n"
+    )
     assert list(entries) == ["a"] and "return w" in texts["a"] and shared.split() == ["x", "=", "1"]
 
 
@@ -156,5 +161,7 @@ def test_digest_is_the_same_on_other_pythons():
     )
     expected = f"{ {name: code_digest(name) for name in registry('penalties.py')} }\n{tokens(PLAIN)}\n"
     for python in pythons:
-        done = subprocess.run([python, "-c", code, str(SOURCE)], input=PLAIN, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [python, "-c", code, str(SOURCE)], input=PLAIN, capture_output=True, text=True, check=True
+        )
         assert done.stdout == expected, python

@@ -126,7 +126,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def config_of(cells, **more):
-    axes = {"dimension": 6, "samples": sorted({c.samples for c in cells}), "steps": 5, "seed": sorted({c.seed for c in cells})}
+    axes = {
+        "dimension": 6,
+        "samples": sorted({c.samples for c in cells}),
+        "steps": 5,
+        "seed": sorted({c.seed for c in cells}),
+    }
     return check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}], **more})
 
 
@@ -142,7 +147,9 @@ def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
     with pytest.raises(RowsError, match="2 of 8 cells have no row"):
         collect_cells(config_of(more), [rows])
     partial = collect_cells(config_of(more, partial=True), [rows])
-    assert (partial["status"] == "missing").sum() == 2 and partial.loc[partial["status"] == "missing", "seed"].eq(9).all()
+    assert (partial["status"] == "missing").sum() == 2 and partial.loc[partial["status"] == "missing", "seed"].eq(
+        9
+    ).all()
 
 
 def test_gpu_memory_too_small_halves_the_batch_and_loses_no_row(tmp_path, monkeypatch):

@@ -24,7 +24,9 @@ def coset_element(problem, generator) -> torch.Tensor:
     """A Haar element of the zero-loss coset: rhoᵀ(P + V Q Vᵀ)."""
     n, r = problem.row_space.shape
     v = torch.linalg.qr(problem.row_space, mode="complete").Q[:, r:]
-    return problem.rho.mT @ (torch.eye(n, dtype=F64) + v @ (haar(n - r, generator) - torch.eye(n - r, dtype=F64)) @ v.mT)
+    return problem.rho.mT @ (
+        torch.eye(n, dtype=F64) + v @ (haar(n - r, generator) - torch.eye(n - r, dtype=F64)) @ v.mT
+    )
 
 
 @pytest.mark.parametrize("n, k", [(8, 3), (9, 4), (9, 7), (8, 7)])
@@ -167,7 +169,9 @@ def test_nearest_in_coset_is_in_the_coset_and_nearest(n, k, determinant):
     assert det_sign(nearest) == det_sign(problem.weight)
     distance = float((nearest - problem.weight).norm())
     generator = torch.Generator().manual_seed(2)
-    others = [w for w in (coset_element(problem, generator) for _ in range(500)) if det_sign(w) == det_sign(problem.weight)]
+    others = [
+        w for w in (coset_element(problem, generator) for _ in range(500)) if det_sign(w) == det_sign(problem.weight)
+    ]
     assert all(float((w - problem.weight).norm()) >= distance - 1e-9 for w in others)
 
 

@@ -107,7 +107,9 @@ def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
     assert same(shuffled, together)
 
 
-@pytest.mark.parametrize("change", [{"sampling": "fresh"}, {"inputs": "whitened"}, {"dtype": "float64"}, {"bias": False}])
+@pytest.mark.parametrize(
+    "change", [{"sampling": "fresh"}, {"inputs": "whitened"}, {"dtype": "float64"}, {"bias": False}]
+)
 def test_so_on_the_other_axes(change):
     settings = {"dimension": 15, "samples": 7, "steps": 25, **change}
     cells = [make_cell(seed=s, reg=r, **settings) for s in (1, 2) for r in (1, 10)]
@@ -155,7 +157,11 @@ def test_logged_steps_contain_the_threads():
 
 def test_cosine_schedule_ends_near_zero():
     cell = make_cell(schedule="cosine", steps=100, lr=0.1)
-    assert learning_rate(cell, 0) == 0.1 and learning_rate(cell, 50) == pytest.approx(0.05) and learning_rate(cell, 99) < 1e-4
+    assert (
+        learning_rate(cell, 0) == 0.1
+        and learning_rate(cell, 50) == pytest.approx(0.05)
+        and learning_rate(cell, 99) < 1e-4
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -8,8 +8,15 @@ The package imports nothing of Snakemake and can be used from a notebook:
 """
 
 import os
+from pathlib import Path
 
 # A row must not depend on the batch it was trained in. Intel's MKL, which carries torch's CPU matrix products, promises
 # the same bits for the same operands only in this mode; it reads the variable at its first call. Costs nothing
 # measurable (`AUTO` keeps the machine's fastest instruction set).
 os.environ.setdefault("MKL_CBWR", "AUTO")
+
+
+def offer_to_child_processes() -> None:
+    """Let Python processes started from this one import the package as it stands here, installed or not."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

@@ -68,7 +68,9 @@ def _train(config: Config, options: argparse.Namespace) -> int:
         if options.only and cells[0].family not in options.only:
             continue
         root = options.results / config.run
-        trained += train_cells(group, cells, root, options.device or config.device, log=root / "logs" / "train" / f"{group}.log")
+        trained += train_cells(
+            group, cells, root, options.device or config.device, log=root / "logs" / "train" / f"{group}.log"
+        )
     print(json.dumps({"run": config.run, "cells": len(config.cells), "trained": trained}))
     return 0
 

@@ -25,7 +25,9 @@ def collect_cells(config: Config, rows_files: Sequence[Path]) -> pd.DataFrame:
     rows = rows[rows["key"].isin(wanted)]
     doubled = rows.loc[rows["key"].duplicated(), "key"].unique()
     if len(doubled):
-        raise RowsError(f"{len(doubled)} cells have more than one row, {doubled[0]} for one: clear_old_rows removes old files")
+        raise RowsError(
+            f"{len(doubled)} cells have more than one row, {doubled[0]} for one: clear_old_rows removes old files"
+        )
     missing = [key for key in wanted if key not in set(rows["key"])]
     if missing and not config.partial:
         raise RowsError(

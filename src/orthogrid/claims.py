@@ -77,11 +77,7 @@ class Claim:
             return "untested"
         if found.partly:
             return "partly"
-        return (
-            "supported"
-            if RELATIONS[self.relation][1](found.measured, found.expected, self.tolerance)
-            else "refuted"
-        )
+        return "supported" if RELATIONS[self.relation][1](found.measured, found.expected, self.tolerance) else "refuted"
 
 
 CLAIMS: dict[str, Claim] = {}
@@ -132,12 +128,7 @@ def plateau_by_seed(run: Run) -> pd.Series:
     """Block thread_a, by seed: median of sum |S| over logged steps from PLATEAU_FROM on; the final value of shorter runs."""
     cells = run.block("thread_a").set_index("key")
     late = run.traces[run.traces["key"].isin(cells.index) & (run.traces["step"] >= PLATEAU_FROM)]
-    levels = (
-        late.groupby("key")["orthogonality_l1"]
-        .median()
-        .reindex(cells.index)
-        .fillna(cells["orthogonality_l1"])
-    )
+    levels = late.groupby("key")["orthogonality_l1"].median().reindex(cells.index).fillna(cells["orthogonality_l1"])
     return levels.set_axis(cells["seed"])
 
 
@@ -203,10 +194,7 @@ def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
     """The cells whose data loss no longer falls, by their traces. The rule looks at the slope alone, not at the level."""
     traces = run.traces[run.traces["key"].isin(cells["key"])].merge(cells[["key", "steps"]], on="key")
     earlier = (
-        traces[traces["step"] <= (1 - LAST_PART) * traces["steps"]]
-        .sort_values("step")
-        .groupby("key")["fit"]
-        .last()
+        traces[traces["step"] <= (1 - LAST_PART) * traces["steps"]].sort_values("step").groupby("key")["fit"].last()
     )
     return cells[cells["fit"] >= (1 - SETTLED) * cells["key"].map(earlier)]
 
@@ -337,9 +325,7 @@ def squares(run: Run) -> Measurement:
     if not {"fro2", "l1"} <= set(cells["penalty"]):
         return UNTESTED
     ratio = squares_ratio(run)
-    return Measurement(
-        ratio, 1.0, int(cells["penalty"].isin(["fro2", "l1"]).sum()), partly=1 / SIMILAR < ratio < 1
-    )
+    return Measurement(ratio, 1.0, int(cells["penalty"].isin(["fro2", "l1"]).sum()), partly=1 / SIMILAR < ratio < 1)
 
 
 @claim(
@@ -364,7 +350,7 @@ def reg(run: Run) -> Measurement:
 @claim(
     id="information",
     section="identifiability",
-    statement="With the thread's samples the distance to the target is √(2(n-k))",
+    statement="With the thread's samples the distance to the target is the coset law's",
     relation="≈",
     tolerance=0.02,
 )
@@ -373,9 +359,7 @@ def information(run: Run) -> Measurement:
     cells = thread_like(run)
     if cells.empty:
         return UNTESTED
-    return Measurement(
-        float(cells["distance"].median()), float(cells["predicted_distance"].median()), len(cells)
-    )
+    return Measurement(float(cells["distance"].median()), float(cells["predicted_distance"].median()), len(cells))
 
 
 @claim(
@@ -402,7 +386,7 @@ def determinant(run: Run) -> Measurement:
 @claim(
     id="coset",
     section="identifiability",
-    statement="Below n samples the distance follows the coset law √(2(n-r))",
+    statement="Below n samples the distance follows the coset law",
     relation="≤",
     tolerance=0.05,
 )
@@ -435,11 +419,7 @@ def floor(run: Run) -> Measurement:
 def twin_distance(run: Run) -> Measurement:
     """Median distance ‖W - rhoᵀ‖_F over runs of blocks floor and regimes that settle on the wrong side."""
     cells = floor_cells(run)
-    return (
-        Measurement(float(cells["distance"].median()), theory.TWIN_DISTANCE, len(cells))
-        if len(cells)
-        else UNTESTED
-    )
+    return Measurement(float(cells["distance"].median()), theory.TWIN_DISTANCE, len(cells)) if len(cells) else UNTESTED
 
 
 @claim(

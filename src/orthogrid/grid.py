@@ -68,7 +68,9 @@ class Cell:
     """
 
     dimension: int = _axis(500, "Size n of the n × n weight. Time grows with its cube.", minimum=2)
-    samples: int = _axis(30, "Number k of training samples (the thread's batch). Below n, W is not identified.", minimum=1)
+    samples: int = _axis(
+        30, "Number k of training samples (the thread's batch). Below n, W is not identified.", minimum=1
+    )
     sampling: str = _axis(
         "fixed", "fixed: the same samples at every step; fresh: new ones at every step.", choices=("fixed", "fresh")
     )
@@ -168,7 +170,9 @@ def _canonical_spec(axis: Axis, value: Any) -> str:
         option, _, text = (part.strip() for part in item.partition("="))
         if option not in defaults:
             known = ", ".join(defaults) or "none"
-            raise ValueError(f"'{value}': {name} has no option '{option}' (it has: {known}){_nearest(option, defaults)}")
+            raise ValueError(
+                f"'{value}': {name} has no option '{option}' (it has: {known}){_nearest(option, defaults)}"
+            )
         number = _number(text)
         if number is None or not number > 0:
             raise ValueError(f"'{value}': option {option} must be a number > 0, got '{text}'")
@@ -239,7 +243,9 @@ def make_cell(**settings: Any) -> Cell:
             "set determinant: mismatch, or init: haar"
         )
     if cell.inputs == "whitened" and cell.sampling == "fixed" and cell.samples < 2:
-        raise ConfigError("inputs 'whitened' with samples 1: one centred sample is zero; set samples ≥ 2, or inputs: uniform")
+        raise ConfigError(
+            "inputs 'whitened' with samples 1: one centred sample is zero; set samples ≥ 2, or inputs: uniform"
+        )
     return cell
 
 
@@ -386,7 +392,10 @@ def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
             continue
         options = given if isinstance(given, list) else [given]
         if not options:
-            complain(where, f"{name}: the list is empty; give at least one value ({AXES[name].allowed}), or leave the axis out")
+            complain(
+                where,
+                f"{name}: the list is empty; give at least one value ({AXES[name].allowed}), or leave the axis out",
+            )
         good = []
         for option in options:
             try:
@@ -451,7 +460,12 @@ def json_schema() -> dict[str, Any]:
         "properties": {
             "name": {"type": "string", "minLength": 1, "description": BLOCK_KEYS["name"][0]},
             "question": {"type": "string", "description": BLOCK_KEYS["question"][0]},
-            "axes": {"type": "object", "additionalProperties": False, "properties": either, "description": BLOCK_KEYS["axes"][0]},
+            "axes": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": either,
+                "description": BLOCK_KEYS["axes"][0],
+            },
         },
     }
     bodies = {

@@ -39,7 +39,9 @@ def install_latex() -> str:
         print("Installing LaTeX through apt-get (about 700 MB on disk, a few minutes) ...", flush=True)
         apt = [*administrator, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]
         subprocess.run([*apt, "update"], stdout=subprocess.DEVNULL)
-        subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *DEBIAN.split()], stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*apt, "install", "--yes", "--no-install-recommends", *DEBIAN.split()], stdout=subprocess.DEVNULL
+        )
     return missing_latex()
 
 
@@ -95,7 +97,9 @@ def build(sources: Path, results: Path, output: Path, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(done.stdout + done.stderr + "\n" + text)
         if done.returncode:
-            errors = [line for line in text.splitlines() if re.match(r"(\./)?\S+:\d+: ", line)] or done.stdout.splitlines()[-20:]
+            errors = [
+                line for line in text.splitlines() if re.match(r"(\./)?\S+:\d+: ", line)
+            ] or done.stdout.splitlines()[-20:]
             raise LatexError(f"latexmk failed (whole log: {log}):\n" + "\n".join(errors[:20]))
         wrong = defects(text)
         if wrong:

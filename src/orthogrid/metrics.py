@@ -87,5 +87,3 @@ def nearest_in_coset(problem: Problem) -> Tensor:
     # rhoᵀ(P + V Q Vᵀ) = rhoᵀ + rhoᵀ V (Q - I) Vᵀ
     q = u @ vt - torch.eye(n - r, dtype=basis.dtype)
     return target + target @ complement @ q @ complement.mT
-
-

@@ -228,9 +228,7 @@ def thread_numbers(run: Run) -> dict[str, str]:
         "predicted-a-plateau": d1(predicted),
         # Last step of log B that is compared digit by digit, and the largest relative difference in its data loss up to there.
         "thread-b-early-steps": integer(EARLY_STEPS),
-        "thread-b-early-error": scientific(
-            early.loc[early["step"] <= EARLY_STEPS, "relative_difference"].max()
-        ),
+        "thread-b-early-error": scientific(early.loc[early["step"] <= EARLY_STEPS, "relative_difference"].max()),
         "ours-b-rho": d2(ours.get("distance_rho_l1")),
         "ours-b-target": d2(ours.get("distance_l1")),
         # The same without training, for the dimension of block thread_b: W is unrelated to rho, and near rhoᵀ on rank k.
@@ -269,9 +267,7 @@ def ablation_numbers(run: Run) -> dict[str, str]:
 def convergence_numbers(run: Run) -> dict[str, str]:
     cells = run.block("convergence")
     regs = sorted(cells["reg"].unique())
-    near_one = min(
-        regs, key=lambda reg: (round(abs(math.log(reg)), 6) if reg > 0 else math.inf, -reg), default=None
-    )
+    near_one = min(regs, key=lambda reg: (round(abs(math.log(reg)), 6) if reg > 0 else math.inf, -reg), default=None)
     largest = regs[-1] if regs else None
     l1 = only(cells, penalty="l1")
     l1 = l1.assign(floor=l1["orthogonality_l1"] / (l1["dimension"] ** 2 * l1["lr"]))
@@ -323,9 +319,7 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
     n, k = planned(run, "identifiability", "dimension"), planned(run, "convergence", "samples")
     cells, transition = run.block("identifiability"), run.block("transition")
     here = only(cells, samples=k, inputs="uniform", determinant="match", bias=True)
-    pooled = thread_like(
-        run
-    )  # with block thread_b's seeds: the difference of one rank is small against the scatter
+    pooled = thread_like(run)  # with block thread_b's seeds: the difference of one rank is small against the scatter
     squared = pooled["distance"] ** 2
     error = float(squared.std() / math.sqrt(len(squared))) if len(squared) > 1 else math.nan
 
@@ -336,10 +330,7 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
 
     def first_recovered(**settings):
         """Smallest number of samples at which at least half of the runs of block transition recover."""
-        share = (
-            only(transition, **settings).groupby("samples")["distance"].agg(lambda d: (d < RECOVERY).mean())
-            >= 0.5
-        )
+        share = only(transition, **settings).groupby("samples")["distance"].agg(lambda d: (d < RECOVERY).mean()) >= 0.5
         return integer(share.idxmax()) if share.any() else MISSING  # fmt: skip
 
     nearer_static = abs(squared.mean() - static) < abs(squared.mean() - trained)
@@ -438,11 +429,7 @@ def floor_numbers(run: Run) -> dict[str, str]:
         "floor-twin-median": d3(median(held["distance_twin"])),
         "floor-tolerance": percent(FLOOR_TOLERANCE, 0),
         # "The floor ... the closed form".
-        "floor-word": "cannot be compared with"
-        if held.empty
-        else "agrees with"
-        if agrees
-        else "differs from",
+        "floor-word": "cannot be compared with" if held.empty else "agrees with" if agrees else "differs from",
     }
 
 
@@ -475,9 +462,7 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
         "map-seeds": seeds(haar),
         "map-lrs": enumeration(map(setting, rates)),
         # From the twin and caught: relative deviation of the data loss from lambda (1 - s*)².
-        "map-twin-loss-error": percent(
-            median((trapped["fit"] / trapped["predicted_trap_loss"] - 1).abs()), 2
-        ),
+        "map-twin-loss-error": percent(median((trapped["fit"] / trapped["predicted_trap_loss"] - 1).abs()), 2),
         "map-margin": setting(MARGIN),
         # "Existence as observed ... reg > 2 lambda".
         "map-twin-word": {"supported": "agrees with", "untested": "cannot be compared with"}.get(

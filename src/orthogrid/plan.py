@@ -55,5 +55,3 @@ def describe(config) -> str:
     for group, cells in config.groups.items():
         lines.append(f"{group:<36}{len(cells):>8}{sum(map(operations, cells)) / 1e12:>10.2f}")
     return "\n".join(lines)
-
-

@@ -32,7 +32,9 @@ class Run:
         cells, predictions = read_table(root / "cells.csv"), read_table(root / "predictions.csv")
         return cls(
             config,
-            cells.merge(predictions.set_index("key").add_prefix("predicted_"), left_on="key", right_index=True, how="left"),
+            cells.merge(
+                predictions.set_index("key").add_prefix("predicted_"), left_on="key", right_index=True, how="left"
+            ),
             read_table(root / "membership.csv"),
             read_table(root / "traces.csv.gz"),
             read_table(root / "thread.csv"),

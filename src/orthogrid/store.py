@@ -124,6 +124,16 @@ class Store:
         write_table(traces.sort_values(["key", "step"]), self.traces_file(group))
         write_table(rows.set_index("key").loc[keys].reset_index(), self.rows_file(group))
 
+    def clear(self, keep: Sequence[str]) -> list[Path]:
+        """Remove rows and traces of other groups than those to keep; the journals too, once all of those are written."""
+        written = [self.rows_file(group) for group in keep] + [self.traces_file(group) for group in keep]
+        old = [p for p in (*self.root.glob("rows/*.csv"), *self.root.glob("traces/*.csv.gz")) if p not in written]
+        if all(path.exists() for path in written):
+            old += self.root.glob("journal/*.jsonl")
+        for path in old:
+            path.unlink()
+        return old
+
 
 def _ends_line(file) -> bool:
     file.seek(-1, os.SEEK_END)

@@ -38,9 +38,7 @@ from .store import write_bytes
 MANY = 6  # an axis with more numbers than this is shown by its ends
 
 
-def tabular(
-    columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()
-) -> str:
+def tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:
     """A booktabs tabular; a row that is empty becomes a little space."""
 
     def line(cells: Sequence[str]) -> str:
@@ -65,9 +63,7 @@ def thread(run: Run, verdicts: pd.DataFrame) -> str:
     ours = run.thread.set_index(["log", "quantity", "step"])["ours"]
 
     def at(log: str, quantity: str, step: int) -> tuple[str, str]:
-        form = (
-            (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
-        )
+        form = (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
         return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
 
     full = planned(run, "thread_a", "dimension") == LOG_A.dimension
@@ -122,11 +118,9 @@ def claims(run: Run, verdicts: pd.DataFrame) -> str:
         relation = CLAIMS[row.id].relation
         expected = MISSING
         if not is_missing(row.expected):
-            expected = (
-                rf"{text(relation)}\,{setting(float(f'{row.expected:.4g}'))}{_slack(row.tolerance, relation)}"
-            )
+            expected = rf"{text(relation)}\,{setting(float(f'{row.expected:.4g}'))}{_slack(row.tolerance, relation)}"
         rows.append([text(row.statement), number(row.measured), expected, integer(row.cells), row.verdict])
-    columns = f"{ragged(76)}rlrl"
+    columns = f"{ragged(70)}rlrl"
     return tabular(columns, ["Claim", "Measured", "Expected (tolerance)", "Cells", "Verdict"], rows)
 
 
@@ -202,10 +196,7 @@ def versions(run: Run, verdicts: pd.DataFrame) -> str:
 
     rows = [["Rows", "device", distinct("device")], ["", "torch", distinct("torch")], []]
     rows.append(["Paper", "Python", platform.python_version()])
-    rows += [
-        ["", package, _version(package)]
-        for package in ("numpy", "pandas", "matplotlib", "seaborn", "snakemake")
-    ]
+    rows += [["", package, _version(package)] for package in ("numpy", "pandas", "matplotlib", "seaborn", "snakemake")]
     return tabular(rf"ll{ragged(100)}", ["", "", "Version"], rows)
 
 

@@ -7,6 +7,8 @@ rule predict_cells:
     benchmark:
         "results/{run}/benchmarks/predict_cells.tsv"
     priority: 100
+    conda:
+        "../../environment.yml"
     params:
         config=PLAN.digest,
     message:
@@ -27,6 +29,8 @@ rule aggregate_cells:
         "results/{run}/logs/aggregate_cells.log",
     benchmark:
         "results/{run}/benchmarks/aggregate_cells.tsv"
+    conda:
+        "../../environment.yml"
     params:
         config=PLAN.digest,
     message:
@@ -47,6 +51,8 @@ rule compare_thread:
         "results/{run}/logs/compare_thread.log",
     benchmark:
         "results/{run}/benchmarks/compare_thread.tsv"
+    conda:
+        "../../environment.yml"
     message:
         "Holding the thread's printed numbers against ours"
     script:

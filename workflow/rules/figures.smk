@@ -31,6 +31,8 @@ rule draw_figures:
         "results/{run}/logs/draw_figures.log",
     benchmark:
         "results/{run}/benchmarks/draw_figures.tsv"
+    conda:
+        "../../environment.yml"
     params:
         config=PLAN.digest,
     message:

@@ -1,15 +1,5 @@
-from orthogrid.latex import missing_latex
-
 SECTIONS = sorted(str(path) for path in Path("paper").glob("**/*.*") if path.suffix in (".tex", ".bib"))
 TABLES = ["thread", "ablation", "claims", "grid_axes", "cost", "versions"]
-
-
-def require_latex(wildcards):
-    """No file: stops the plan, before any training, on a machine that could not build the paper."""
-    complaint = missing_latex()
-    if complaint:
-        raise WorkflowError(complaint)
-    return []
 
 
 rule write_numbers:
@@ -29,6 +19,8 @@ rule write_numbers:
         "results/{run}/logs/write_numbers.log",
     benchmark:
         "results/{run}/benchmarks/write_numbers.tsv"
+    conda:
+        "../../environment.yml"
     params:
         config=PLAN.digest,
     message:
@@ -50,6 +42,8 @@ rule build_paper:
         "results/{run}/logs/build_paper.log",
     benchmark:
         "results/{run}/benchmarks/build_paper.tsv"
+    conda:
+        "../../environment.yml"
     message:
         "Building the paper with latexmk"
     script:

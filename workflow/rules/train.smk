@@ -18,6 +18,8 @@ rule train_cells:
         "results/{run}/logs/train/{group}.log",
     benchmark:
         "results/{run}/benchmarks/train/{group}.tsv"
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,

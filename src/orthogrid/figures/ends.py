@@ -53,15 +53,11 @@ def draw_identifiability(run: Run) -> Figure:
             continue
         near_n = i > 0
         for j, kind in enumerate(inputs):
-            style = dict(
-                color=palette[kind], marker=MARKERS[j], markerfacecolor=palette[kind] if j == 0 else "white"
-            )
+            style = dict(color=palette[kind], marker=MARKERS[j], markerfacecolor=palette[kind] if j == 0 else "white")
             for n, one in cells[cells["inputs"] == kind].groupby("dimension"):
                 some = one.assign(x=one["samples"] - n if near_n else one["samples"])
                 bars(ax, some, "x", "distance", linestyle="none", **style)
-                k = np.unique(
-                    np.round(np.concatenate([np.geomspace(1, 2 * n, 200), np.arange(n - 30, n + 2)]))
-                )
+                k = np.unique(np.round(np.concatenate([np.geomspace(1, 2 * n, 200), np.arange(n - 30, n + 2)])))
                 k = k[(k >= one["samples"].min()) & (k <= one["samples"].max())]
                 law = theory.coset_distance(n, [theory.effective_rank(n, int(each), kind) for each in k])
                 if near_n:  # with one free direction the distance is 0 or 2: no law for n - r < 2
@@ -132,9 +128,7 @@ def draw_regimes(run: Run) -> Figure:
         return f"{rank}\n{beyond}"
 
     labels = [label(*row) for row in groups.itertuples(index=False)]
-    cells = cells.assign(
-        regime=[label(*row) for row in cells[["dimension", "predicted_rank", "samples"]].to_numpy()]
-    )
+    cells = cells.assign(regime=[label(*row) for row in cells[["dimension", "predicted_rank", "samples"]].to_numpy()])
     determinants = sorted(cells["determinant"].unique())
     palette = dict(zip(determinants, sns.color_palette("colorblind"), strict=False))
     markers = dict(zip(determinants, "o^", strict=False))
@@ -175,9 +169,7 @@ def draw_regimes(run: Run) -> Figure:
                 ax.hlines(law, i - 0.42, i + 0.42, **LAW)
         if column == "distance":
             ax.axhline(theory.TWIN_DISTANCE, color=GREY, linewidth=0.8, linestyle=":")
-            ax.annotate(
-                "twin", (0, theory.TWIN_DISTANCE), xytext=(-8, 2), textcoords="offset points", color=GREY
-            )
+            ax.annotate("twin", (0, theory.TWIN_DISTANCE), xytext=(-8, 2), textcoords="offset points", color=GREY)
             ax.set_ylim(bottom=-0.05 * cells["distance"].max())
         else:
             decades(ax)
@@ -212,9 +204,7 @@ def draw_floor(run: Run) -> Figure:
         for j, bias in enumerate(kinds):
             for wrong in (True, False):
                 some = cells[(cells["samples"] == k) & (cells["bias"] == bias) & (cells["wrong"] == wrong)]
-                style = dict(
-                    color=colours[k], markerfacecolor=colours[k] if wrong else "white", markeredgewidth=0.8
-                )
+                style = dict(color=colours[k], markerfacecolor=colours[k] if wrong else "white", markeredgewidth=0.8)
                 left.plot(
                     theory.wrong_floor(some["lambda_min"]),
                     some["fit"],

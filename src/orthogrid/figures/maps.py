@@ -67,9 +67,7 @@ def _heat(
             if not math.isnan(table.iat[row, column]) or here.empty:
                 continue
             if (here["status"] == "missing").any():
-                ax.add_patch(
-                    Rectangle((column, row), 1, 1, fill=False, hatch="/////", edgecolor="0.6", linewidth=0)
-                )
+                ax.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch="/////", edgecolor="0.6", linewidth=0))
             else:
                 ax.text(column + 0.5, row + 0.5, "×", ha="center", va="center", color=GREY)
     ax.invert_yaxis()  # more samples further up
@@ -111,17 +109,13 @@ def draw_map(run: Run) -> Figure:
     names = ordered_arms(cells)
     samples = sorted(cells["samples"].unique())
     regs = sorted(cells["reg"].unique())
-    fig, axes = canvas(
-        0.75 + max(1.5, 0.24 * len(samples)) * len(names), len(names), len(columns), sharey=True
-    )
+    fig, axes = canvas(0.75 + max(1.5, 0.24 * len(samples)) * len(names), len(names), len(columns), sharey=True)
     norm, cmap = Normalize(0, 1), sns.color_palette("light:#0173b2", as_cmap=True)
     for row, arm in enumerate(names):
         for column, (init, lr) in enumerate(columns):
             ax = axes[row, column]
             here = cells[(cells["arm"] == arm) & (cells["init"] == init) & (cells["lr"] == lr)]
-            mesh = _heat(
-                ax, here, "wrong", regs, samples, norm, cmap, "mean", annotate=len(regs) * len(columns) <= 30
-            )
+            mesh = _heat(ax, here, "wrong", regs, samples, norm, cmap, "mean", annotate=len(regs) * len(columns) <= 30)
             thresholds = here.groupby("samples")["predicted_trap_threshold"].median().reindex(samples)
             places = [_place(value, regs) for value in thresholds]
             x = np.repeat(places, 2)
@@ -138,11 +132,7 @@ def draw_map(run: Run) -> Figure:
     bar.outline.set_visible(False)
     known = cells[["predicted_lambda_min", "predicted_trap_threshold"]].dropna()
     squares = [theory.trap_threshold("fro2", lam) for lam in known["predicted_lambda_min"]]
-    law = (
-        r"$\gamma=2\lambda$"
-        if np.allclose(known["predicted_trap_threshold"], squares)
-        else "a trap from here on"
-    )
+    law = r"$\gamma=2\lambda$" if np.allclose(known["predicted_trap_threshold"], squares) else "a trap from here on"
     label = f"{law}, median over seeds"
     fig.legend([Line2D([], [], color="#d55e00", linewidth=1.5)], [label], loc="outside lower center")
     return fig
@@ -169,9 +159,7 @@ def draw_grid(run: Run) -> Figure:
     )
     laws = {
         float(theory.coset_distance(n, theory.effective_rank(n, k, inputs))): f"$\\sqrt{{2(n-{k})}}$"
-        for n, k, inputs in cells[["dimension", "samples", "inputs"]]
-        .drop_duplicates()
-        .itertuples(index=False)
+        for n, k, inputs in cells[["dimension", "samples", "inputs"]].drop_duplicates().itertuples(index=False)
         if k < n and cells["dimension"].nunique() == 1
     }
     finished = cells.loc[cells["status"] == "ok", "distance"]
@@ -194,9 +182,7 @@ def draw_grid(run: Run) -> Figure:
             for n in here["dimension"].unique():  # from here on the data determine W
                 ax.axhline(float(np.searchsorted(samples, n, side="right")), color="#d55e00", linewidth=0.8)
     fig.supxlabel(REG + r"   (line: $k=n$)", fontsize=8)
-    bar = fig.colorbar(
-        mesh, ax=axes, aspect=30, pad=0.01, extend="max" if finished.max() > top * 1.001 else "neither"
-    )
+    bar = fig.colorbar(mesh, ax=axes, aspect=30, pad=0.01, extend="max" if finished.max() > top * 1.001 else "neither")
     bar.outline.set_visible(False)
     bar.set_label(f"median {DISTANCE}")
     ticks = {0.0: "0", theory.TWIN_DISTANCE: "2 (twin)"}

@@ -309,9 +309,7 @@ def draw_circle(run: Run) -> Figure:
         ax, below = axes[:, column]
         field = functions[0][1](at)
         ax.quiver(*at.T, *field.T, color="0.72", angles="xy", scale=40, width=0.006, headwidth=4, zorder=1)
-        ax.add_patch(
-            Circle((0, 0), 1, fill=False, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2)
-        )
+        ax.add_patch(Circle((0, 0), 1, fill=False, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=2))
         if solutions is not None:
             ax.plot(*solutions.T, linestyle="none", marker="*", color="black", markersize=7, zorder=6)
         for i, (label, descent, colour, marker) in enumerate(functions):
@@ -386,15 +384,11 @@ def draw_circle(run: Run) -> Figure:
         below.tick_params(labelleft=column == 0)
         decades(below, most=4)
         if len(functions) > 1:
-            ax.legend(
-                loc="center", handlelength=1.6, fontsize=7, framealpha=0.85, frameon=True, edgecolor="none"
-            )
+            ax.legend(loc="center", handlelength=1.6, fontsize=7, framealpha=0.85, frameon=True, edgecolor="none")
     return fig
 
 
-def _descend(
-    direction: Callable[[np.ndarray], np.ndarray], step: float = 0.03, steps: int = 120
-) -> np.ndarray:
+def _descend(direction: Callable[[np.ndarray], np.ndarray], step: float = 0.03, steps: int = 120) -> np.ndarray:
     """Constant-step gradient descent from the thread's point: every position, the start first."""
     path = [np.array(CIRCLE_START)]
     for _ in range(steps):

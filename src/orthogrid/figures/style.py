@@ -192,9 +192,7 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
     groups = cells.groupby(x)[y].apply(span)
     if len(groups):
         middle, below, above = np.array(groups.tolist()).T
-        ax.errorbar(
-            groups.index, middle, yerr=[below, above], elinewidth=0.8, capsize=1.5, capthick=0.6, **style
-        )
+        ax.errorbar(groups.index, middle, yerr=[below, above], elinewidth=0.8, capsize=1.5, capthick=0.6, **style)
 
 
 def limits(values: pd.Series, decades_at_most: float = 14) -> tuple[float, float]:

@@ -1,0 +1,270 @@
+"""The workflow as a user calls it: from a config through LaTeX, and what reruns, clones and growing grids train."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from pypdf import PdfReader
+
+BIN = Path(sys.executable).parent
+PARTS = (
+    "Snakefile",
+    "config",
+    "workflow",
+    "profiles",
+    "paper",
+    "data",
+    "src",
+    "pyproject.toml",
+    "results/full",
+)
+
+
+def copy_project(target: Path) -> Path:
+    """The sources alone, as a clone would have them."""
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        elif source.exists():
+            shutil.copy(source, target / name)
+    return target
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", *arguments]
+
+
+def snakemake(project: Path, *arguments: str, check: bool = True, **environment: str) -> str:
+    """Run Snakemake in a project; its whole output."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=project,
+        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout
+    else:
+        assert done.returncode != 0, done.stdout
+    return done.stdout
+
+
+SMOKE = ("--cores", "all", "--configfile", "config/smoke.yaml")
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Path:
+    """A project in which the smoke config ran from nothing to the PDF."""
+    project = copy_project(tmp_path_factory.mktemp("smoke"))
+    output = snakemake(project, *SMOKE)
+    assert "Using workflow specific profile profiles/default" in output
+    return project
+
+
+def results(project: Path) -> Path:
+    return project / "results" / "smoke"
+
+
+def test_the_pdf_shows_the_runs_own_numbers(smoke):
+    reader = PdfReader(results(smoke) / "paper.pdf")
+    text = " ".join(re.sub(r"\s+", " ", page.extract_text()) for page in reader.pages)
+    assert len(reader.pages) > 8 and "??" not in text and "[?]" not in text
+    values = dict(re.findall(r"\\setval\{([^}]*)\}\{(.*)\}", (results(smoke) / "numbers.tex").read_text()))
+    assert values["run-name"] in text and values["cells-total"] in text
+    shown = {key: value for key, value in values.items() if re.fullmatch(r"\d+\.\d{2,}", value)}
+    assert len(shown) >= 10
+    missing = [key for key, value in shown.items() if value not in text]
+    assert not missing
+    cells = pd.read_csv(results(smoke) / "cells.csv")
+    assert values["cells-total"] == str(len(cells))
+
+
+def test_fonts_are_embedded_and_figures_are_vector(smoke):
+    for path in (results(smoke) / "figures").glob("*.pdf"):
+        page = PdfReader(path).pages[0]
+        fonts = page["/Resources"].get("/Font", {})
+        for font in fonts.values():
+            font = font.get_object()
+            inner = font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+            descriptor = inner["/FontDescriptor"].get_object()
+            assert any(key in descriptor for key in ("/FontFile", "/FontFile2", "/FontFile3")), path.name
+        assert float(page.mediabox.width) == pytest.approx(156 / 25.4 * 72, abs=1.5), path.name
+
+
+def test_the_files_others_rely_on_are_there(smoke):
+    root = results(smoke)
+    columns = {
+        "cells.csv": "key dimension samples sampling inputs penalty reg method determinant init bias lr schedule steps dtype seed "
+        "fit penalty_value orthogonality_fro orthogonality_l1 distance distance_rho distance_start distance_nearest "
+        "distance_twin mean_direction bias_norm sigma_min sigma_max det_sign det_sign_start det_sign_target lambda_min rank "
+        "seconds status device torch code",
+        "membership.csv": "block key",
+        "traces.csv.gz": "key step fit orthogonality_fro orthogonality_l1 distance log_abs_det det_sign",
+        "thread.csv": "log step quantity thread ours relative_difference",
+        "claims.csv": "id statement section predicate measured expected tolerance verdict cells",
+        "predictions.csv": "key rank lambda_min distance wrong_floor trap_threshold",
+    }  # fmt: skip
+    for name, wanted in columns.items():
+        table = pd.read_csv(root / name)
+        assert set(wanted.split()) <= set(table.columns), name
+    cells, membership = pd.read_csv(root / "cells.csv"), pd.read_csv(root / "membership.csv")
+    assert cells["key"].is_unique and set(membership["key"]) == set(cells["key"])
+    blocks = {block["name"] for block in yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())["blocks"]}
+    assert set(membership["block"]) == blocks
+    for kind in ("logs", "benchmarks"):
+        assert len(list((root / kind).rglob("*.*"))) >= 6
+
+
+def test_a_finished_run_has_nothing_to_do(smoke):
+    assert "Nothing to be done" in snakemake(smoke, *SMOKE)
+
+
+def test_predictions_come_before_training_and_need_no_rows(smoke):
+    predictions = (results(smoke) / "predictions.csv").stat().st_mtime
+    assert all(predictions <= path.stat().st_mtime for path in (results(smoke) / "rows").glob("*.csv"))
+
+
+def test_report_shows_figures_and_paper(smoke, tmp_path):
+    snakemake(smoke, *SMOKE, "--report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    assert "paper.pdf" in page and "map.pdf" in page and "claims.csv" in page
+
+
+def test_few_jobs(smoke):
+    output = snakemake(smoke, *SMOKE, "--dry-run", "--forceall")
+    assert int(re.search(r"^total\s+(\d+)", output, re.M)[1]) < 25
+
+
+@pytest.fixture
+def clone(smoke, tmp_path) -> Path:
+    """A clone that ships rows and traces, with no metadata of Snakemake and no journal; every file freshly touched."""
+    project = copy_project(tmp_path / "clone")
+    for name in ("rows", "traces"):
+        shutil.copytree(results(smoke) / name, results(project) / name)
+    later = time.time() + 10
+    for path in project.rglob("*"):
+        os.utime(path, (later, later) if path.suffix in (".py", ".smk", ".yaml") else None)
+    return project
+
+
+def trained(project: Path) -> list[str]:
+    """Keys of the cells trained in a project, from its journals."""
+    journals = (results(project) / "journal").glob("*.jsonl")
+    return [json.loads(line)["row"]["key"] for path in journals for line in path.read_text().splitlines()]
+
+
+def test_a_clone_that_ships_rows_has_nothing_to_train(clone):
+    output = snakemake(clone, *SMOKE, "--dry-run")
+    assert "draw_figures" in output and "train_cells" not in output
+
+
+def edit_config(project: Path, edit) -> None:
+    path = project / "config" / "smoke.yaml"
+    raw = yaml.safe_load(path.read_text())
+    edit({block["name"]: block["axes"] for block in raw["blocks"]})
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+
+def test_a_grown_grid_trains_its_new_cells_only_and_a_shrunk_one_nothing(clone):
+    before = pd.concat(pd.read_csv(path) for path in (results(clone) / "rows").glob("*.csv"))
+    edit_config(clone, lambda blocks: blocks["thread_a"]["seed"].append(4))
+    table = "results/smoke/cells.csv"
+    snakemake(clone, table, *SMOKE)
+    grown = pd.read_csv(clone / table)
+    assert len(grown) == len(before) + 1
+    assert trained(clone) == list(set(grown["key"]) - set(before["key"]))
+    edit_config(clone, lambda blocks: blocks["thread_a"].update(seed=[1, 4]))
+    snakemake(clone, table, *SMOKE)
+    assert len(pd.read_csv(clone / table)) == len(before) - 1
+    assert len(trained(clone)) == 1
+    # The old files are cleared when asked for, and not the ones in use.
+    snakemake(clone, "clear_old_rows", *SMOKE)
+    assert "Nothing to be done" in snakemake(clone, table, *SMOKE)
+    assert len(list((results(clone) / "rows").glob("l1_detached-*.csv"))) == 1
+
+
+def test_a_wrong_config_stops_before_training(tmp_path):
+    project = copy_project(tmp_path)
+    edit_config(project, lambda blocks: blocks["grid"].update(penalty=["fro3"]))
+    output = snakemake(project, *SMOKE, check=False)
+    assert "did you mean" in output and "nothing was trained" in output and "Traceback" not in output
+    assert not (project / "results" / "smoke").exists()
+
+
+def test_missing_latex_stops_before_training_and_names_the_remedy(tmp_path):
+    project = copy_project(tmp_path / "project")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "sh", "env", "ls", "uname", "git"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    done = subprocess.run(
+        command(*SMOKE),
+        cwd=project,
+        env={**os.environ, "PATH": str(tools)},
+        capture_output=True,
+        text=True,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode != 0 and "latexmk" in output and "nothing was trained" in output and "install" in output
+    assert not (project / "results" / "smoke").exists()
+
+
+def test_lint_and_format():
+    output = snakemake(ROOT, "--lint")
+    assert "Congratulations" in output, output
+    subprocess.run([BIN / "snakefmt", "--check", "Snakefile", "workflow"], cwd=ROOT, check=True)
+    subprocess.run([BIN / "ruff", "check", "src", "tests", "workflow"], cwd=ROOT, check=True)
+    subprocess.run([BIN / "ruff", "format", "--check", "src", "tests", "workflow"], cwd=ROOT, check=True)
+
+
+def test_environment_yml_has_the_pins_of_the_lock():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(item["pip"] for item in dependencies if isinstance(item, dict))
+    pins = (ROOT / "requirements.lock").read_text().splitlines()
+    assert pip == pins
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+]+", line) for line in pins)
+    locked = {line.partition("==")[0].lower() for line in pins}
+    assert {"torch", "numpy", "pandas", "snakemake", "seaborn", "pytest", "pyyaml"} <= locked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_finished_is_trained_twice_after_an_interrupt(tmp_path, how):
+    project = copy_project(tmp_path)
+    edit_config(project, lambda blocks: blocks["grid"].update(steps=2000))
+    table = "results/smoke/cells.csv"
+    process = subprocess.Popen(
+        command(table, *SMOKE),
+        cwd=project,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list((results(project) / "journal").glob("*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(process.pid, how)
+    process.wait(timeout=60)
+    time.sleep(1)
+    kept = trained(project)
+    assert kept
+    snakemake(project, "--unlock", *SMOKE)
+    snakemake(project, table, *SMOKE)
+    keys = trained(project)
+    assert len(keys) == len(set(keys)) == len(pd.read_csv(project / table)) and set(kept) <= set(keys)
