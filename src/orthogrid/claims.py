@@ -21,7 +21,8 @@ from .run import Run
 # The thread's second script is Cell() itself; this is its first, which gave no seed.
 LOG_A = Cell(penalty="l1_detached", reg=0.001, steps=10_000)
 
-# Settings of the paper's analysis. Each was fixed before the rows were read; none is a result.
+# Settings of the paper's analysis; none is a result. SETTLED and LAST_PART, and block regimes as evidence for the floor,
+# came after a first run whose losses were still falling; the paper says so. The others were fixed before any row.
 RECOVERY = 0.1  # a run is recovered when ‖W - rhoᵀ‖_F is below this
 FITTED = 0.1  # a setting is fitted when its median data loss is below this
 SIMILAR = 2.0  # two medians within this factor count as equally good

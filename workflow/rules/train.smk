@@ -1,5 +1,7 @@
-ROWS = expand("results/{run}/rows/{group}.csv", run=PLAN.run, group=PLAN.groups)
-TRACES = expand("results/{run}/traces/{group}.csv.gz", run=PLAN.run, group=PLAN.groups)
+# A partial run shows the rows that are there and trains nothing.
+GROUPS = sorted(path.stem for path in Path("results", PLAN.run, "rows").glob("*.csv")) if PLAN.partial else PLAN.groups
+ROWS = expand("results/{run}/rows/{group}.csv", run=PLAN.run, group=GROUPS)
+TRACES = expand("results/{run}/traces/{group}.csv.gz", run=PLAN.run, group=GROUPS)
 
 
 rule train_all:
