@@ -81,10 +81,11 @@ def reference_loop(cell: Cell) -> tuple[float, torch.Tensor]:
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("samples", [6, 20])  # by residuals, and through the Gram matrix
 @pytest.mark.parametrize("penalty", ["fro2", "logdet"])  # smooth ones: rounding does not decide the path
-def test_training_is_that_of_an_independent_loop(penalty, schedule, bias):
+def test_training_is_that_of_an_independent_loop(penalty, samples, schedule, bias):
     cell = make_cell(
-        dimension=9, samples=6, penalty=penalty, reg=2.5, schedule=schedule, bias=bias, steps=120, lr=0.01, dtype="float64"
+        dimension=9, samples=samples, penalty=penalty, reg=2.5, schedule=schedule, bias=bias, steps=120, lr=0.01, dtype="float64"
     )  # fmt: skip
     fit, weight = reference_loop(cell)
     row = train_batch([cell])[0].row
@@ -92,7 +93,7 @@ def test_training_is_that_of_an_independent_loop(penalty, schedule, bias):
     assert row["distance"] == pytest.approx(float((weight - draw_problem(cell).rho.mT).norm()), rel=1e-8)
 
 
-@pytest.mark.parametrize("n, k", [(3, 2), (16, 5), (17, 40), (30, 30), (101, 7), (250, 31)])
+@pytest.mark.parametrize("n, k", [(3, 2), (16, 5), (17, 40), (30, 30), (101, 7), (101, 150), (250, 31)])
 @pytest.mark.parametrize("penalty", ["none", "l1", "fro2", "fro", "huber", "logdet"])
 def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
     if n > 100 and penalty not in ("fro2", "fro"):
@@ -117,6 +118,23 @@ def test_so_on_the_other_axes(change):
     assert same(rows(cells[1:2])[0], together[1])
     assert same(rows(cells[2:])[1], together[3])
     assert together[0][0]["fit"] != together[2][0]["fit"]
+
+
+def test_gram_and_residual_gradients_agree_in_float32(monkeypatch):
+    cells = [
+        make_cell(dimension=40, samples=60, steps=200, reg=10, seed=s, bias=b) for s in (1, 2) for b in (True, False)
+    ]
+    by_gram = [train_batch([cell])[0].row for cell in cells]
+    monkeypatch.setattr("orthogrid.train.GRAM_FROM", math.inf)
+    by_residuals = [train_batch([cell])[0].row for cell in cells]
+    for a, b in zip(by_gram, by_residuals, strict=True):
+        assert a["distance"] == pytest.approx(b["distance"], rel=1e-5) and a["fit"] == pytest.approx(b["fit"], rel=1e-4)
+
+
+def test_the_plan_counts_what_the_trainer_does():
+    from orthogrid import plan, train
+
+    assert plan.GRAM_FROM == train.GRAM_FROM
 
 
 def test_a_row_is_the_same_bits_whatever_the_threads():

@@ -11,17 +11,20 @@ CPU_ELEMENTS = 2_000_000
 CPU_MOST = 128
 
 
+# As in train, which this module must not import.
+GRAM_FROM = 1.2
+
+
 def operations(cell: Cell) -> float:
-    """Floating-point operations of a cell's matrix products: 4kn² a step for the data, 4n³ for an attached penalty.
+    """Floating-point operations of a cell's matrix products: 4n³ a step for an attached penalty; for the data 4kn², or 2n³
+    through the Gram matrix.
 
     Elementwise work and metrics come on top. For penalties beyond two products (logdet's inverse) it is a lower bound.
     """
     n, k = cell.dimension, cell.samples
     detached = cell.penalty == "none" or cell.penalty.endswith("_detached")
-    per_step = 4 * k * n**2 + (0 if detached else 4 * n**3)
-    if cell.sampling == "fresh":
-        per_step += 2 * k * n**2
-    return float(per_step * cell.steps)
+    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if k >= GRAM_FROM * n else 4 * k * n**2
+    return float((data + (0 if detached else 4 * n**3)) * cell.steps)
 
 
 def effort(cell: Cell) -> float:
