@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from orthoconfig.config import check_config
 
 from orthogrid import runner
 from orthogrid.aggregate import RowsError, collect_cells
-from orthogrid.grid import check_config, make_cell
+from orthogrid.grid import make_cell
 from orthogrid.store import Store, read_table, write_bytes, write_table
 
 CELLS = [make_cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]

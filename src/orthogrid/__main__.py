@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from .grid import Config, ConfigError, json_schema, load_config
+from .config import Config, json_schema, load_config
+from .grid import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:

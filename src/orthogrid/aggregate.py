@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .grid import Cell, Config
+from .config import Config
+from .grid import Cell
 from .store import read_table
 
 

@@ -7,7 +7,8 @@ import math
 import pandas as pd
 
 from . import theory
-from .grid import Cell, Config, spec_name
+from .config import Config
+from .grid import Cell, spec_name
 from .problem import draw_problem
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .grid import Config
+from .config import Config
 from .store import read_table
 
 

@@ -1,5 +1,6 @@
 import orthogrid
-from orthogrid.grid import ConfigError, check_config
+from orthoconfig.config import check_config
+from orthogrid.grid import ConfigError
 from orthogrid.latex import missing_latex
 from snakemake.exceptions import WorkflowError
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from orthoconfig.config import check_config
+
 from orthogrid.figures import draw_figures
-from orthogrid.grid import check_config
 from orthogrid.progress import Progress
 from orthogrid.run import Run
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from orthogrid.grid import check_config
+from orthoconfig.config import check_config
+
 from orthogrid.predictions import predict_cells
 from orthogrid.progress import Progress
 from orthogrid.store import write_table

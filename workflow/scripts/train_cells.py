@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from orthogrid.grid import check_config
+from orthoconfig.config import check_config
+
 from orthogrid.runner import train_cells
 
 if __name__ == "__main__":

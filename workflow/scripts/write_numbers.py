@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from orthoconfig.config import check_config
+
 from orthogrid.claims import judge
-from orthogrid.grid import check_config
 from orthogrid.numbers import write_numbers
 from orthogrid.run import Run
 from orthogrid.store import write_table

@@ -1,0 +1,259 @@
+"""A run's config: blocks of cells, checked wholly before anything trains. Imports no torch.
+
+A *block* is a cross product over axes that serves one question of the paper. Blocks are views: a cell named by two
+blocks is one cell, trained once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .grid import AXES, Axis, Cell, ConfigError, canonical, make_cell, nearest
+
+
+@dataclass(frozen=True)
+class Block:
+    """A named cross product over axes, and the question it answers."""
+
+    name: str
+    question: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config: what one run trains and how its results are named."""
+
+    run: str
+    title: str
+    device: str
+    partial: bool
+    blocks: tuple[Block, ...]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Every cell once, in the order of first appearance."""
+        return list({cell.key: cell for block in self.blocks for cell in block.cells}.values())
+
+    @cached_property
+    def membership(self) -> list[tuple[str, str]]:
+        """(block, key) pairs, each once."""
+        return [(block.name, key) for block in self.blocks for key in dict.fromkeys(c.key for c in block.cells)]
+
+    @cached_property
+    def groups(self) -> dict[str, list[Cell]]:
+        """Cells by training job. A job's name says what its rows file holds: `<family>-<digest of its cells and code>`."""
+        families: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            families.setdefault(cell.family, []).append(cell)
+        return {f"{name}-{_group_digest(cells)}": cells for name, cells in families.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes whenever anything a reader sees could change: run name, title, partial mark, blocks, questions."""
+        view = [self.run, self.title, self.partial, [(b.name, b.question) for b in self.blocks], self.membership]
+        return hashlib.sha256(json.dumps(view).encode()).hexdigest()[:12]
+
+
+def _group_digest(cells: list[Cell]) -> str:
+    text = "\n".join([cells[0].code, *sorted(cell.key for cell in cells)])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# key: (description, required)
+CONFIG_KEYS = {
+    "run": ("Name of the run; its results land in results/<run>/. Lower-case letters, digits, '-' and '_'.", True),
+    "title": ("What the paper calls this run, in a few words.", False),
+    "device": ("auto takes a GPU where there is one; cpu and cuda insist.", False),
+    "partial": ("true: aggregate and draw although cells are missing; they are shown as missing.", False),
+    "defaults": ("Axis values for every block that does not name the axis.", False),
+    "blocks": ("The grid: a list of blocks, each a cross product over axes.", True),
+}
+BLOCK_KEYS = {
+    "name": ("Name of the block: the figures and tables of the paper ask for blocks by name.", True),
+    "question": ("The question this block answers; shown in the paper.", False),
+    "axes": ("Axis values; a list makes an axis of the cross product.", True),
+}
+DEVICES = ("auto", "cpu", "cuda")
+_RUN_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+
+
+def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
+    """Check a config wholly and expand its blocks; no torch, no files.
+
+    Raises ConfigError with one line for every problem found.
+    """
+    problems: list[str] = []
+
+    def complain(where: str, text: str) -> None:
+        problems.append(f"{where}: {text}")
+
+    def check_keys(where: str, mapping: Mapping, known: Mapping) -> None:
+        for key in mapping:
+            if key not in known:
+                complain(where, f"unknown key '{key}'{nearest(key, known)} (keys: {', '.join(known)})")
+        for key, (_, required) in known.items():
+            if required and key not in mapping:
+                complain(where, f"key '{key}' is missing")
+
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{source}: expected a mapping with the keys {', '.join(CONFIG_KEYS)}")
+    check_keys(source, raw, CONFIG_KEYS)
+    run = raw.get("run", "unnamed")
+    if not (isinstance(run, str) and _RUN_NAME.match(run)):
+        complain("run", f"'{run}' is not allowed: lower-case letters, digits, '-' and '_'")
+    device = raw.get("device", "auto")
+    if device not in DEVICES:
+        complain("device", f"'{device}' is not allowed: one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
+    partial = raw.get("partial", False)
+    if not isinstance(partial, bool):
+        complain("partial", f"'{partial}' is not allowed: true or false")
+    defaults = raw.get("defaults") or {}
+    if not isinstance(defaults, Mapping):
+        complain("defaults", "expected a mapping from axis to value")
+        defaults = {}
+    for name, value in defaults.items():
+        if isinstance(value, list):
+            complain(f"defaults.{name}", "a default is a single value; put lists into a block's axes")
+    raw_blocks = raw.get("blocks", [])
+    if not isinstance(raw_blocks, list) or (not raw_blocks and "blocks" in raw):
+        complain("blocks", "expected a list with at least one block")
+        raw_blocks = []
+    blocks: list[Block] = []
+    seen: set[str] = set()
+    for number, block in enumerate(raw_blocks, start=1):
+        where = f"blocks[{number}]"
+        if not isinstance(block, Mapping):
+            complain(where, f"expected a mapping with the keys {', '.join(BLOCK_KEYS)}")
+            continue
+        name = block.get("name", where)
+        where = f"block '{name}'"
+        check_keys(where, block, BLOCK_KEYS)
+        if not isinstance(name, str) or not name:
+            complain(where, "a block's name is a word")
+        elif name in seen:
+            complain(where, "the name is used twice; each block needs its own")
+        seen.add(str(name))
+        axes = block.get("axes", {})
+        if not isinstance(axes, Mapping):
+            complain(where, "axes: expected a mapping from axis to value or list of values")
+            continue
+        cells = _expand(where, {**defaults, **axes}, complain)
+        blocks.append(Block(str(name), str(block.get("question", "")), tuple(cells)))
+    if problems:
+        listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+        raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
+    return Config(run, str(raw.get("title", run)), device, partial, tuple(blocks))
+
+
+def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
+    values: dict[str, list[Any]] = {}
+    for name, given in axes.items():
+        if name not in AXES:
+            complain(where, f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
+            continue
+        options = given if isinstance(given, list) else [given]
+        if not options:
+            complain(
+                where,
+                f"{name}: the list is empty; give at least one value ({AXES[name].allowed}), or leave the axis out",
+            )
+        good = []
+        for option in options:
+            try:
+                good.append(canonical(name, option))
+            except ValueError as error:
+                complain(where, f"{name}: {error}")
+        values[name] = list(dict.fromkeys(good))
+    cells: dict[str, Cell] = {}
+    for combination in itertools.product(*values.values()):
+        try:
+            cell = make_cell(**dict(zip(values, combination, strict=True)))
+        except ConfigError as error:
+            complain(where, str(error))
+            return []
+        cells[cell.key] = cell
+    return list(cells.values())
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a YAML config file. Raises ConfigError, also for text that is no YAML."""
+    path = Path(path)
+    if not path.exists():
+        known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
+        raise ConfigError(f"{path}: no such file{nearest(path.name, known)} (there: {', '.join(known) or 'none'})")
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no valid YAML: {error}") from None
+    return check_config(raw, source=str(path))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a config, for editors: generated from AXES, CONFIG_KEYS and BLOCK_KEYS, their only source."""
+
+    def axis_schema(axis: Axis) -> dict[str, Any]:
+        if axis.registry:
+            body: dict[str, Any] = {"type": "string", "pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*(\(.*\))?\s*$"}
+        elif axis.choices:
+            body = {"enum": list(axis.choices)}
+        elif axis.kind is bool:
+            body = {"type": "boolean"}
+        else:
+            bound = {"exclusiveMinimum" if axis.exclusive else "minimum": axis.minimum}
+            number = {"type": "integer" if axis.kind is int else "number", **bound}
+            # YAML hands 1e3 over as a string.
+            body = {"anyOf": [number, {"type": "string", "pattern": r"^\s*\+?[0-9.]+([eE][+-]?[0-9]+)?\s*$"}]}
+        return {**body, "default": axis.default, "description": axis.description}
+
+    single = {name: axis_schema(axis) for name, axis in AXES.items()}
+    either = {}
+    for name, axis in AXES.items():
+        one = {k: v for k, v in single[name].items() if k not in ("default", "description")}
+        either[name] = {
+            "anyOf": [one, {"type": "array", "items": one, "minItems": 1}],
+            "default": axis.default,
+            "description": axis.description,
+        }
+    block = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [k for k, (_, needed) in BLOCK_KEYS.items() if needed],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "description": BLOCK_KEYS["name"][0]},
+            "question": {"type": "string", "description": BLOCK_KEYS["question"][0]},
+            "axes": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": either,
+                "description": BLOCK_KEYS["axes"][0],
+            },
+        },
+    }
+    bodies = {
+        "run": {"type": "string", "pattern": _RUN_NAME.pattern},
+        "title": {"type": "string"},
+        "device": {"enum": list(DEVICES), "default": "auto"},
+        "partial": {"type": "boolean", "default": False},
+        "defaults": {"type": "object", "additionalProperties": False, "properties": single},
+        "blocks": {"type": "array", "minItems": 1, "items": block},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Config of an orthogrid run",
+        "description": "Generated by `python -m orthogrid schema`; edit AXES, CONFIG_KEYS or BLOCK_KEYS in grid.py and config.py instead.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": [k for k, (_, needed) in CONFIG_KEYS.items() if needed],
+        "properties": {k: {**bodies[k], "description": CONFIG_KEYS[k][0]} for k in CONFIG_KEYS},
+    }
