@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from orthoconfig.config import Config, check_config
 
 from orthogrid.aggregate import collect_cells, collect_traces, compare_thread, membership
+from orthogrid.config import Config, check_config
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run
 from orthogrid.runner import train_cells

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
-from orthoconfig.config import Config, check_config
 
 from orthogrid import theory
 from orthogrid.aggregate import LOG_B_CLOSING
 from orthogrid.claims import CLAIMS, LOG_A, UNTESTED, Claim, Measurement, judge, settled, wrong_side
+from orthogrid.config import Config, check_config
 from orthogrid.grid import Cell
 from orthogrid.numbers import text
 from orthogrid.run import Run

@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from orthoconfig.config import check_config, json_schema, load_config
 
+from orthogrid.config import check_config, json_schema, load_config
 from orthogrid.grid import AXES, Cell, ConfigError, make_cell
 from orthogrid.plan import batches, describe, operations
 from orthogrid.train import shape_of

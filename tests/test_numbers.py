@@ -8,9 +8,9 @@ import re
 import pandas as pd
 import pytest
 from conftest import ROOT
-from orthoconfig.config import Config
 
 from orthogrid.claims import judge
+from orthogrid.config import Config
 from orthogrid.numbers import (
     MISSING,
     all_numbers,

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from orthoconfig.config import check_config
 
 from orthogrid import runner
 from orthogrid.aggregate import RowsError, collect_cells
+from orthogrid.config import check_config
 from orthogrid.grid import make_cell
 from orthogrid.store import Store, read_table, write_bytes, write_table
 

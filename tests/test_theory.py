@@ -204,7 +204,7 @@ def test_mean_direction_at_zero_loss_is_the_bias_over_the_outside_mean():
 
 
 def test_predictions_are_the_problems_own_and_paired():
-    from orthoconfig.config import check_config
+    from orthogrid.config import check_config
 
     axes = {"dimension": 6, "samples": [3, 12], "penalty": ["fro2", "l1", "none"], "determinant": ["match", "mismatch"]}
     config = check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}]})

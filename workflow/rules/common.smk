@@ -1,5 +1,5 @@
 import orthogrid
-from orthoconfig.config import check_config
+from orthogrid.config import check_config
 from orthogrid.grid import ConfigError
 from orthogrid.latex import missing_latex
 from snakemake.exceptions import WorkflowError

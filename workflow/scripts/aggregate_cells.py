@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from orthoconfig.config import check_config
-
 from orthogrid.aggregate import collect_cells, collect_traces, membership
+from orthogrid.config import check_config
 from orthogrid.store import write_table
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from orthoconfig.config import check_config
-
+from orthogrid.config import check_config
 from orthogrid.figures import draw_figures
 from orthogrid.progress import Progress
 from orthogrid.run import Run

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from orthoconfig.config import check_config
-
+from orthogrid.config import check_config
 from orthogrid.predictions import predict_cells
 from orthogrid.progress import Progress
 from orthogrid.store import write_table

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from orthoconfig.config import check_config
-
+from orthogrid.config import check_config
 from orthogrid.runner import train_cells
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from orthoconfig.config import check_config
-
 from orthogrid.claims import judge
+from orthogrid.config import check_config
 from orthogrid.numbers import write_numbers
 from orthogrid.run import Run
 from orthogrid.store import write_table
