@@ -8,7 +8,7 @@ CORES ?= all
 .PHONY: help paper smoke full test test-all lint report env latex unlock schema lock clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
 
 paper: env latex unlock ## the default run, from nothing to results/default/paper.pdf
 	$(BIN)/snakemake --cores $(CORES)
@@ -32,6 +32,10 @@ lint: env ## format and lint, as the tests check it
 
 report: env ## Snakemake's HTML report of a finished default run
 	$(BIN)/snakemake --report results/default/report.html
+
+docs/map.png: results/default/cells.csv ## redraw the README's figure from a finished default run
+	$(BIN)/python -c "from orthogrid.config import load_config as c; from orthogrid.run import Run; from orthogrid.figures import FIGURES; \
+	  FIGURES['map'](Run.read(c('config/config.yaml'), 'results/default', 'data/thread')).savefig('$@', dpi=200)"
 
 env: $(VENV)/.installed
 

@@ -198,6 +198,23 @@ def test_a_grown_grid_trains_its_new_cells_only_and_a_shrunk_one_nothing(clone):
     assert len(list((results(clone) / "rows").glob("l1_detached-*.csv"))) == 1
 
 
+RECIPE = re.search(r"^    @register\(\)\n(?:    .*\n|\n)+?(?=\S)", (ROOT / "README.md").read_text(), re.M)[0]
+
+
+@pytest.mark.slow
+def test_a_penalty_by_the_readmes_recipe_reaches_the_paper_and_trains_alone(clone):
+    path = clone / "src" / "orthogrid" / "penalties.py"
+    path.write_text(path.read_text() + "\n\n" + re.sub(r"^    ", "", RECIPE, flags=re.M))
+    for block in ("convergence", "grid"):
+        edit_config(clone, lambda blocks, block=block: blocks[block]["penalty"].append("cubic"))
+    snakemake(clone, *SMOKE)
+    cells = pd.read_csv(results(clone) / "cells.csv").set_index("key")
+    assert set(cells.loc[trained(clone), "penalty"]) == {"cubic"} and (cells["penalty"] == "cubic").sum() > 10
+    for figure in ("convergence", "reg", "grid"):
+        text = PdfReader(results(clone) / "figures" / f"{figure}.pdf").pages[0].extract_text()
+        assert "cubic" in text, figure
+
+
 def test_a_wrong_config_stops_before_training(tmp_path):
     project = copy_project(tmp_path)
     edit_config(project, lambda blocks: blocks["grid"].update(penalty=["fro3"]))
