@@ -34,6 +34,7 @@ PARTS = (
 
 def copy_project(target: Path) -> Path:
     """The sources alone, as a clone would have them."""
+    target.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
