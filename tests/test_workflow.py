@@ -28,6 +28,7 @@ PARTS = (
     "data",
     "src",
     "pyproject.toml",
+    "environment.yml",
     "results/full",
 )
 

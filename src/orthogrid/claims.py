@@ -21,8 +21,11 @@ from .run import Run
 # The thread's second script is Cell() itself; this is its first, which gave no seed.
 LOG_A = Cell(penalty="l1_detached", reg=0.001, steps=10_000)
 
-# Settings of the paper's analysis; none is a result. SETTLED and LAST_PART, and block regimes as evidence for the floor,
-# came after a first run whose losses were still falling; the paper says so. The others were fixed before any row.
+# Settings of the paper's analysis; none is a result. Chosen after rows were seen: SETTLED, LAST_PART and the rule of
+# `settled`, block regimes as evidence for the floor, judging the coset law on fitted cells, the tolerance of `information`
+# (tightened) and of `squares` (partly both ways). The other tolerances were set before the present rows were trained. Weights,
+# rates and steps of blocks convergence, transition, grid, floor and map_haar were chosen after trial runs showed unfinished
+# training. The paper's limitations say the same.
 RECOVERY = 0.1  # a run is recovered when ‖W - rhoᵀ‖_F is below this
 FITTED = 0.1  # a setting is fitted when its median data loss is below this
 SIMILAR = 2.0  # two medians within this factor count as equally good
@@ -33,7 +36,7 @@ ROUNDING = 1e-5  # relative difference allowed on top of half a unit of the last
 MARGIN = 1.5  # cells within this factor of reg = 2 lambda are set aside
 EXISTENCE_SHARE = 0.95  # share of the other cells that must end as the theorem says
 FLOOR_TOLERANCE = 0.05  # relative, of the data loss on the wrong side
-SETTLED = 0.05  # a run has settled when its data loss fell by less than this share over ...
+SETTLED = 0.05  # a run has settled when its median data loss fell by less than this share between the two halves of ...
 LAST_PART = 0.5  # ... this last part of its steps: half, so that a decaying rate does not pass for rest
 
 
@@ -147,21 +150,23 @@ def detached_spread(run: Run) -> float:
     return float((by_seed.max() - by_seed.min()).max()) if len(cells) else math.nan
 
 
-def best_fitted(run: Run, penalty: str) -> float:
-    """Block convergence: smallest median ‖S‖_F over the settings whose median data loss is below FITTED; inf if none is."""
+def best_fitted(run: Run, penalty: str) -> pd.Series | None:
+    """Block convergence: the setting with the smallest median ‖S‖_F among those whose median data loss is below FITTED.
+
+    A series with reg, schedule, fit and orthogonality_fro; None where no setting is fitted.
+    """
     settings = only(run.block("convergence"), penalty=penalty).groupby(["reg", "schedule"])
-    medians = settings[["fit", "orthogonality_fro"]].median()
-    return (
-        float(medians.loc[medians["fit"] < FITTED, "orthogonality_fro"].min())
-        if (medians["fit"] < FITTED).any()
-        else math.inf
-    )
+    medians = settings[["fit", "orthogonality_fro"]].median().reset_index()
+    fitted = medians[medians["fit"] < FITTED]
+    return None if fitted.empty else fitted.loc[fitted["orthogonality_fro"].idxmin()]
 
 
 def squares_ratio(run: Run) -> float:
-    """Best fitted ‖S‖_F of fro2 over that of l1; NaN where neither has a fitted setting."""
+    """Best fitted ‖S‖_F of fro2 over that of l1; 0 or inf where only fro2 or only l1 has a fitted setting, NaN for neither."""
     squares, absolute = best_fitted(run, "fro2"), best_fitted(run, "l1")
-    return math.nan if math.isinf(squares) and math.isinf(absolute) else squares / absolute
+    if squares is None:
+        return math.nan if absolute is None else math.inf
+    return 0.0 if absolute is None else float(squares["orthogonality_fro"] / absolute["orthogonality_fro"])
 
 
 def thread_like(run: Run) -> pd.DataFrame:
@@ -192,12 +197,20 @@ def wrong_side(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells whose data loss no longer falls, by their traces. The rule looks at the slope alone, not at the level."""
+    """The cells whose data loss no longer falls, by their traces: medians over the two halves of the last part are compared.
+
+    The rule looks at the slope alone, not at the level. A run without logged steps in both halves does not count.
+    """
     traces = run.traces[run.traces["key"].isin(cells["key"])].merge(cells[["key", "steps"]], on="key")
-    earlier = (
-        traces[traces["step"] <= (1 - LAST_PART) * traces["steps"]].sort_values("step").groupby("key")["fit"].last()
-    )
-    return cells[cells["fit"] >= (1 - SETTLED) * cells["key"].map(earlier)]
+    part = traces["step"] / traces["steps"]
+    earlier = traces[(part > 1 - LAST_PART) & (part <= 1 - LAST_PART / 2)].groupby("key")["fit"].median()
+    later = traces[part > 1 - LAST_PART / 2].groupby("key")["fit"].median()
+    return cells[cells["key"].map(later) >= (1 - SETTLED) * cells["key"].map(earlier)]
+
+
+def fitted(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells whose data loss ended below FITTED."""
+    return cells[cells["fit"] < FITTED]
 
 
 def floor_block(run: Run) -> pd.DataFrame:
@@ -321,12 +334,12 @@ def detached(run: Run) -> Measurement:
 )
 def squares(run: Run) -> Measurement:
     """Best median ‖S‖_F of fro2 over that of l1, among settings with data loss below FITTED (0 if only
-    fro2 has any); partly within a factor SIMILAR."""
+    fro2 has any); partly within a factor SIMILAR either way."""
     cells = run.block("convergence")
     if not {"fro2", "l1"} <= set(cells["penalty"]):
         return UNTESTED
     ratio = squares_ratio(run)
-    return Measurement(ratio, 1.0, int(cells["penalty"].isin(["fro2", "l1"]).sum()), partly=1 / SIMILAR < ratio < 1)
+    return Measurement(ratio, 1.0, int(cells["penalty"].isin(["fro2", "l1"]).sum()), partly=1 / SIMILAR <= ratio <= SIMILAR)
 
 
 @claim(
@@ -353,7 +366,7 @@ def reg(run: Run) -> Measurement:
     section="identifiability",
     statement="With the thread's samples the distance to the target is the coset law's",
     relation="≈",
-    tolerance=0.02,
+    tolerance=0.005,
 )
 def information(run: Run) -> Measurement:
     """Median distance ‖W - rhoᵀ‖_F at the thread's number of samples, uniform inputs."""
@@ -387,13 +400,14 @@ def determinant(run: Run) -> Measurement:
 @claim(
     id="coset",
     section="identifiability",
-    statement="Below n samples the distance follows the coset law",
+    statement="Where the data are fitted below n samples, the distance follows the coset law",
     relation="≤",
     tolerance=0.05,
 )
 def coset(run: Run) -> Measurement:
-    """Median relative deviation of the distance from the law over all cells with at least two free dimensions."""
-    errors = law_error(run.block("identifiability", "transition"))
+    """Median relative deviation of the distance from the law over cells with data loss below FITTED and at least two free
+    dimensions."""
+    errors = law_error(fitted(run.block("identifiability", "transition")))
     return Measurement(float(errors.median()), 0.0, len(errors)) if len(errors) else UNTESTED
 
 

@@ -127,7 +127,7 @@ def claims(run: Run, verdicts: pd.DataFrame) -> str:
 def _slack(tolerance: float, relation: str) -> str:
     if not tolerance:
         return ""
-    return f" ({percent(tolerance, 0)})" if relation == "≈" else f" ({setting(round(tolerance, 6))})"
+    return f" ({percent(tolerance, 0 if tolerance >= 0.01 else 1)})" if relation == "≈" else f" ({setting(round(tolerance, 6))})"
 
 
 def grid_axes(run: Run, verdicts: pd.DataFrame) -> str:
