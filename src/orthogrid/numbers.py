@@ -7,13 +7,14 @@ is its second script; closed forms come from `theory`; settings of the analysis 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from . import theory
+from . import penalties, theory
 from .aggregate import LOG_B_CLOSING
 from .claims import (
     CLAIMS,
@@ -28,6 +29,7 @@ from .claims import (
     SIMILAR,
     best_fitted,
     detached_spread,
+    fitted,
     floor_cells,
     floor_ratio,
     law_error,
@@ -36,6 +38,7 @@ from .claims import (
     planned,
     plateau_by_seed,
     predicted_plateau,
+    settled,
     squares_ratio,
     thread_like,
     wrong_side,
@@ -46,6 +49,9 @@ from .run import Run
 from .store import write_bytes
 
 CIRCLE_START = (0.01, 1.50)  # the thread's point beside its circle
+NEAR = 10.0  # beyond this multiple of the threshold lambda (1 - s*)² is as good as 4 lambda
+APART = 2.0  # two predictions closer than this many standard errors are not told apart
+HUBER_DELTA = inspect.signature(penalties.huber.value).parameters["delta"].default
 
 # Formatting.
 
@@ -192,6 +198,10 @@ def run_numbers(run: Run) -> dict[str, str]:
         "lr-main": setting(planned(run, "convergence", "lr")),
         # ‖W - rhoᵀ‖_F below which a run counts as recovered.
         "recovery-tolerance": setting(RECOVERY),
+        # At reg = 4 lambda the trap of huber needs delta > (3/4) max w_i² ≥ 3/(4n): the least n, and the largest n of this run.
+        "huber-delta": setting(HUBER_DELTA),
+        "huber-dimension": integer(math.ceil(3 / (4 * HUBER_DELTA))),
+        "dimension-largest": integer(max((cell.dimension for cell in run.config.cells), default=None)),
     }
 
 
@@ -226,6 +236,8 @@ def thread_numbers(run: Run) -> dict[str, str]:
         "ours-a-plateau-range": spread(levels, d1),
         "ours-a-plateau-excess": percent(median(levels) / predicted - 1, signed=True),
         "predicted-a-plateau": d1(predicted),
+        # What a dash in the table stands for.
+        "thread-dash": "no closed form" if n == log_b.dimension else "no closed form, or a size that this run lacks",
         # Last step of log B that is compared digit by digit, and the largest relative difference in its data loss up to there.
         "thread-b-early-steps": integer(EARLY_STEPS),
         "thread-b-early-error": scientific(early.loc[early["step"] <= EARLY_STEPS, "relative_difference"].max()),
@@ -266,37 +278,49 @@ def ablation_numbers(run: Run) -> dict[str, str]:
 
 def convergence_numbers(run: Run) -> dict[str, str]:
     cells = run.block("convergence")
-    regs = sorted(cells["reg"].unique())
-    near_one = min(regs, key=lambda reg: (round(abs(math.log(reg)), 6) if reg > 0 else math.inf, -reg), default=None)
-    largest = regs[-1] if regs else None
-    l1 = only(cells, penalty="l1")
-    l1 = l1.assign(floor=l1["orthogonality_l1"] / (l1["dimension"] ** 2 * l1["lr"]))
+    largest = cells["reg"].max() if len(cells) else None
+    l1 = _with_floor(only(cells, penalty="l1"))
     constant, cosine = only(l1, schedule="constant"), only(l1, schedule="cosine")
-    by_reg = constant.groupby("reg")["floor"].median()
+    by_reg = constant.groupby("reg")[["floor", "fit"]].median()
+    # The largest weight that a constant rate fits; the best fitted one where there is none.
+    fits = by_reg["fit"]
+    reg = fits.index[fits < FITTED].max() if (fits < FITTED).any() else fits.idxmin() if fits.notna().any() else None
+    constant_there, cosine_there = only(constant, reg=reg), only(cosine, reg=reg)
+    grid = _with_floor(only(run.block("grid"), penalty="l1", schedule="constant"))
+    weights = sorted(grid["reg"].unique())
+    upper = weights[len(weights) // 2] if weights else None
     ratio = squares_ratio(run)
 
     def final(column: str, **settings) -> str:
         return number(median(only(cells, **settings)[column]))
 
     def best(penalty: str) -> str:
-        smallest = best_fitted(run, penalty)
-        return MISSING if math.isinf(smallest) else number(smallest)
+        """The best fitted setting with its name."""
+        found = best_fitted(run, penalty)
+        if found is None:
+            return rf"{MISSING} (no setting fits)"
+        where = rf"\texttt{{reg}} {setting(found['reg'])}, {found['schedule']} rate"
+        return f"{number(found['orthogonality_fro'])} ({where}, data loss {number(found['fit'], 2)})"
 
     return {
         "conv-seeds": seeds(cells),
-        # The reg nearest to 1 on a logarithmic scale, the larger of two.
-        "conv-reg": setting(near_one),
-        "conv-l1-fro-constant": final("orthogonality_fro", penalty="l1", reg=near_one, schedule="constant"),
-        "conv-l1-fro-cosine": final("orthogonality_fro", penalty="l1", reg=near_one, schedule="cosine"),
-        "conv-fro2-fro-constant": final("orthogonality_fro", penalty="fro2", reg=near_one, schedule="constant"),
-        "conv-fro2-fro-cosine": final("orthogonality_fro", penalty="fro2", reg=near_one, schedule="cosine"),
-        # c = sum |S| / (n² lr) over the l1 cells with a constant rate; under cosine, lr is the initial rate.
+        # c = sum |S| / (n² lr) over the l1 cells with a constant rate.
         "conv-floor-cells": integer(len(constant)) if len(constant) else MISSING,
-        "conv-floor-constant": number(median(constant["floor"])),
+        "conv-floor-median": number(median(constant["floor"])),
         "conv-floor-range": spread(constant["floor"]),
-        "conv-floor-cosine": number(median(cosine["floor"])),
         # Largest over smallest of the medians by reg.
-        "conv-floor-reg-factor": d1(by_reg.max() / by_reg.min()),
+        "conv-floor-reg-factor": d1(by_reg["floor"].max() / by_reg["floor"].min()),
+        # c at that weight with its data loss, under a constant rate and under cosine (lr: the initial rate).
+        "conv-floor-reg": setting(reg),
+        "conv-floor-constant": number(median(constant_there["floor"])),
+        "conv-floor-constant-fit": number(median(constant_there["fit"]), 2),
+        "conv-floor-cosine": number(median(cosine_there["floor"])),
+        "conv-floor-cosine-fit": number(median(cosine_there["fit"]), 2),
+        # Block grid, constant rate: c over the upper half of the weights, and at the smallest.
+        "grid-floor-reg-upper": setting(upper),
+        "grid-floor-upper": spread(grid.loc[grid["reg"] >= upper, "floor"]) if weights else MISSING,
+        "grid-floor-reg-lowest": setting(weights[0] if weights else None),
+        "grid-floor-lowest": spread(only(grid, reg=weights[0])["floor"]) if weights else MISSING,
         # The price of the largest reg: data loss, constant rate.
         "conv-reg-high": setting(largest),
         "conv-l1-fit-high": final("fit", penalty="l1", reg=largest, schedule="constant"),
@@ -308,8 +332,14 @@ def convergence_numbers(run: Run) -> dict[str, str]:
         # "By this comparison squares are ...".
         "conv-squares-word": "not comparable"
         if math.isnan(ratio)
-        else "better" if ratio < 1 / SIMILAR else "worse" if ratio > SIMILAR else "as good",
+        else "better" if ratio < 1 / SIMILAR else "worse" if ratio > SIMILAR
+        else f"as good within a factor of {setting(SIMILAR)}",
     }  # fmt: skip
+
+
+def _with_floor(cells: pd.DataFrame) -> pd.DataFrame:
+    """With `floor`, sum |S| over n² lr."""
+    return cells.assign(floor=cells["orthogonality_l1"] / (cells["dimension"] ** 2 * cells["lr"]))
 
 
 # Identifiability.
@@ -318,6 +348,7 @@ def convergence_numbers(run: Run) -> dict[str, str]:
 def identifiability_numbers(run: Run) -> dict[str, str]:
     n, k = planned(run, "identifiability", "dimension"), planned(run, "convergence", "samples")
     cells, transition = run.block("identifiability"), run.block("transition")
+    both = run.block("identifiability", "transition")
     here = only(cells, samples=k, inputs="uniform", determinant="match", bias=True)
     pooled = thread_like(run)  # with block thread_b's seeds: the difference of one rank is small against the scatter
     squared = pooled["distance"] ** 2
@@ -331,9 +362,30 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
     def first_recovered(**settings):
         """Smallest number of samples at which at least half of the runs of block transition recover."""
         share = only(transition, **settings).groupby("samples")["distance"].agg(lambda d: (d < RECOVERY).mean()) >= 0.5
-        return integer(share.idxmax()) if share.any() else MISSING  # fmt: skip
+        if share.empty:
+            return MISSING
+        return integer(share.idxmax()) if share.any() else "none of those tried"  # fmt: skip
 
-    nearer_static = abs(squared.mean() - static) < abs(squared.mean() - trained)
+    law = both[both["dimension"] - both["predicted_rank_effective"] >= 2]
+    by_inputs = {name: fitted(only(law, inputs=name)) for name in ("whitened", "uniform")}
+    # Transition, matching start: one free dimension with whitened inputs; full rank with uniform ones.
+    matched = only(transition, determinant="match", init="haar")
+    free = matched["dimension"] - matched["rank"]
+    twin, full = only(matched[free == 1], inputs="whitened"), only(matched[free == 0], inputs="uniform")
+    twin_cells, twin_wrong = counted(twin, twin["wrong"])
+    full_cells, full_wrong = counted(full, full["wrong"])
+    separation = (static - trained) / error if error else math.nan
+    nearer = (
+        r"rank \ensuremath{k-1}"
+        if abs(squared.mean() - static) < abs(squared.mean() - trained)
+        else r"rank \ensuremath{k}"
+    )
+    if math.isnan(separation):
+        rank = rf"which cannot be compared with the two ({MISSING})"
+    elif separation > APART:
+        rank = f"nearer to the prediction of {nearer}; the two predictions are {d1(separation)} standard errors apart"
+    else:
+        rank = f"but the two predictions are only {d1(separation)} standard errors apart and this mean cannot tell them apart"
     return {
         "ident-seeds": seeds(here),
         # At the thread's number of samples, uniform inputs.
@@ -341,13 +393,26 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
         "ident-distance-range": spread(here["distance"], d2),
         "ident-distance-predicted": d2(distance(theory.effective_rank)),
         "ident-distance-start-predicted": d2(distance(lambda n, k: 0)),
-        # Median relative deviation from the law √(2(n - r)), r = k for uniform and k - 1 for whitened inputs, n - r ≥ 2.
-        "ident-law-error-whitened": percent(median(law_error(only(cells, inputs="whitened"))), 2),
-        "ident-law-error-uniform": percent(median(law_error(only(cells, inputs="uniform"))), 2),
-        # Largest number of samples of block identifiability with uniform inputs that were fitted, by median data loss.
-        "ident-fitted-uniform": integer(_largest_fitted(only(cells, inputs="uniform"))),
+        # Median relative deviation from the law √(2(n - r)), r = k for uniform and k - 1 for whitened inputs, n - r ≥ 2, over the
+        # fitted cells of blocks identifiability and transition; how many there are.
+        "ident-law-cells-whitened": _of(by_inputs["whitened"], only(law, inputs="whitened")),
+        "ident-law-cells-uniform": _of(by_inputs["uniform"], only(law, inputs="uniform")),
+        "ident-law-error-whitened": percent(median(law_error(by_inputs["whitened"])), 2),
+        "ident-law-error-uniform": percent(median(law_error(by_inputs["uniform"])), 2),
+        # The numbers of samples below n with a fitted uniform run, for each dimension.
+        "ident-fitted-uniform": _samples(by_inputs["uniform"]),
         "ident-transition-whitened": first_recovered(inputs="whitened", bias=True),
         "ident-transition-uniform": first_recovered(inputs="uniform", bias=True),
+        # Started on the right side: one free dimension (whitened), full rank (uniform). The distance is of those that end wrong.
+        "ident-twin-cells": twin_cells,
+        "ident-twin-wrong": twin_wrong,
+        "ident-twin-distance": d2(median(twin.loc[twin["wrong"], "distance"])),
+        "ident-twin-word": MISSING
+        if twin.empty
+        else "is kept" if not twin["wrong"].any() else "is lost" if twin["wrong"].all() else "is not always kept",
+        "ident-full-cells": full_cells,
+        "ident-full-wrong": full_wrong,
+        "ident-full-distance": d2(median(full.loc[full["wrong"], "distance"])),
         # Block transition: median data loss of uniform and whitened inputs at k = n.
         "ident-fit-n-whitened": number(median(_square(transition, "whitened")["fit"]), 2),
         "ident-fit-n-uniform": number(median(_square(transition, "uniform")["fit"]), 2),
@@ -357,9 +422,8 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
         "ident-square-mean": d1(squared.mean()),
         "ident-square-error": d1(error),
         "ident-square-seeds": seeds(pooled),
-        # "The mean is nearer to the prediction of ...", and how many standard errors separate the two.
-        "ident-rank-word": MISSING if squared.empty else r"rank \ensuremath{k-1}" if nearer_static else r"rank \ensuremath{k}",
-        "ident-rank-separation": d1((static - trained) / error if error else math.nan),
+        # "The measured mean is ..., ...".
+        "ident-rank-phrase": rank,
         # ‖D x̂‖ along the mean direction.
         "ident-mean-direction-median": d3(median(pooled["mean_direction"])),
         "ident-mean-direction-range": spread(pooled["mean_direction"], d3),
@@ -369,14 +433,23 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
+    """a of b."""
+    return f"{integer(len(part))} of {integer(len(whole))}" if len(whole) else f"{MISSING} of {MISSING}"
+
+
+def _samples(cells: pd.DataFrame) -> str:
+    """Each dimension's numbers of samples."""
+    parts = [
+        f"{enumeration(map(integer, sorted(same['samples'].unique())))} samples at dimension {integer(n)}"
+        for n, same in cells.groupby("dimension")
+    ]
+    return "; ".join(parts) if parts else rf"{MISSING} (none)"
+
+
 def _square(cells: pd.DataFrame, inputs: str) -> pd.DataFrame:
     """Cells with as many samples as dimensions."""
     return only(cells[cells["samples"] == cells["dimension"]], inputs=inputs, bias=True)
-
-
-def _largest_fitted(cells: pd.DataFrame):
-    fits = cells.groupby("samples")["fit"].median()
-    return fits.index[fits < FITTED].max() if (fits < FITTED).any() else None
 
 
 # Regimes, by the rank recorded with each cell: medians over block regimes.
@@ -411,6 +484,7 @@ def floor_numbers(run: Run) -> dict[str, str]:
     cells, held = run.block("floor"), floor_cells(run)
     cells = cells[cells["lambda_min"] > 0]
     ratio = floor_ratio(held)
+    uniform, whitened = only(held, inputs="uniform"), only(held, inputs="whitened")
     total, wrong = counted(cells, cells["wrong"])
     agrees = abs(median(ratio) - 1) <= FLOOR_TOLERANCE
     return {
@@ -422,12 +496,17 @@ def floor_numbers(run: Run) -> dict[str, str]:
         # Block floor, wrong side, settled or not: data loss over 4 lambda.
         "floor-unsettled-ratio": number(median(floor_ratio(wrong_side(cells)))),
         # Of the settled: data loss over 4 lambda, and over lambda (1 - s*)² where reg > 2 lambda.
-        "floor-ratio-median": d3(median(ratio)),
-        "floor-ratio-range": spread(ratio, d3),
+        "floor-settled-uniform": integer(len(uniform)) if len(cells) else MISSING,
+        "floor-settled-whitened": integer(len(whitened)) if len(cells) else MISSING,
+        "floor-ratio-uniform": d3(median(floor_ratio(uniform))),
+        "floor-range-uniform": spread(floor_ratio(uniform), d3),
+        "floor-ratio-whitened": d3(median(floor_ratio(whitened))),
+        "floor-range-whitened": spread(floor_ratio(whitened), d3),
         "floor-shifted-median": d3(median(held["fit"] / held["predicted_trap_loss"])),
         "floor-distance-median": d3(median(held["distance"])),
         # Whitened inputs make lambda multiple: any unit vector of its eigenspace gives a twin, and only one is measured.
-        "floor-twin-median": d3(median(only(held, inputs="uniform")["distance_twin"])),
+        "floor-twin-median": d3(median(uniform["distance_twin"])),
+        "floor-twin-range": spread(uniform["distance_twin"], d3),
         "floor-tolerance": percent(FLOOR_TOLERANCE, 0),
         # "The floor ... the closed form".
         "floor-word": "cannot be compared with" if held.empty else "agrees with" if agrees else "differs from",
@@ -441,16 +520,19 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     twin, haar = map_cells(run, "map_twin"), map_cells(run, "map_haar")
     rates = sorted(haar["lr"].unique())
     low, high = (rates[0], rates[-1]) if rates else (None, None)
-    trapped = twin[(twin["threshold"] > 1) & twin["wrong"]]
+    trapped = twin[(twin["threshold"] > 1) & (twin["threshold"] <= NEAR) & twin["wrong"]]
+    trapped = settled(run, trapped)
     numbers = {}
     for name, cells in (("twin", twin), ("haar", haar)):
         for side, which in (("above", cells["threshold"] > 1), ("below", cells["threshold"] <= 1)):
             total, wrong = counted(cells[which], cells.loc[which, "wrong"])
             numbers |= {f"map-{name}-{side}-cells": total, f"map-{name}-{side}-wrong": wrong}
+    above = haar[haar["threshold"] > 1]
+    caught = settled(run, above[above["wrong"]])
+    below = haar[haar["threshold"] <= 1]
 
-    def wrong_at(rate) -> str:
-        cells = haar[(haar["threshold"] > 1) & (haar["lr"] == rate)]
-        return "{1} of {0}".format(*counted(cells, cells["wrong"]))
+    def caught_at(rate) -> str:
+        return "{1} of {0}".format(*counted(only(above, lr=rate), only(caught, lr=rate)["wrong"]))
 
     matched = only(run.finished, penalty="fro2", method="adam", determinant="match", init="haar")
     matched = matched[matched["samples"] > matched["dimension"]]
@@ -460,21 +542,27 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     logdet_cells, logdet_crossed = counted(logdet, logdet["det_sign"] != logdet["det_sign_start"])
     verdict = verdicts.set_index("id")["verdict"].get("existence", "untested")
     return numbers | {
+        # Above the threshold: wrong-sided and settled, and recovered; the wrong-sided of the cells include those on their way.
+        "map-haar-above-caught": integer(len(caught)) if len(above) else MISSING,
+        "map-haar-above-recovered": counted(above, above["distance"] < RECOVERY)[1],
+        "map-haar-below-caught": integer(len(settled(run, below[below["wrong"]]))) if len(below) else MISSING,
+        "map-haar-below-recovered": counted(below, below["distance"] < RECOVERY)[1],
         "map-seeds": seeds(haar),
         "map-lrs": enumeration(map(setting, rates)),
-        # From the twin and caught: relative deviation of the data loss from lambda (1 - s*)².
+        # From the twin, settled and wrong, 1 < reg/(2 lambda) ≤ NEAR: relative deviation of the data loss from lambda (1 - s*)².
+        "map-twin-near": setting(NEAR),
+        "map-twin-near-cells": integer(len(trapped)) if len(twin) else MISSING,
         "map-twin-loss-error": percent(median((trapped["fit"] / trapped["predicted_trap_loss"] - 1).abs()), 2),
         "map-margin": setting(MARGIN),
         # "Existence as observed ... reg > 2 lambda".
         "map-twin-word": {"supported": "agrees with", "untested": "cannot be compared with"}.get(
             verdict, "differs from"
         ),
-        "map-capture-multiple": number(_capture_multiple(haar[haar["lr"] == low]), 2),
         "map-lr-low": setting(low),
         "map-lr-high": setting(high),
         # Of the cells above the threshold at that rate: "a of b".
-        "map-lr-low-wrong": wrong_at(low),
-        "map-lr-high-wrong": wrong_at(high),
+        "map-lr-low-caught": caught_at(low),
+        "map-lr-high-caught": caught_at(high),
         # The other way: fro2 with more samples than dimensions whose start matched.
         "cross-match-cells": matched_cells,
         "cross-match-wrong": matched_wrong,
@@ -482,17 +570,6 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
         "cross-logdet-cells": logdet_cells,
         "cross-logdet-crossed": logdet_crossed,
     }
-
-
-def _capture_multiple(cells: pd.DataFrame) -> float:
-    """Median over samples of: smallest reg with at least half of the runs caught, over 2 lambda (median over seeds)."""
-    multiples = []
-    for _, same in cells.groupby("samples"):
-        share = same.groupby("reg")["wrong"].mean()
-        if (share >= 0.5).any():
-            threshold = theory.trap_threshold("fro2", float(same["lambda_min"].median()))
-            multiples.append(share.index[share >= 0.5].min() / threshold)
-    return median(pd.Series(multiples, dtype=float))
 
 
 # The full cross: block grid.
@@ -510,6 +587,13 @@ def grid_numbers(run: Run) -> dict[str, str]:
     ):
         total, recovered = counted(cells[which], cells.loc[which, "distance"] < RECOVERY)
         numbers |= {f"grid-{name}-cells": total, f"grid-{name}-recovered": recovered}
+        if name != "few":
+            numbers[f"grid-{name}-wrong"] = counted(cells[which], cells.loc[which, "wrong"])[1]
+    plain = cells[many & (cells["penalty"] == "none")]
+    recovered = (plain["distance"] < RECOVERY).groupby(plain["samples"]).all()
+    finished = enumeration(map(integer, recovered.index[recovered]))
+    # The numbers of samples above n at which every run of plain regression recovers.
+    numbers["grid-none-samples"] = MISSING if plain.empty else finished if recovered.any() else "none of those tried"
     return numbers
 
 

@@ -10,8 +10,10 @@ rule train_all:
         TRACES,
 
 
-# No input and no params: a rows file is named by the cells and the code it holds, so it is never stale. A clone that
-# ships rows has nothing to train; a grown grid asks for a new name, and the job takes the finished rows from the older files.
+# No input, no params, and no script file: a rows file is named by the cells and the code it holds, so it is never stale.
+# Without metadata, as in a fresh clone, Snakemake would rerun a rule whose script is younger than its output, and a
+# checkout writes files in any order. A clone that ships rows has nothing to train; a grown grid asks for a new name,
+# and the job takes the finished rows from the older files.
 rule train_cells:
     output:
         rows="results/{run}/rows/{group}.csv",
@@ -20,12 +22,14 @@ rule train_cells:
         "results/{run}/logs/train/{group}.log",
     benchmark:
         "results/{run}/benchmarks/train/{group}.tsv"
-    conda:
-        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,
     message:
         "Training the cells of {wildcards.group}"
-    script:
-        "../scripts/train_cells.py"
+    run:
+        from orthogrid.runner import train_cells
+
+        train_cells(
+            wildcards.group, PLAN.groups[wildcards.group], f"results/{PLAN.run}", PLAN.device, threads, log[0]
+        )
