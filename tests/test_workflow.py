@@ -172,7 +172,8 @@ def trained(project: Path) -> list[str]:
 
 def test_a_clone_that_ships_rows_has_nothing_to_train(clone):
     output = snakemake(clone, *SMOKE, "--dry-run")
-    assert "draw_figures" in output and "train_cells" not in output
+    jobs = re.findall(r"^(\w+) +\d+$", output, re.M)
+    assert "draw_figures" in jobs and "train_cells" not in jobs
 
 
 def edit_config(project: Path, edit) -> None:
