@@ -110,8 +110,8 @@ def test_values_are_safe(small_run):
 
 # What is known without rows: the thread's constants, settings of the analysis, words, counts of claims, the code.
 KNOWN = re.compile(
-    r"run-name|thread-(dimension|samples|seed|reg-[ab]|b-rho|b-target|b-early-steps)|circle-start|recovery-tolerance|"
-    r"conv-fit-threshold|conv-squares-word|floor-(tolerance|word|settled-share)|map-(margin|twin-word)|verdict-.*|claims-.*|"
+    r"run-name|thread-(dimension|samples|seed|reg-[ab]|b-rho|b-target|b-early-steps)|circle-start|recovery-tolerance|huber-(delta|dimension)|thread-dash|"
+    r"conv-fit-threshold|conv-squares-word|floor-(tolerance|word|settled-share)|map-(margin|twin-(near|word))|verdict-.*|claims-.*|"
     r"code-digest"
 )  # fmt: skip
 

@@ -256,8 +256,8 @@ def thread_numbers(run: Run) -> dict[str, str]:
 def ablation_numbers(run: Run) -> dict[str, str]:
     cells = run.block("ablation")
 
-    def final(penalty: str, reg: float) -> str:
-        return number(median(only(cells, penalty=penalty, reg=reg)["orthogonality_fro"]))
+    def final(penalty: str, reg: float, column: str = "orthogonality_fro") -> str:
+        return number(median(only(cells, penalty=penalty, reg=reg)[column]))
 
     small, large = LOG_A.reg, Cell().reg
     return {
@@ -266,8 +266,10 @@ def ablation_numbers(run: Run) -> dict[str, str]:
         "ablation-attach": final("l1", small),
         "ablation-attach-square": final("fro2", small),
         "ablation-attach-reg": final("l1", large),
+        "ablation-attach-reg-fit": final("l1", large, "fit"),
         "ablation-reg-only": final("l1_detached", large),
         "ablation-all": final("fro2", large),
+        "ablation-all-fit": final("fro2", large, "fit"),
         # Largest difference of ‖S‖_F between paired detached cells.
         "ablation-detached-difference": scientific(detached_spread(run)),
     }
@@ -372,6 +374,7 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
     matched = only(transition, determinant="match", init="haar")
     free = matched["dimension"] - matched["rank"]
     twin, full = only(matched[free == 1], inputs="whitened"), only(matched[free == 0], inputs="uniform")
+    even = only(matched[free == 0], inputs="whitened")
     twin_cells, twin_wrong = counted(twin, twin["wrong"])
     full_cells, full_wrong = counted(full, full["wrong"])
     separation = (static - trained) / error if error else math.nan
@@ -400,7 +403,8 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
         "ident-law-error-whitened": percent(median(law_error(by_inputs["whitened"])), 2),
         "ident-law-error-uniform": percent(median(law_error(by_inputs["uniform"])), 2),
         # The numbers of samples below n with a fitted uniform run, for each dimension.
-        "ident-fitted-uniform": _samples(by_inputs["uniform"]),
+        "ident-fitted-uniform": _samples(by_inputs["uniform"]) if len(law) else MISSING,
+        "ident-transition-seeds": seeds(transition),
         "ident-transition-whitened": first_recovered(inputs="whitened", bias=True),
         "ident-transition-uniform": first_recovered(inputs="uniform", bias=True),
         # Started on the right side: one free dimension (whitened), full rank (uniform). The distance is of those that end wrong.
@@ -412,6 +416,7 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
         else "is kept" if not twin["wrong"].any() else "is lost" if twin["wrong"].all() else "is not always kept",
         "ident-full-cells": full_cells,
         "ident-full-wrong": full_wrong,
+        "ident-full-whitened": _of(even[even["wrong"]], even),
         "ident-full-distance": d2(median(full.loc[full["wrong"], "distance"])),
         # Block transition: median data loss of uniform and whitened inputs at k = n.
         "ident-fit-n-whitened": number(median(_square(transition, "whitened")["fit"]), 2),
@@ -444,7 +449,7 @@ def _samples(cells: pd.DataFrame) -> str:
         f"{enumeration(map(integer, sorted(same['samples'].unique())))} samples at dimension {integer(n)}"
         for n, same in cells.groupby("dimension")
     ]
-    return "; ".join(parts) if parts else rf"{MISSING} (none)"
+    return "; ".join(parts) if parts else "none"
 
 
 def _square(cells: pd.DataFrame, inputs: str) -> pd.DataFrame:

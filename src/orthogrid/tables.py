@@ -119,7 +119,7 @@ def claims(run: Run, verdicts: pd.DataFrame) -> str:
         expected = MISSING
         if not is_missing(row.expected):
             expected = rf"{text(relation)}\,{setting(float(f'{row.expected:.4g}'))}{_slack(row.tolerance, relation)}"
-        rows.append([text(row.statement), number(row.measured), expected, integer(row.cells), row.verdict])
+        rows.append([text(row.statement), number(row.measured, 4), expected, integer(row.cells), row.verdict])
     columns = f"{ragged(70)}rlrl"
     return tabular(columns, ["Claim", "Measured", "Expected (tolerance)", "Cells", "Verdict"], rows)
 
@@ -127,7 +127,11 @@ def claims(run: Run, verdicts: pd.DataFrame) -> str:
 def _slack(tolerance: float, relation: str) -> str:
     if not tolerance:
         return ""
-    return f" ({percent(tolerance, 0 if tolerance >= 0.01 else 1)})" if relation == "≈" else f" ({setting(round(tolerance, 6))})"
+    return (
+        f" ({percent(tolerance, 0 if tolerance >= 0.01 else 1)})"
+        if relation == "≈"
+        else f" ({setting(round(tolerance, 6))})"
+    )
 
 
 def grid_axes(run: Run, verdicts: pd.DataFrame) -> str:

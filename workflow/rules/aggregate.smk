@@ -1,5 +1,7 @@
 # Predictions need the config alone. Priority puts them before the training that will be held against them.
 rule predict_cells:
+    input:
+        config=workflow.configfiles,
     output:
         predictions="results/{run}/predictions.csv",
     log:
@@ -21,6 +23,7 @@ rule aggregate_cells:
     input:
         rows=ROWS,
         traces=TRACES,
+        config=workflow.configfiles,
     output:
         cells="results/{run}/cells.csv",
         membership="results/{run}/membership.csv",
