@@ -107,15 +107,17 @@ def draw_map(run: Run) -> Figure:
         key=lambda c: (c.init != "twin", c.lr),
     )
     names = ordered_arms(cells)
-    samples = sorted(cells["samples"].unique())
-    regs = sorted(cells["reg"].unique())
-    fig, axes = canvas(0.75 + max(1.5, 0.24 * len(samples)) * len(names), len(names), len(columns), sharey=True)
+    most = cells.groupby(["init", "lr"])[["samples", "reg"]].nunique().max()
+    # Each panel has its own axes: twin and Haar starts are mapped where each says most.
+    fig, axes = canvas(0.75 + max(1.5, 0.24 * most["samples"]) * len(names), len(names), len(columns))
     norm, cmap = Normalize(0, 1), sns.color_palette("light:#0173b2", as_cmap=True)
     for row, arm in enumerate(names):
         for column, (init, lr) in enumerate(columns):
             ax = axes[row, column]
             here = cells[(cells["arm"] == arm) & (cells["init"] == init) & (cells["lr"] == lr)]
-            mesh = _heat(ax, here, "wrong", regs, samples, norm, cmap, "mean", annotate=len(regs) * len(columns) <= 30)
+            samples, regs = sorted(here["samples"].unique()), sorted(here["reg"].unique())
+            annotate = most["reg"] * len(columns) <= 30
+            mesh = _heat(ax, here, "wrong", regs, samples, norm, cmap, "mean", annotate=annotate)
             thresholds = here.groupby("samples")["predicted_trap_threshold"].median().reindex(samples)
             places = [_place(value, regs) for value in thresholds]
             x = np.repeat(places, 2)
@@ -128,7 +130,7 @@ def draw_map(run: Run) -> Figure:
             ax.tick_params(labelbottom=row == len(names) - 1)
             if column == 0:
                 ax.set_ylabel(f"{arm}\nsamples $k$" if len(names) > 1 else "samples $k$")
-    bar = fig.colorbar(mesh, ax=axes, aspect=18 * len(names), pad=0.01, label="fraction ending wrong")
+    bar = fig.colorbar(mesh, ax=axes, aspect=18 * len(names), pad=0.01, label="fraction with the wrong sign")
     bar.outline.set_visible(False)
     known = cells[["predicted_lambda_min", "predicted_trap_threshold"]].dropna()
     squares = [theory.trap_threshold("fro2", lam) for lam in known["predicted_lambda_min"]]
