@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from orthogrid import offer_to_child_processes
 from orthogrid.aggregate import collect_cells, collect_traces, compare_thread, membership
 from orthogrid.config import Config, check_config
 from orthogrid.predictions import predict_cells
@@ -17,6 +18,7 @@ from orthogrid.runner import train_cells
 from orthogrid.store import Store, read_table, write_table
 
 ROOT = Path(__file__).parents[1]
+offer_to_child_processes()
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
