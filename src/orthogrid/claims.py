@@ -15,11 +15,9 @@ import numpy as np
 import pandas as pd
 
 from . import theory
+from .aggregate import LOG_A
 from .grid import Cell
 from .run import Run
-
-# The thread's second script is Cell() itself; this is its first, which gave no seed.
-LOG_A = Cell(penalty="l1_detached", reg=0.001, steps=10_000)
 
 # Settings of the paper's analysis; none is a result. Chosen after rows were seen: SETTLED, LAST_PART and the rule of
 # `settled`, block regimes as evidence for the floor, judging the coset law on fitted cells, the tolerance of `information`
