@@ -60,7 +60,7 @@ schema: env ## regenerate workflow/schemas/config.schema.yaml after editing an a
 
 lock: ## pin today's versions anew; then copy them into environment.yml
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet torch==2.13.0 -e '.[paper,test]'
+	.venv-lock/bin/pip install --quiet torch==2.13.0 -e '.[methods,paper,test]'
 	.venv-lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu//' > requirements.lock
 	rm -r .venv-lock
 

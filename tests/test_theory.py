@@ -9,10 +9,20 @@ import torch
 from orthogrid import theory
 from orthogrid.grid import make_cell
 from orthogrid.metrics import data_loss, final, nearest_in_coset
+from orthogrid.penalties import PENALTIES, find_penalty
 from orthogrid.predictions import predict_cells
 from orthogrid.problem import det_sign, draw_problem
 
 F64 = torch.float64
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Matrices this small only lose by a second thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def haar(n: int, generator: torch.Generator) -> torch.Tensor:
@@ -44,6 +54,22 @@ def test_coset_distance_by_monte_carlo(n, k, bias):
     assert abs(squares.mean() - theory.coset_distance(n, theory.effective_rank(n, k)) ** 2) < 4 * error
 
 
+@pytest.mark.parametrize("n, k", [(8, 7), (8, 6), (9, 5)])
+def test_coset_distance_on_each_side_by_monte_carlo(n, k):
+    problem = draw_problem(make_cell(dimension=n, samples=k, bias=False, dtype="float64"))
+    generator = torch.Generator().manual_seed(0)
+    squares = {True: [], False: []}
+    for _ in range(1000):
+        w = coset_element(problem, generator)
+        squares[det_sign(w) == det_sign(problem.rho)].append(float((w - problem.rho.mT).square().sum()))
+    for same, values in squares.items():
+        law = float(theory.coset_distance_on_side(n, k, same)) ** 2
+        assert abs(np.mean(values) - law) < 4 * np.std(values) / math.sqrt(len(values)) + 1e-9
+        if n - k == 1 or (n - k == 2 and not same):
+            assert np.ptp(values) < 1e-9
+    assert theory.coset_distance_on_side(n, n, True) == 0 and np.isnan(theory.coset_distance_on_side(n, n, False))
+
+
 def test_effective_rank_counts_a_mean_that_whitened_inputs_lack():
     assert theory.effective_rank(10, 4) == 4 and theory.effective_rank(10, 4, "whitened") == 3
     assert theory.effective_rank(10, 40) == 10 and theory.effective_rank(10, 1, sampling="fresh") == 10
@@ -58,17 +84,14 @@ def test_no_wrong_orthogonal_matrix_beats_four_lambda(n, bias):
     floor = float(theory.wrong_floor(problem.lambda_min))
     # Umeyama's solution is the minimum; random matrices and their neighbourhoods must not go below.
     generator = torch.Generator().manual_seed(1)
-    best = math.inf
-    for _ in range(300):
-        w = haar(n, generator)
-        w[0] *= -det_sign(w) * det_sign(problem.rho)
-        for _ in range(30):  # descend on the wrong component by polar steps
-            w_next = w - 0.5 / float(torch.linalg.matrix_norm(x, 2)) ** 2 * (x @ w.mT - x @ problem.rho).mT @ x
-            u, _, vt = torch.linalg.svd(w_next)
-            flip = torch.ones(n, dtype=F64)
-            flip[-1] = det_sign(u @ vt) * det_sign(w)
-            w = (u * flip) @ vt
-        best = min(best, float((x @ w.mT - x @ problem.rho).square().sum()))
+    w = torch.stack([haar(n, generator) for _ in range(300)])
+    w[:, 0] *= -(torch.linalg.slogdet(w)[0] * det_sign(problem.rho))[:, None]
+    side, step = torch.linalg.slogdet(w)[0], 0.5 / float(torch.linalg.matrix_norm(x, 2)) ** 2
+    for _ in range(30):  # descend on the wrong component by polar steps
+        u, _, vt = torch.linalg.svd(w - step * (w - problem.rho.mT) @ (x.mT @ x))
+        u[:, :, -1] *= (torch.linalg.slogdet(u @ vt)[0] * side)[:, None]
+        w = u @ vt
+    best = float((x @ w.mT - x @ problem.rho).square().sum((1, 2)).min())
     assert floor * (1 - 1e-9) <= best <= floor * 1.2
 
 
@@ -128,16 +151,323 @@ def test_descent_from_the_twin_crosses_below_the_boundary_only(n, factor):
 
 def test_logdet_trap_is_stationary_at_any_reg():
     for reg, lam in [(1e-3, 1.0), (1.0, 1.0), (50.0, 0.1)]:
-        s = float(theory.logdet_trap_position(reg, lam))
+        s = float(theory.trap_position(reg, lam, "logdet"))
         slope = -2 * lam * (1 - s) + reg * (2 * s - 2 / s)
         assert -1 < s < 0 and slope == pytest.approx(0, abs=1e-9)
 
 
 def test_thresholds():
-    assert theory.trap_threshold("fro2", 0.5) == theory.trap_threshold("fro", 0.5) == 1.0
-    assert theory.trap_threshold("l1", 0.5, 0.1) == pytest.approx(0.1)
+    w = np.array([0.6, 0.0, -0.8])
+    assert theory.trap_threshold("fro2", 0.5) == theory.trap_threshold("nuclear", 0.5) == 1.0
+    assert theory.trap_threshold("l1", 0.5, w) == pytest.approx(0.64)
+    assert theory.trap_threshold("coherence", 0.5, w) == pytest.approx(1.96)
     assert theory.trap_threshold("logdet", 0.5) == 0 and theory.trap_threshold("l1_detached", 0.5) == math.inf
-    assert math.isnan(theory.trap_threshold("something new", 0.5))
+    assert all(math.isnan(theory.trap_threshold(name, 0.5)) for name in ("l1", "offdiag", "something new"))
+    assert theory.trap_threshold("huber", 0.5) == theory.trap_threshold("huber", 0.5, w, delta=0.48) == 2.0
+    # Far inside the linear part Huber is delta · l1.
+    assert 1e-4 * theory.trap_threshold("huber", 0.5, w, 1e-4) == pytest.approx(0.64, rel=1e-3)
+
+
+def test_every_registered_penalty_has_a_threshold_or_a_reason():
+    w = np.array([0.6, 0.8])
+    unknown = {name for name in PENALTIES if math.isnan(theory.trap_threshold(name, 1.0, w, 0.01))}
+    assert unknown == {"offdiag"}
+
+
+SPECTRAL = ("fro2", "spectral2", "vonneumann")
+NORMS = ("l1", "fro", "spectral", "nuclear", "coherence", "row_sum")
+
+
+def full_objective(w, problem, penalty, reg):
+    s = w @ w.mT - torch.eye(len(w), dtype=F64)
+    chosen, options = find_penalty(penalty)
+    data = (problem.x @ w.mT - problem.x @ problem.rho).square().sum()
+    return data + reg * chosen(s[None], **options)[0]
+
+
+def loss_of(w, problem) -> float:
+    return float((problem.x @ w.mT - problem.x @ problem.rho).square().sum())
+
+
+def on_path(problem, s):
+    """rhoᵀ(I - (1 - s) vvᵀ)."""
+    return problem.rho.mT - (1 - s) * torch.outer(problem.rho.mT @ problem.weakest, problem.weakest)
+
+
+def weakest_image(problem) -> np.ndarray:
+    return (problem.rho.mT @ problem.weakest).numpy()
+
+
+@pytest.mark.parametrize("penalty", SPECTRAL)
+def test_threshold_by_brute_force_on_the_path(penalty):
+    m = np.linspace(1e-5, 1, 20001)
+    values = PENALTIES[penalty](torch.tensor(m**2 - 1)[:, None, None]).numpy()
+    low, high = 0.1, 10.0
+    for _ in range(40):
+        reg = (low + high) / 2
+        slope = np.diff(
+            (1 + m) ** 2 + reg * values
+        )  # rising somewhere towards -s = m = 1: no minimum before it if never falling
+        low, high = (low, reg) if (slope < 0).any() else (reg, high)
+    assert reg == pytest.approx(theory.trap_threshold(penalty, 1.0), rel=1e-3)
+    for factor in (1.05, 2, 50):
+        reg = factor * theory.trap_threshold(penalty, 1.0)
+        total = (1 + m) ** 2 + reg * values
+        position = -float(theory.trap_position(reg, 1.0, penalty))
+        start = np.searchsorted(m, {"vonneumann": theory.VON_NEUMANN_POSITION}.get(penalty, 0.5))
+        assert m[start + total[start:].argmin()] == pytest.approx(position, abs=2e-4)
+
+
+@pytest.mark.parametrize("n", [4, 5])
+@pytest.mark.parametrize("factor", [1.05, 6])
+@pytest.mark.parametrize("penalty", ["spectral2", "vonneumann", "logdet"])
+def test_spectral_traps_are_strict_minima_in_the_full_space(penalty, factor, n):
+    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    lam = problem.lambda_min
+    reg = factor * (theory.trap_threshold(penalty, lam) or 0.3 * lam)
+    w = on_path(problem, float(theory.trap_position(reg, lam, penalty)))
+    assert loss_of(w, problem) == pytest.approx(float(theory.trap_loss(reg, lam, penalty)))
+    # Second differences: derivatives of eigenvectors do not exist where eigenvalues of S are equal.
+    step, axes = 1e-4, torch.eye(n * n, dtype=F64).reshape(n * n, n, n)
+
+    def value(shift):
+        return float(full_objective(w + shift, problem, penalty, reg))
+
+    gradient = [(value(1e-6 * e) - value(-1e-6 * e)) / 2e-6 for e in axes]
+    assert max(map(abs, gradient)) < 1e-5 * max(reg, lam)
+    hessian = np.zeros((n * n, n * n))
+    for i, e in enumerate(axes):
+        for j, f in enumerate(axes[: i + 1]):
+            corners = value(step * (e + f)) - value(step * (e - f)) - value(step * (f - e)) + value(-step * (e + f))
+            hessian[i, j] = hessian[j, i] = corners / (4 * step**2)
+    assert np.linalg.eigvalsh(hessian)[0] > 1e-3 * lam
+
+
+def minimise(function, start, iterations=1500):
+    """L-BFGS in float64."""
+    w = start.clone(memory_format=torch.contiguous_format).requires_grad_()
+    options = {"history_size": 20, "line_search_fn": "strong_wolfe", "tolerance_grad": 1e-10, "tolerance_change": 1e-14}
+    optimiser = torch.optim.LBFGS([w], max_iter=iterations, **options)
+
+    def closure():
+        optimiser.zero_grad()
+        value = function(w)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return w.detach()
+
+
+@pytest.mark.parametrize("n", [6, 7])
+@pytest.mark.parametrize("factor", [0.95, 1.05])
+@pytest.mark.parametrize("penalty", [*SPECTRAL, "huber(delta=1)"])
+def test_quasi_newton_from_the_twin_stays_above_the_threshold_only(penalty, factor, n):
+    problem = draw_problem(
+        make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64", init="twin", determinant="mismatch")
+    )
+    name, lam = penalty.split("(")[0], problem.lambda_min
+    delta = 1.0 if name == "huber" else math.inf
+    reg = factor * theory.trap_threshold(name, lam, weakest_image(problem), delta)
+    noise = torch.randn(n, n, generator=torch.Generator().manual_seed(3), dtype=F64)
+    w = minimise(lambda w: full_objective(w, problem, penalty, reg), problem.weight + 1e-3 * noise)
+    assert (det_sign(w) == det_sign(problem.rho)) == (factor < 1)
+    expected = theory.trap_loss(reg, lam, name, weakest_image(problem), delta) if factor > 1 else 0.0
+    assert loss_of(w, problem) == pytest.approx(float(expected), rel=1e-3, abs=1e-5 * lam)
+
+
+@pytest.mark.parametrize("penalty", ["fro", "nuclear"])
+def test_spectral_norms_hold_no_wrong_start_below_the_threshold(penalty):
+    n = 3
+    problem = draw_problem(make_cell(dimension=n, samples=9, bias=False, dtype="float64"))
+    reg, generator = 0.9 * 2 * problem.lambda_min, torch.Generator().manual_seed(5)
+
+    def smoothed(w):
+        s = w @ w.mT - torch.eye(n, dtype=F64)
+        size = s.square().sum() + 1e-4 if penalty == "fro" else (torch.linalg.eigvalsh(s).square() + 1e-4)
+        return (problem.x @ w.mT - problem.x @ problem.rho).square().sum() + reg * size.sqrt().sum()
+
+    for _ in range(4):
+        start = haar(n, generator) + 0.1 * torch.randn(n, n, generator=generator, dtype=F64)
+        start[0] *= -det_sign(start) * det_sign(problem.rho)
+        w = minimise(smoothed, start, 400)
+        assert det_sign(w) == det_sign(problem.rho) and loss_of(w, problem) < 1e-2 * problem.lambda_min
+
+
+def attaining(penalty, w):
+    """A symmetric S with ‖S‖ = 1 and wᵀSw the dual norm of wwᵀ."""
+    w = torch.as_tensor(w)
+    if penalty == "l1":
+        return torch.diag(torch.nn.functional.one_hot(w.abs().argmax(), len(w)).to(F64))
+    if penalty == "coherence":
+        return torch.outer(w.sign(), w.sign())
+    return torch.outer(w, w) if penalty in ("fro", "nuclear") else torch.eye(len(w), dtype=F64)
+
+
+@pytest.mark.parametrize("n", [2, 5, 12])
+@pytest.mark.parametrize("penalty", NORMS)
+def test_dual_norms_are_attained_and_never_exceeded(penalty, n):
+    generator = torch.Generator().manual_seed(n)
+    w = haar(n, generator)[0]
+    law = theory.dual_norm(penalty, w.numpy())
+    best = attaining(penalty, w)
+    assert float(PENALTIES[penalty](best[None])[0]) == pytest.approx(1)
+    assert float(w @ best @ w) == pytest.approx(law)
+    scale = 10 ** torch.empty(4000, 1, 1, dtype=F64).uniform_(-3, 2, generator=generator)
+    noise = torch.randn(4000, n, n, generator=generator, dtype=F64) * scale
+    for s in (noise + noise.mT, best + (noise + noise.mT)):
+        assert float(((w @ s @ w) / PENALTIES[penalty](s)).max()) <= law * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("n", [4, 5, 12])
+@pytest.mark.parametrize("penalty", NORMS)
+def test_dual_norm_law_at_the_twin(penalty, n):
+    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    lam, twin, w = problem.lambda_min, on_path(problem, -1.0), weakest_image(problem)
+    threshold = theory.trap_threshold(penalty, lam, w)
+    # S = -t times the attaining matrix, to first order.
+    direction = -attaining(penalty, w) @ twin / 2
+    slopes = [
+        (float(full_objective(twin + 1e-5 * direction, problem, penalty, factor * threshold)) - 4 * lam) / 1e-5
+        for factor in (0.95, 1.05)
+    ]
+    assert slopes[0] < 0 < slopes[1] and slopes[1] == pytest.approx(0.05 * threshold, rel=0.05)
+    generator = torch.Generator().manual_seed(n)
+    for scale in (1e-5, 1e-4, 1e-3):
+        for _ in range(150):
+            shift = scale * torch.randn(n, n, generator=generator, dtype=F64)
+            for near in (twin + shift, twin + shift + scale * direction):
+                assert float(full_objective(near, problem, penalty, 1.05 * threshold)) > 4 * lam
+
+
+def test_generic_sizes_by_monte_carlo():
+    generator = np.random.default_rng(0)
+    for n in (30, 500):
+        w = generator.standard_normal((2000, n))
+        w /= np.linalg.norm(w, axis=1, keepdims=True)
+        assert np.square(w).max(1).mean() == pytest.approx(float(theory.generic_w_max2(n)), rel=0.02)
+        assert np.square(np.abs(w).sum(1)).mean() == pytest.approx(float(theory.generic_w_l1_squared(n)), rel=0.01)
+
+
+def test_huber_trap_is_that_of_half_a_sum_of_squares_where_it_fits():
+    problem = draw_problem(make_cell(dimension=6, samples=18, bias=False, dtype="float64"))
+    lam, w = problem.lambda_min, weakest_image(problem)
+    for share in (0.2, 0.6, 0.9):
+        delta = share * float(np.square(w).max())
+        reg = 1.001 * theory.trap_threshold("huber", lam, w, delta)
+        s = float(theory.trap_position(reg, lam, "huber", w, delta))
+        point = on_path(problem, s).requires_grad_()
+        full_objective(point, problem, f"huber(delta={delta})", reg).backward()
+        assert float(point.grad.norm()) < 1e-8 * reg
+        inside = (1 - s**2) * float(np.square(w).max()) / delta
+        assert inside < 1 and (share > 3 / 4 or inside > 0.99)
+        assert s == pytest.approx(float(theory.trap_position(reg / 2, lam)))
+
+
+@pytest.mark.parametrize("n", [5, 6])
+def test_offdiag_lets_go_of_the_twin(n):
+    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    lam, twin, w = problem.lambda_min, on_path(problem, -1.0), weakest_image(problem)
+    for i in range(n):
+        scale = torch.ones(n, 1, dtype=F64)
+        scale[i] = 1 - 1e-6
+        shrunk = scale * twin
+        assert float(PENALTIES["offdiag"]((shrunk @ shrunk.mT - torch.eye(n, dtype=F64))[None])[0]) < 1e-20
+        assert (loss_of(shrunk, problem) - 4 * lam) / 1e-6 == pytest.approx(-4 * lam * w[i] ** 2, rel=1e-3, abs=1e-4)
+    white = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64", inputs="whitened"))
+    noise = 1e-3 * torch.randn(n, n, generator=torch.Generator().manual_seed(1), dtype=F64)
+    start = on_path(white, -1.0) + noise
+    w = minimise(lambda w: full_objective(w, white, "offdiag", 100 * white.lambda_min), start)
+    assert det_sign(w) == det_sign(white.rho) and loss_of(w, white) < 1e-6 * white.lambda_min
+
+
+@pytest.mark.parametrize("n", [6, 7])
+@pytest.mark.parametrize("bias", [True, False])
+def test_procrustes_on_the_wrong_side_attains_the_floor(n, bias):
+    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=bias, dtype="float64"))
+    x = problem.x - problem.x.mean(0) if bias else problem.x
+    u, _, vt = torch.linalg.svd(problem.rho.mT @ x.mT @ x)
+    assert float((u @ vt - problem.rho.mT).norm()) < 1e-10
+    u[:, -1] *= -1
+    wrong = u @ vt
+    assert det_sign(wrong) == -det_sign(problem.rho)
+    assert float((x @ wrong.mT - x @ problem.rho).square().sum()) == pytest.approx(
+        float(theory.wrong_floor(problem.lambda_min))
+    )
+    assert float((wrong - problem.rho.mT).norm()) == pytest.approx(theory.TWIN_DISTANCE)
+
+
+@pytest.mark.parametrize("rank", ["full", "one short", "two short"])
+def test_three_regimes_of_rank_and_determinant(rank):
+    n = 6
+    k = {"full": 20, "one short": n - 1, "two short": n - 2}[rank]
+    problem = draw_problem(make_cell(dimension=n, samples=k, bias=False, dtype="float64"))
+    u, _, vt = torch.linalg.svd(problem.rho.mT @ problem.x.mT @ problem.x)
+    losses = {}
+    for flip in (1, -1):
+        signed = u.clone()
+        signed[:, -1] *= flip
+        losses[det_sign(signed @ vt) == det_sign(problem.rho)] = loss_of(signed @ vt, problem)
+    assert losses[True] < 1e-18
+    assert losses[False] == pytest.approx(4 * problem.lambda_min) if rank == "full" else losses[False] < 1e-18
+
+
+def test_reflection_changes_the_data_loss_by_four_lambda_and_maps_twin_to_target():
+    problem = draw_problem(make_cell(dimension=6, samples=18, bias=False, dtype="float64"))
+    lam, v, w = problem.lambda_min, problem.weakest, torch.as_tensor(weakest_image(problem))
+    reflect = torch.eye(6, dtype=F64) - 2 * torch.outer(v, v)
+    assert float((on_path(problem, -1.0) @ reflect - problem.rho.mT).norm()) < 1e-12
+    assert float((on_path(problem, -0.7) @ reflect - on_path(problem, 0.7)).norm()) < 1e-12
+    # On the path the residual has one direction, w, and reflecting the rows along it is the same.
+    other = (torch.eye(6, dtype=F64) - 2 * torch.outer(w, w)) @ on_path(problem, -0.7)
+    assert float((other - on_path(problem, 0.7)).norm()) < 1e-12
+    for seed in range(5):
+        a = torch.randn(6, 6, generator=torch.Generator().manual_seed(seed), dtype=F64)
+        assert loss_of(a @ reflect, problem) - loss_of(a, problem) == pytest.approx(4 * lam * float(w @ a @ v))
+
+
+def test_relative_steps_keep_the_sign_of_the_determinant_inside_their_bound():
+    generator = torch.Generator().manual_seed(4)
+    eye = torch.eye(4, dtype=F64)
+    for _ in range(500):
+        w = torch.randn(4, 4, generator=generator, dtype=F64)
+        k = 3 * torch.randn(4, 4, generator=generator, dtype=F64)
+        s = w @ w.mT - eye
+        rate = 0.999 / max(float(torch.linalg.eigvalsh(s)[-1]), 1e-3)
+        assert det_sign((eye + (k - k.mT) - rate * s) @ w) == det_sign(w)
+        # The flow's rate of change of log |det W| is -tr S: its skew part has no trace.
+        drift = -(k - k.mT) @ w - s @ w
+        ahead, here = (torch.linalg.slogdet(w + h * drift)[1] for h in (1e-7, -1e-7))
+        assert float(ahead - here) / 2e-7 == pytest.approx(-float(s.trace()), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_widening_turns_the_trap_into_a_saddle(n):
+    problem = draw_problem(make_cell(dimension=n, samples=4 * n, bias=False, dtype="float64"))
+    lam, v, eye = problem.lambda_min, problem.weakest, torch.eye(n, dtype=F64)
+    losses = []
+    for angle in np.linspace(math.pi, 0, 50):  # a rotation in the plane of (v, 0) and (0, e)
+        plane = torch.zeros(2 * n, 2, dtype=F64)
+        plane[:n, 0], plane[n, 1] = v, 1
+        turn = torch.tensor(
+            [[math.cos(angle) - 1, -math.sin(angle)], [math.sin(angle), math.cos(angle) - 1]], dtype=F64
+        )
+        wide = torch.block_diag(problem.rho.mT, eye) @ (torch.eye(2 * n, dtype=F64) + plane @ turn @ plane.mT)
+        assert float((wide @ wide.mT - torch.eye(2 * n, dtype=F64)).norm()) < 1e-12
+        losses.append(loss_of(wide[:n, :n], problem))
+        assert losses[-1] == pytest.approx(lam * (1 - math.cos(angle)) ** 2, abs=1e-12)
+    assert losses[0] == pytest.approx(4 * lam) and (np.diff(losses) < 0).all()
+
+    def value(flat):
+        wide = flat.reshape(2 * n, 2 * n)
+        s = wide @ wide.mT - torch.eye(2 * n, dtype=F64)
+        return (problem.x @ wide[:n, :n].mT - problem.x @ problem.rho).square().sum() + reg * s.square().sum()
+
+    for factor in (1.1, 30):
+        reg = factor * 2 * lam
+        trap = torch.block_diag(on_path(problem, float(theory.trap_position(reg, lam))), eye).flatten()
+        hessian = torch.autograd.functional.hessian(value, trap)
+        assert float(torch.linalg.eigvalsh(hessian)[0]) == pytest.approx(-2 * lam)
 
 
 def test_detached_plateau_by_monte_carlo():
@@ -216,3 +546,31 @@ def test_predictions_are_the_problems_own_and_paired():
         assert row["wrong_floor"] == pytest.approx(4 * problem.lambda_min)
     above = table.loc[[c.key for c in config.cells if c.penalty == "fro2" and c.samples == 12]]
     assert (above["trap_loss"] < above["wrong_floor"]).all() and above["lambda_min"].nunique() == 1
+
+
+def test_predictions_of_traps_follow_penalty_and_method():
+    from orthogrid.config import check_config
+
+    axes = {
+        "dimension": 6, "samples": 30, "bias": False, "reg": 50, "dtype": "float64",
+        "penalty": ["l1", "coherence", "fro", "huber(delta=1)", "vonneumann", "offdiag"],
+        "method": ["adam", "reflection", "riemannian_polar", "procrustes", "procrustes_side"],
+    }  # fmt: skip
+    config = check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}]})
+    table = predict_cells(config).set_index("key")
+    problem = draw_problem(config.cells[0])
+    lam, w = problem.lambda_min, weakest_image(problem)
+    for cell in config.cells:
+        row = table.loc[cell.key]
+        assert row["w_max2"] == pytest.approx(np.square(w).max()) and row["w_l1"] == pytest.approx(np.abs(w).sum())
+        trap = tuple(row[["trap_threshold", "trap_position", "trap_loss"]])
+        if cell.method == "procrustes":
+            assert trap[0] == math.inf and math.isnan(trap[1])
+        elif cell.method in ("riemannian_polar", "procrustes_side"):
+            assert trap == (0, -1, pytest.approx(4 * lam))
+        else:
+            name = cell.penalty.split("(")[0]
+            law = theory.trap_threshold(name, lam, w, 1.0 if name == "huber" else math.inf)
+            assert trap[0] == pytest.approx(law, nan_ok=True)
+            # nan for offdiag, and where 50 is below the threshold.
+            assert (trap[1] < 0 and trap[2] <= 4 * lam * (1 + 1e-12)) == (law < cell.reg)

@@ -59,11 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(config: Config, options: argparse.Namespace) -> int:
+    from .plan import require_libraries
     from .runner import train_cells  # imports torch
 
     families = {cells[0].family for cells in config.groups.values()}
     for name in set(options.only or ()) - families:
         raise ConfigError(f"--only {name}: the config trains {', '.join(sorted(families))}")
+    require_libraries([cell for cell in config.cells if not options.only or cell.family in options.only])
     trained = 0
     for group, cells in config.groups.items():
         if options.only and cells[0].family not in options.only:

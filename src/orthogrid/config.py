@@ -66,7 +66,7 @@ class Config:
 
 
 def _group_digest(cells: list[Cell]) -> str:
-    text = "\n".join([cells[0].code, *sorted(cell.key for cell in cells)])
+    text = "\n".join([*sorted({cell.code for cell in cells}), *sorted(cell.key for cell in cells)])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -203,7 +203,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a config, for editors: generated from AXES, CONFIG_KEYS and BLOCK_KEYS, their only source."""
 
     def axis_schema(axis: Axis) -> dict[str, Any]:
-        if axis.registry:
+        if axis.registries:
             body: dict[str, Any] = {"type": "string", "pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*(\(.*\))?\s*$"}
         elif axis.choices:
             body = {"enum": list(axis.choices)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from .identity import code_digest, registry
+from .identity import Entry, code_digest, registry
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Axis:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     exclusive: bool = False  # whether the minimum itself is forbidden
-    registry: str = ""  # the module whose entries are the allowed names
+    registries: tuple[str, ...] = ()  # the modules whose entries are the allowed names
 
     @property
     def allowed(self) -> str:
-        if self.registry:
-            return "one of " + ", ".join(registry_names(self))
+        if self.registries:
+            return "one of " + ", ".join([*self.choices, *registered(self)])
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.kind is bool:
@@ -43,8 +43,9 @@ class Axis:
         return f"{noun} {'>' if self.exclusive else '≥'} {self.minimum:g}"
 
 
-def registry_names(axis: Axis) -> list[str]:
-    return [*axis.choices, *registry(axis.registry)]
+def registered(axis: Axis) -> dict[str, Entry]:
+    """The entries of an axis's registry modules by name."""
+    return {name: entry for module in axis.registries for name, entry in registry(module).items()}
 
 
 class ConfigError(ValueError):
@@ -77,11 +78,15 @@ class Cell:
     penalty: str = _axis(
         "fro2",
         "Orthogonality penalty: a function of penalties.py, with its options in brackets: huber(delta=0.01).",
-        registry="penalties.py",
+        registries=("penalties.py",),
     )
     reg: float = _axis(1000.0, "Weight of the penalty in the loss.", minimum=0)
     method: str = _axis(
-        "adam", "Optimiser, or a constrained method of constraints.py.", choices=("adam",), registry="constraints.py"
+        "adam",
+        "How the steps are made: adam, a constrained method of constraints.py, or a cure of cures.py, with its options in "
+        "brackets: landing(strength=0.1).",
+        choices=("adam",),
+        registries=("constraints.py", "cures.py"),
     )
     determinant: str = _axis(
         "match",
@@ -100,7 +105,9 @@ class Cell:
     )
     steps: int = _axis(1000, "Number of optimiser steps.", minimum=1)
     dtype: str = _axis(
-        "float32", "Precision of the training; metrics are float64 always.", choices=("float32", "float64")
+        "float32",
+        "Precision of the training; metrics are float64 always. tf32: float32 with products' operands rounded to ten bits.",
+        choices=("float64", "float32", "tf32", "bfloat16"),
     )
     seed: int = _axis(2021, "Seed of the cell's own random numbers. Error bars are over seeds.", minimum=0)
 
@@ -115,12 +122,15 @@ class Cell:
 
     @property
     def family(self) -> str:
-        """The name of the penalty or constrained method, without its options: one training job serves one family."""
-        return spec_name(self.penalty if self.method == "adam" else self.method)
+        """The cell's training job: the penalty's name, or the module of its method (constraints, cures)."""
+        if self.method == "adam":
+            return spec_name(self.penalty)
+        name = spec_name(self.method)
+        return next(module.removesuffix(".py") for module in AXES["method"].registries if name in registry(module))
 
     @property
     def code(self) -> str:
-        return code_digest(self.family)
+        return code_digest(spec_name(self.penalty), "" if self.method == "adam" else spec_name(self.method))
 
     @property
     def problem(self) -> Cell:
@@ -153,13 +163,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _canonical_spec(axis: Axis, value: Any) -> str:
     """`huber( delta = 1e-2 )` → `huber(delta=0.01)`; an option at its default is left out."""
-    names = registry_names(axis)
+    entries = registered(axis)
+    names = [*axis.choices, *entries]
     match = _SPEC.match(value) if isinstance(value, str) else None
     if not match or match[1] not in names:
         bare = match[1] if match else value
         raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(bare, names)}")
     name, inside = match[1], match[2]
-    defaults = registry(axis.registry)[name].options if name in registry(axis.registry) else {}
+    defaults = entries[name].options if name in entries else {}
     options = {}
     for item in filter(None, (part.strip() for part in (inside or "").split(","))):
         option, _, text = (part.strip() for part in item.partition("="))
@@ -192,7 +203,7 @@ def as_number(value: Any) -> float | int | None:
 def canonical(name: str, value: Any) -> Any:
     """The canonical form of one axis value; ValueError, saying what is allowed, when there is none."""
     axis = AXES[name]
-    if axis.registry:
+    if axis.registries:
         return _canonical_spec(axis, value)
     if axis.choices:
         if value not in axis.choices:
@@ -213,7 +224,7 @@ def make_cell(**settings: Any) -> Cell:
     """A canonical cell from any spelling of its settings.
 
     A setting without influence is set to a fixed value, so that cells which are the same run have the same key: the reg
-    of penalty `none`, the penalty of a constrained method.
+    of penalty `none`, the penalty of a constrained method, the steps of a closed form.
 
     Raises ConfigError for an unknown axis, a value out of range, or settings that exclude each other.
     """
@@ -227,8 +238,12 @@ def make_cell(**settings: Any) -> Cell:
             raise ConfigError(f"{name}: {error}") from None
     cell = Cell(**values)
     if cell.method != "adam":
-        cell = replace(cell, penalty="none")
-    if not registry("penalties.py")[spec_name(cell.penalty)].uses_reg:
+        method = registered(AXES["method"])[spec_name(cell.method)]
+        if not method.uses_penalty:
+            cell = replace(cell, penalty="none")
+        if not method.uses_steps:
+            cell = replace(cell, lr=AXES["lr"].default, schedule=AXES["schedule"].default, steps=1)
+    if not registered(AXES["penalty"])[spec_name(cell.penalty)].uses_reg:
         cell = replace(cell, reg=0.0)
     if cell.init == "twin" and cell.determinant == "match":
         raise ConfigError(

@@ -18,9 +18,11 @@ from pathlib import Path
 SOURCE = Path(__file__).parent
 
 # The modules whose every token takes part in computing a row. A module of plans, progress, files or figures is not here.
-SHARED_MODULES = ("linalg.py", "problem.py", "metrics.py", "train.py")
-# In these, a decorated function or class belongs to the entry it defines; the rest is shared.
-REGISTRIES = ("penalties.py", "constraints.py")
+SHARED_MODULES = ("linalg.py", "problem.py", "metrics.py", "methods.py", "train.py")
+# In these, a decorated function or class belongs to the entry it defines; the rest is shared: by every row for penalties,
+# by the rows of the module's own methods for the others.
+PENALTY_MODULE = "penalties.py"
+METHOD_MODULES = ("constraints.py", "cures.py")
 
 _LAYOUT = {tokenize.NL, tokenize.COMMENT, tokenize.ENCODING, tokenize.ENDMARKER}
 _STRUCTURE = {tokenize.NEWLINE: "NEWLINE", tokenize.INDENT: "INDENT", tokenize.DEDENT: "DEDENT"}
@@ -75,7 +77,22 @@ class Entry:
     name: str
     options: dict[str, float]  # keyword-only arguments and their defaults
     summary: str  # first line of the docstring
-    uses_reg: bool
+    flags: dict[str, bool]  # the decorator's arguments
+
+    @property
+    def uses_reg(self) -> bool:
+        """Whether reg changes training or report of a penalty."""
+        return self.flags.get("uses_reg", True)
+
+    @property
+    def uses_penalty(self) -> bool:
+        """Whether a method trains with the cell's penalty."""
+        return self.flags.get("uses_penalty", False)
+
+    @property
+    def uses_steps(self) -> bool:
+        """Whether a method trains at all; a closed form does not."""
+        return self.flags.get("uses_steps", True)
 
 
 def split_registry(source: str) -> tuple[dict[str, Entry], dict[str, str], str]:
@@ -98,10 +115,8 @@ def split_registry(source: str) -> tuple[dict[str, Entry], dict[str, str], str]:
                 owner = node.name
                 flags = {}
                 if isinstance(decorator, ast.Call):
-                    flags = {k.arg: ast.literal_eval(k.value) for k in decorator.keywords if k.arg == "uses_reg"}
-                entries[owner] = Entry(
-                    owner, _options(node), (ast.get_docstring(node) or "").split("\n")[0], flags.get("uses_reg", True)
-                )
+                    flags = {k.arg: ast.literal_eval(k.value) for k in decorator.keywords}
+                entries[owner] = Entry(owner, _options(node), (ast.get_docstring(node) or "").split("\n")[0], flags)
             elif isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name) and call.value.id in entries:
                 owner = call.value.id
         if owner is not None:
@@ -130,17 +145,18 @@ def registry(module: str, root: Path = SOURCE) -> dict[str, Entry]:
 
 
 @cache
-def code_digest(entry: str, root: Path = SOURCE) -> str:
-    """Twelve hex digits that change when code does that computes the rows of this penalty or method."""
+def code_digest(penalty: str, method: str = "", root: Path = SOURCE) -> str:
+    """Twelve hex digits that change when code does that computes the rows of this penalty and method ("" for plain Adam)."""
     parts: list[str] = []
     for module in SHARED_MODULES:
         parts += ["#module", module, *tokens((root / module).read_text())]
-    for module in REGISTRIES:
+    for module, entry in ((PENALTY_MODULE, penalty), *((module, method) for module in METHOD_MODULES)):
         path = root / module
         if not path.exists():
             continue
         _, texts, shared = split_registry(path.read_text())
-        parts += ["#registry", module, *tokens(shared)]
+        if module == PENALTY_MODULE or entry in texts:
+            parts += ["#registry", module, *tokens(shared)]
         if entry in texts:
             parts += ["#entry", entry, *tokens(texts[entry])]
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:12]

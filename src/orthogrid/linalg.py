@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -56,3 +57,50 @@ def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     if batch.device.type == "cpu":
         return torch.stack([function(matrix) for matrix in batch])
     return function(batch)
+
+
+def decomposed(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """`each` in at least float32, into a padded result of the batch's dtype: LAPACK knows no lower precision."""
+    result = each(function, batch if batch.dtype.itemsize >= 4 else batch.float())
+    return padded_copy(result, batch.dtype)
+
+
+class Products:
+    """Batched matrix products in a cell's precision.
+
+    tf32 is float32 with operands rounded to ten bits of mantissa and float32 sums, as on NVIDIA's tensor cores: on a GPU they
+    do it, elsewhere the operands are rounded here.
+    """
+
+    def __init__(self, dtype: str, device: torch.device):
+        self.tf32 = dtype == "tf32"
+        self.emulated = self.tf32 and device.type != "cuda"
+
+    def bmm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+        """out ← a @ b."""
+        with self._precision():
+            return torch.bmm(*self._operands(a, b), out=out)
+
+    def baddbmm(self, c: Tensor, a: Tensor, b: Tensor, out: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """out ← beta c + alpha a @ b."""
+        with self._precision():
+            return torch.baddbmm(c, *self._operands(a, b), beta=beta, alpha=alpha, out=out)
+
+    def _operands(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        return (round_tf32(a), round_tf32(b)) if self.emulated else (a, b)
+
+    @contextlib.contextmanager
+    def _precision(self):
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def round_tf32(x: Tensor) -> Tensor:
+    """Float32 numbers rounded to TF32's ten explicit bits of mantissa, halves away from zero, laid out as x is."""
+    rounded = torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device=x.device).copy_(x)
+    bits = rounded.view(torch.int32)
+    bits.add_(1 << 12).bitwise_and_(-(1 << 13))
+    return rounded

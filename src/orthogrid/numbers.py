@@ -23,10 +23,13 @@ from .claims import (
     FLOOR_TOLERANCE,
     LOG_A,
     MARGIN,
+    NEAR,
+    OURS,
     PLATEAU_FROM,
     RECOVERY,
     SETTLED,
     SIMILAR,
+    VERDICTS,
     best_fitted,
     detached_spread,
     fitted,
@@ -49,7 +52,6 @@ from .run import Run
 from .store import write_bytes
 
 CIRCLE_START = (0.01, 1.50)  # the thread's point beside its circle
-NEAR = 10.0  # beyond this multiple of the threshold lambda (1 - s*)² is as good as 4 lambda
 APART = 2.0  # two predictions closer than this many standard errors are not told apart
 HUBER_DELTA = inspect.signature(penalties.huber.value).parameters["delta"].default
 
@@ -62,6 +64,7 @@ _CHARACTERS = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "γ": r"\ensuremath{\gamma}", "λ": r"\ensuremath{\lambda}",
     "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "≤": r"\ensuremath{\le}", "≥": r"\ensuremath{\ge}", "≈": r"\ensuremath{\approx}",
     "²": r"\ensuremath{^2}", "ρ": r"\ensuremath{\rho}", "×": r"\ensuremath{\times}",
+    "±": r"\ensuremath{\pm}",
 }  # fmt: skip
 
 
@@ -607,12 +610,15 @@ def grid_numbers(run: Run) -> dict[str, str]:
 
 def claims_numbers(verdicts: pd.DataFrame) -> dict[str, str]:
     words = verdicts.set_index("id")["verdict"]
+    ours = sum(CLAIMS[id].author == OURS for id in words.index)
     return {
-        # The thread's five answers.
-        **{f"verdict-{id}": words[id] for id in ("detached", "squares", "reg", "information", "determinant")},
-        "claims-total": integer(len(CLAIMS)),
-        "claims-supported": integer((words == "supported").sum()),
-        "claims-refuted": integer((words == "refuted").sum()),
+        # Each claim's verdict, and its mark beside the sentence that states it.
+        **{f"verdict-{id}": word for id, word in words.items()},
+        **{f"mark-{id}": rf"\claimmark{{{word}}}{{{id}}}" for id, word in words.items()},
+        "claims-total": integer(len(words)),
+        **{f"claims-{word}": integer((words == word).sum()) for word in VERDICTS},
+        "claims-thread": integer(len(words) - ours),
+        "claims-ours": integer(ours),
     }
 
 

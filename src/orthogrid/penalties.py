@@ -116,6 +116,93 @@ def _(s: Tensor) -> Tensor:
 
 
 @register()
+def spectral(s: Tensor) -> Tensor:
+    """sigma_max(S), the largest absolute eigenvalue (SRIP, Bansal et al., NeurIPS 2018, before squaring).
+
+    Only one direction is corrected at a time. The gradient 2 sign(mu) q qᵀ W uses one eigenvector, also where ± mu tie.
+    """
+    return _eigenvalues(s).abs().amax(-1)
+
+
+@spectral.multiplier
+def _(s: Tensor) -> Tensor:
+    mu, projector = _largest_eigenpair(s)
+    return s.copy_(projector.mul_(2 * mu.sign()[:, None, None]))
+
+
+@register()
+def spectral2(s: Tensor) -> Tensor:
+    """sigma_max(S)², as the code published with Bansal et al. (NeurIPS 2018) has it. Gradient 4 mu q qᵀ W."""
+    return _eigenvalues(s).square().amax(-1)
+
+
+@spectral2.multiplier
+def _(s: Tensor) -> Tensor:
+    mu, projector = _largest_eigenpair(s)
+    return s.copy_(projector.mul_(4 * mu[:, None, None]))
+
+
+@register()
+def nuclear(s: Tensor) -> Tensor:
+    """Sum of the singular values of S: an exact penalty. Gradient 2 sign(S) W, the matrix sign."""
+    return _eigenvalues(s).abs().sum(-1)
+
+
+@nuclear.multiplier
+def _(s: Tensor) -> Tensor:
+    return _of_eigenvalues(s, lambda mu: 2 * mu.sign())
+
+
+@register()
+def coherence(s: Tensor) -> Tensor:
+    """max |S_ij|, mutual coherence and norms together (Bansal et al., NeurIPS 2018). One pair of entries has a gradient."""
+    return s.abs().flatten(1).amax(-1)
+
+
+@coherence.multiplier
+def _(s: Tensor) -> Tensor:
+    n = s.shape[-1]
+    cell = torch.arange(len(s), device=s.device)
+    entries = s.flatten(1)
+    largest = entries.abs().argmax(-1)
+    sign = entries[cell, largest].sign()
+    s.zero_()
+    # The symmetric derivative: half at (i, j), half at (j, i), together 1 on the diagonal.
+    s.index_put_((cell, largest // n, largest % n), sign, accumulate=True)
+    s.index_put_((cell, largest % n, largest // n), sign, accumulate=True)
+    return s
+
+
+@register()
+def row_sum(s: Tensor) -> Tensor:
+    """Largest row sum of |S| (the bound on mutual coherence in Bansal et al., NeurIPS 2018). One row has a gradient."""
+    return s.abs().sum(-1).amax(-1)
+
+
+@row_sum.multiplier
+def _(s: Tensor) -> Tensor:
+    cell = torch.arange(len(s), device=s.device)
+    largest = s.abs().sum(-1).argmax(-1)
+    signs = s[cell, largest].sign()
+    s.zero_()
+    s[cell, largest, :] += signs
+    s[cell, :, largest] += signs
+    return s
+
+
+@register()
+def offdiag(s: Tensor) -> Tensor:
+    """‖WWᵀ ∘ (11ᵀ - I)‖_F² (Brock et al., ICLR 2019). Zero for orthogonal rows of any length: no orthogonality penalty."""
+    return total(s.square()) - s.diagonal(dim1=-2, dim2=-1).square().sum(-1)
+
+
+@offdiag.multiplier
+def _(s: Tensor) -> Tensor:
+    s.diagonal(dim1=-2, dim2=-1).zero_()
+    return s.mul_(4)
+
+
+@register()
 def huber(s: Tensor, *, delta: float = 1e-3) -> Tensor:
     """Smooth L1: sum of ½ S_ij² up to delta, delta (|S_ij| - delta/2) beyond (Huber, 1964). Gradient 2 clip(S, ±delta) W.
 
@@ -145,4 +232,54 @@ def _(w: Tensor) -> Tensor:
 
 
 def _inverse_transposed(w: Tensor) -> Tensor:
-    return torch.linalg.inv_ex(w).inverse.mT
+    return torch.linalg.inv_ex(_at_least_float32(w)).inverse.mT
+
+
+@register()
+def vonneumann(s: Tensor) -> Tensor:
+    """tr(G log G - G) + n, G = WWᵀ (Bregman divergence; Xie et al., ICML 2018). Finite at det W = 0. Gradient 2 log(G) W."""
+    mu = _eigenvalues(s)
+    return (torch.special.xlogy(1 + mu, 1 + mu) - mu).sum(-1)
+
+
+@vonneumann.multiplier
+def _(s: Tensor) -> Tensor:
+    # A rounded eigenvalue of G may be negative where W is singular.
+    return _of_eigenvalues(s, lambda mu: 2 * mu.clamp_min(torch.finfo(mu.dtype).eps - 1).log1p())
+
+
+def _eigenvalues(s: Tensor) -> Tensor:
+    """Eigenvalues of symmetric matrices (B, n, n), ascending: (B, n)."""
+    return each(torch.linalg.eigvalsh, s)
+
+
+def _largest_eigenpair(s: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalue of largest size (B,) and the projector on one of its unit eigenvectors (B, n, n).
+
+    By full decomposition: power iteration on S does not converge where + mu and - mu are both largest.
+    """
+    vectors = each(_largest_eigenvector, s)
+    q = vectors[..., 1:]
+    return vectors[..., 0], q[..., :, None] * q[..., None, :]
+
+
+def _largest_eigenvector(s: Tensor) -> Tensor:
+    mu, q = torch.linalg.eigh(_at_least_float32(s))
+    largest = mu.abs().argmax(-1, keepdim=True)
+    vector = q.take_along_dim(largest[..., None, :], -1)[..., 0]
+    return torch.cat([mu.take_along_dim(largest, -1), vector], -1)
+
+
+def _of_eigenvalues(s: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Q function(mu) Qᵀ for each symmetric S = Q mu Qᵀ, into S."""
+
+    def apply(matrix: Tensor) -> Tensor:
+        mu, q = torch.linalg.eigh(_at_least_float32(matrix))
+        return (q * function(mu)[..., None, :]) @ q.mT
+
+    return s.copy_(each(apply, s))
+
+
+def _at_least_float32(s: Tensor) -> Tensor:
+    """LAPACK has no decompositions in lower precision."""
+    return s if s.dtype.itemsize >= 4 else s.float()

@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 
-from .grid import Cell
+from .grid import Cell, ConfigError, spec_name
 
 # Elements of one weight stack on the CPU: enough to keep the cores busy at small n, little enough to stay near the caches.
 CPU_ELEMENTS = 2_000_000
-CPU_MOST = 128
+CPU_MOST = 64
 
 
 # As in train, which this module must not import.
 GRAM_FROM = 1.2
 
 
-def operations(cell: Cell) -> float:
-    """Floating-point operations of a cell's matrix products: 4n³ a step for an attached penalty; for the data 4kn², or 2n³
-    through the Gram matrix.
+# Time of a step beyond the data's products and elementwise passes, in products of 2n³ operations at full rate: measured
+# ratios on a CPU at n = 100, for the ETA alone. Two is the penalty of two products.
+COST = {
+    "logdet": 10, "spectral": 25, "spectral2": 25, "nuclear": 25, "vonneumann": 25, "newton_schulz": 2, "parseval": 2,
+    "landing": 5, "pogo": 5, "riemannian_qr": 20, "riemannian_polar": 60, "torch_exp": 60, "torch_cayley": 40,
+    "torch_householder": 150, "geotorch": 60, "geoopt": 40, "procrustes": 100, "procrustes_side": 120,
+}  # fmt: skip
 
-    Elementwise work and metrics come on top. For penalties beyond two products (logdet's inverse) it is a lower bound.
+
+# Methods that are a library: what must be installed for them.
+LIBRARIES = ("geotorch", "geoopt")
+
+
+def require_libraries(cells: Sequence[Cell]) -> None:
+    """Raises ConfigError, before anything trains, where a cell's method is a library that is not installed."""
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name) is None and any(spec_name(cell.method) == name for cell in cells):
+            raise ConfigError(
+                f"method '{name}' needs the library {name}: pip install {name}, or take it from the config's methods"
+            )
+
+
+def products(cell: Cell) -> int:
+    """Matrix products of 2n³ operations that penalty and method need in a step: two for an attached penalty."""
+    penalty = 0 if cell.penalty == "none" or cell.penalty.endswith("_detached") else 2
+    method = {"newton_schulz": 2, "parseval": 2, "landing": 5, "pogo": 5}.get(spec_name(cell.method), 0)
+    return penalty + method
+
+
+def operations(cell: Cell) -> float:
+    """Floating-point operations of a cell's matrix products: 2n³ a step for each of the penalty's and the method's; for the data
+    4kn², or 2n³ through the Gram matrix.
+
+    Elementwise work and metrics come on top. Where a step decomposes a matrix it is a lower bound.
     """
     n, k = cell.dimension, cell.samples
-    detached = cell.penalty == "none" or cell.penalty.endswith("_detached")
     data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if k >= GRAM_FROM * n else 4 * k * n**2
-    return float((data + (0 if detached else 4 * n**3)) * cell.steps)
+    return float((data + products(cell) * 2 * n**3) * cell.steps)
 
 
 def effort(cell: Cell) -> float:
-    """Expected time of a cell in arbitrary units, for the ETA: operations plus elementwise passes and a fixed part."""
-    return operations(cell) + cell.steps * (150 * cell.dimension**2 + 2e5) + 60 * cell.dimension**3 + 1e7
+    """Expected time of a cell in arbitrary units, for the ETA: operations, decompositions, elementwise passes and a fixed part."""
+    n, names = cell.dimension, (spec_name(cell.penalty), spec_name(cell.method))
+    slow = max(0, max(COST.get(name, 0) for name in names) - products(cell)) * 2 * n**3
+    return operations(cell) + cell.steps * (slow + 150 * n**2 + 2e5) + 60 * n**3 + 1e7
 
 
 def batches(cells: Sequence[Cell], shape_of, most: int | None = None) -> list[list[Cell]]:

@@ -4,46 +4,71 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from . import theory
 from .config import Config
-from .grid import Cell, spec_name
+from .grid import Cell, spec_name, spec_options
+from .identity import registry
 from .problem import draw_problem
 
 COLUMNS = (
-    "key", "rank", "rank_effective", "lambda_min", "distance", "wrong_floor", "trap_threshold", "trap_position", "trap_loss",
-    "detached_plateau",
+    "key", "rank", "rank_effective", "lambda_min", "w_max2", "w_l1", "distance", "wrong_floor", "trap_threshold",
+    "trap_position", "trap_loss", "detached_plateau",
 )  # fmt: skip
 
 
 def predict_cells(config: Config, progress=lambda done, total: None) -> pd.DataFrame:
     """One row a cell. `distance` is √(2(n - effective rank)); the trap's columns are for a run on the wrong side.
 
-    Paired cells share their problem, which is drawn once.
+    `w_max2` is max w_i² and `w_l1` is ‖w‖₁. Paired cells share their problem, which is drawn once.
     """
-    spectra: dict[Cell, tuple[int, float, float]] = {}
+    drawn: dict[Cell, tuple[int, float, np.ndarray]] = {}
     rows = []
     problems = {cell.problem for cell in config.cells}
     for cell in config.cells:
-        if cell.problem not in spectra:
-            problem = draw_problem(cell.problem)
-            w = problem.rho.double().mT @ problem.weakest
-            spectra[cell.problem] = (problem.rank, problem.lambda_min, float(w.square().max()))
-            progress(len(spectra), len(problems))
-        rank, lam, w_max2 = spectra[cell.problem]
+        if (data := cell.problem) not in drawn:
+            problem = draw_problem(data)
+            w = (problem.rho.double().mT @ problem.weakest).numpy()
+            drawn[data] = (problem.rank, problem.lambda_min, w)
+            progress(len(drawn), len(problems))
+        rank, lam, w = drawn[data]
         n = cell.dimension
         effective = theory.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
         penalty = spec_name(cell.penalty)
-        squares = penalty == "fro2" and lam > 0
-        detached = penalty == "none" or penalty.endswith("_detached")
+        detached = cell.method == "adam" and (penalty == "none" or penalty.endswith("_detached"))
         rows.append(
             (
-                cell.key, rank, effective, lam, float(theory.coset_distance(n, effective)), float(theory.wrong_floor(lam)),
-                theory.trap_threshold(penalty, lam, w_max2) if lam > 0 else math.nan,
-                float(theory.trap_position(cell.reg, lam)) if squares else math.nan,
-                float(theory.trap_loss(cell.reg, lam)) if squares else math.nan,
+                cell.key, rank, effective, lam, *(_shape(w) if lam > 0 else (math.nan, math.nan)),
+                float(theory.coset_distance(n, effective)), float(theory.wrong_floor(lam)),
+                *(predict_trap(cell, lam, w) if lam > 0 else (math.nan, math.nan, math.nan)),
                 float(theory.detached_plateau(n, effective)) if detached else math.nan,
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _shape(w: np.ndarray) -> tuple[float, float]:
+    return float(np.square(w).max()), float(np.abs(w).sum())
+
+
+def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, float]:
+    """Threshold, position and data loss of the trap: that of the cell's penalty, also for the cures, which keep it.
+
+    A hard constraint is the limit of a large reg: trapped at the twin whatever reg is (Proposition "constrained methods").
+    The unconstrained Procrustes solution is the target.
+    """
+    method = spec_name(cell.method)
+    if method == "procrustes":
+        return math.inf, math.nan, math.nan
+    if method in registry("constraints.py"):
+        return 0.0, theory.TWIN_POSITION, float(theory.wrong_floor(lam))
+    penalty = spec_name(cell.penalty)
+    entry = registry("penalties.py").get(penalty)
+    delta = {**(entry.options if entry else {}), **spec_options(cell.penalty)}.get("delta", math.inf)
+    return (
+        float(theory.trap_threshold(penalty, lam, w, delta)),
+        float(theory.trap_position(cell.reg, lam, penalty, w, delta)),
+        float(theory.trap_loss(cell.reg, lam, penalty, w, delta)),
+    )

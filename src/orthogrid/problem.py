@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .grid import Cell
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# How a weight is stored; tf32 rounds the operands of products (`linalg.Products`).
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Problem:
     """One cell's data, target and start. `x` @ `rho` are the targets, so the solution is `rho.mT`."""
 
     x: Tensor  # (k, n) samples, in the cell's dtype; for fresh sampling the first draw
-    rho: Tensor  # (n, n) orthogonal, in the cell's dtype
+    rho: Tensor  # (n, n) orthogonal, in the cell's dtype or float32, whichever is finer
     weight: Tensor  # (n, n) start, orthogonal, in the cell's dtype
     bias: Tensor  # (n,) start; zeros for a layer without bias
     rank: int  # r, the rank of the Gram matrix G

@@ -13,7 +13,7 @@ import pandas as pd
 
 from . import theory
 from .aggregate import LOG_B_CLOSING
-from .claims import CLAIMS, LOG_A, PLATEAU_FROM, judge, only, planned, plateau_by_seed, predicted_plateau
+from .claims import LOG_A, OURS, PLATEAU_FROM, judge, only, planned, plateau_by_seed, predicted_plateau
 from .grid import AXES, Cell
 from .numbers import (
     MISSING,
@@ -112,26 +112,38 @@ def ablation(run: Run, verdicts: pd.DataFrame) -> str:
 
 
 def claims(run: Run, verdicts: pd.DataFrame) -> str:
-    """The ledger. The relation stands before what is expected, the tolerance behind it."""
-    rows = []
-    for row in verdicts.itertuples():
-        relation = CLAIMS[row.id].relation
-        expected = MISSING
-        if not is_missing(row.expected):
-            expected = rf"{text(relation)}\,{setting(float(f'{row.expected:.4g}'))}{_slack(row.tolerance, relation)}"
-        rows.append([text(row.statement), number(row.measured, 4), expected, integer(row.cells), row.verdict])
-    columns = f"{ragged(70)}rlrl"
-    return tabular(columns, ["Claim", "Measured", "Expected (tolerance)", "Cells", "Verdict"], rows)
+    """The ledger, over several pages: the thread's sentences, then ours. The relation stands before what is expected."""
+    head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
+    lines = [
+        rf"\begin{{longtable}}{{@{{}}l{ragged(58)}r{ragged(24)}{ragged(22)}r@{{}}}}",
+        r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
+    ]  # fmt: skip
+    thread = verdicts["author"] != OURS
+    for title, part in (("The thread's sentences", verdicts[thread]), ("Ours", verdicts[~thread])):
+        lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
+        lines += [" & ".join(_claim(row)) + r" \\" for row in part.itertuples()]
+        lines.append(r"\addlinespace")
+    return "\n".join([*lines[:-1], r"\end{longtable}", ""])
 
 
-def _slack(tolerance: float, relation: str) -> str:
-    if not tolerance:
-        return ""
-    return (
-        f" ({percent(tolerance, 0 if tolerance >= 0.01 else 1)})"
-        if relation == "≈"
-        else f" ({setting(round(tolerance, 6))})"
-    )
+def _claim(row) -> list[str]:
+    expected = interval = MISSING
+    if not is_missing(row.expected):
+        expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
+    if row.interval_low < row.interval_high:
+        interval = f"[{number(row.interval_low)}, {number(row.interval_high)}]"
+    verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}"
+    return [verdict, text(row.statement), number(row.measured), interval, expected, integer(row.cells)]
+
+
+def _expected(relation: str, value: str, tolerance: float) -> str:
+    """≤ 1 (0.1); ≈ 4 (5 %); 2 ± 0.3."""
+    slack = setting(round(tolerance, 6))
+    if relation == "±":
+        return rf"{value} {text(relation)} {slack}"
+    if relation == "≈":
+        slack = percent(tolerance, 0 if tolerance >= 0.01 else 1)
+    return rf"{text(relation)}\,{value}" + (f" ({slack})" if tolerance else "")
 
 
 def grid_axes(run: Run, verdicts: pd.DataFrame) -> str:

@@ -1,7 +1,9 @@
 """Closed forms, each once: used by figures, tables, claims and tests. Plain floats and numpy arrays, no torch.
 
-n is the dimension, k the samples, r the rank of the Gram matrix G, lam its smallest eigenvalue, reg the weight of the
-penalty. Proofs are in the paper's appendix, under the names given here.
+n is the dimension, k the samples, r the rank of the Gram matrix G, lam its smallest eigenvalue, v a unit eigenvector for
+it, w = rhoᵀv (n,), reg the weight of the penalty. s is a position on the path rhoᵀ(I - (1 - s) vvᵀ): 1 is the target, -1
+the twin. Proofs are in the paper's appendix, under the names given here. Laws fitted to runs are not theory; the one
+constant measured (`L1_FLOOR_CONSTANT`) says so.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 
 import numpy as np
 
+TWIN_POSITION = -1.0  # where unsquared norms and hard constraints hold W; S = 0 there
 TWIN_DISTANCE = 2.0  # Proposition "floor": ‖rhoᵀ(I - 2vvᵀ) - rhoᵀ‖_F = 2‖vvᵀ‖_F
 
 # Observation "floor of sum |S|": measured, not derived; sum |S| ≈ this · n² · lr under Adam with a constant rate.
@@ -22,6 +25,16 @@ def coset_distance(n, r):
     Exact for a Haar element of both determinants mixed, or n - r ≥ 2. For n - r = 1 the distance is 0 or 2.
     """
     return np.sqrt(2.0 * np.maximum(np.subtract(n, r), 0))
+
+
+def coset_distance_on_side(n, r, same):
+    """The same on one side: `same` or opposite determinant of W and rhoᵀ (Proposition "coset"). NaN where r = n rules it out.
+
+    n - r = 1: exactly 0 or 2; n - r = 2 and opposite: exactly 2; otherwise a root mean square.
+    """
+    free = np.maximum(np.subtract(n, r), 0)
+    near = np.where(same, 0.0, np.where(free == 1, TWIN_DISTANCE, np.nan))
+    return np.where(free >= 2, coset_distance(n, r), near)
 
 
 def effective_rank(n: int, k: int, inputs: str = "uniform", sampling: str = "fixed") -> int:
@@ -55,32 +68,107 @@ def wrong_floor(lam):
     return 4 * np.asarray(lam, dtype=float)
 
 
-def trap_threshold(penalty: str, lam: float, w_max2: float = math.nan) -> float:
-    """The reg from which a penalty has a wrong-side minimum at or near the twin; NaN where no closed form is known.
+# Norms that depend on the singular values alone, scaled to ‖wwᵀ‖ = 1: their dual norm of wwᵀ is 1 too.
+SPECTRAL_NORMS = ("fro", "spectral", "nuclear")
 
-    fro2: 2 lam (Theorem "boundary"); fro: 2 lam; l1: 2 lam max w_i², w = rhoᵀv (Proposition "dual norm"); logdet: any
-    reg; none and detached penalties: never.
+
+def dual_norm(penalty: str, w=None) -> float:
+    """Dual norm of wwᵀ on symmetric matrices, for a penalty that is a norm of S (Proposition "dual norm"); else NaN.
+
+    1 for fro, spectral, nuclear and row_sum; max w_i² for l1 and ‖w‖₁² for coherence, NaN where these lack w.
+    """
+    if penalty in SPECTRAL_NORMS or penalty == "row_sum":
+        return 1.0
+    if penalty not in ("l1", "coherence") or w is None:
+        return math.nan
+    size = np.abs(np.asarray(w, dtype=float))
+    return float(size.max() ** 2 if penalty == "l1" else size.sum() ** 2)
+
+
+def generic_w_max2(n):
+    """E max w_i² for w uniform on the sphere, for large n: (2 log n - log log n - log π + 2 γ)/n, roughly 2 log n/n.
+
+    The largest of n squared normals has this Gumbel mean; |g|² is independent of g/|g|, so dividing by n is exact.
+    """
+    n = np.asarray(n, dtype=float)
+    return (2 * np.log(n) - np.log(np.log(n)) - math.log(math.pi) + 2 * np.euler_gamma) / n
+
+
+def generic_w_l1_squared(n):
+    """E ‖w‖₁² = 1 + (n - 1) 2/π for w uniform on the sphere, exact: E |w_1 w_2| = 2/(π n)."""
+    return 1 + (np.asarray(n, dtype=float) - 1) * 2 / math.pi
+
+
+def _bisect(function, low, high):
+    """Root in [low, high] of a function negative at low and positive at high, to the last bit; elementwise for arrays."""
+    for _ in range(80):
+        middle = (low + high) / 2
+        below = function(middle) < 0
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return (low + high) / 2
+
+
+# Root of log m + m + 1 = 0: -s where `vonneumann` begins to hold W. 2m is then the maximum of -2 m log m/(1 + m).
+VON_NEUMANN_POSITION = float(_bisect(lambda m: np.log(m) + m + 1, 1e-9, 1.0))
+
+
+def trap_threshold(penalty: str, lam, w=None, delta: float = math.inf):
+    """The reg above which `penalty` has a wrong-side minimum at or near the twin; NaN where no closed form is known.
+
+    Exactly there for `fro2` (Theorem "boundary"), `spectral2`, `vonneumann`, `logdet` (Proposition "spectral penalties"),
+    `fro`, `spectral`, `nuclear` (Proposition "dual norm"). For `l1`, `coherence` and `row_sum` it is where the twin itself
+    becomes a minimum; others may exist below. For `huber` a minimum is proved above it; with delta at least
+    ¾ max w_i² it is the 4 lam of half a sum of squares. `offdiag` has none at the twin and no closed form elsewhere
+    (Proposition "off-diagonal"). `none` and detached penalties: never.
     """
     if penalty == "none" or penalty.endswith("_detached"):
         return math.inf
-    return {"fro2": 2 * lam, "fro": 2 * lam, "l1": 2 * lam * w_max2, "logdet": 0.0}.get(penalty, math.nan)
+    if penalty in ("fro2", "spectral2"):
+        return 2 * lam
+    if penalty == "vonneumann":
+        return lam / (2 * VON_NEUMANN_POSITION)
+    if penalty == "logdet":
+        return 0.0 * lam
+    if penalty == "huber":
+        return _huber_threshold(lam, w, delta)
+    return 2 * lam * dual_norm(penalty, w)
 
 
-def trap_position(reg, lam):
-    """s* = -(1 + √(1 - 2 lam/reg))/2: where on rhoᵀ(I - (1 - s) vvᵀ) `fro2` is trapped; NaN for reg ≤ 2 lam."""
-    ratio = 2 * np.asarray(lam, dtype=float) / np.asarray(reg, dtype=float)
-    with np.errstate(invalid="ignore"):
-        return np.where(ratio < 1, -(1 + np.sqrt(1 - ratio)) / 2, np.nan)
+def _huber_threshold(lam, w, delta):
+    """Where max |S_ij| = (1 - s*²) max w_i² at the trap of half a sum of squares falls to delta; 4 lam if it always fits."""
+    if w is None and math.isfinite(delta):
+        return math.nan
+    share = math.inf if math.isinf(delta) else delta / float(np.max(np.square(w)))
+    if share >= 3 / 4:
+        return 4 * lam
+    position = math.sqrt(1 - share)
+    return lam / (position * (1 - position))
 
 
-def trap_loss(reg, lam):
-    """Data loss lam (1 - s*)² at the trapped point of `fro2` (Theorem "boundary"); tends to 4 lam for large reg."""
-    return lam * (1 - trap_position(reg, lam)) ** 2
+def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.inf):
+    """s* of the trapped point rhoᵀ(I - (1 - s*) vvᵀ); NaN at or below the penalty's threshold and where none is known.
+
+    fro2, spectral2: -(1 + √(1 - 2 lam/reg))/2, the larger root of 2 reg m (1 - m) = lam in m = -s; huber: the same with reg/2;
+    logdet: -reg/(reg + lam); vonneumann: the larger root of -2 reg m log m = lam (1 + m); norms: the twin, -1.
+    """
+    reg, lam = np.asarray(reg, dtype=float), np.asarray(lam, dtype=float)
+    held = reg > trap_threshold(penalty, lam, w, delta)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if penalty in ("fro2", "spectral2", "huber"):
+            position = -(1 + np.sqrt(1 - (4 if penalty == "huber" else 2) * lam / reg)) / 2
+        elif penalty == "logdet":
+            position = -reg / (reg + lam)
+        elif penalty == "vonneumann":
+            # Negative at the threshold's position for reg above the threshold, positive at 1.
+            position = -_bisect(lambda m: lam * (1 + m) + 2 * reg * m * np.log(m), VON_NEUMANN_POSITION, 1.0)
+        else:
+            position = TWIN_POSITION
+    return np.where(held, position, np.nan)
 
 
-def logdet_trap_position(reg, lam):
-    """s* = -reg/(reg + lam): the trapped point of `logdet`, at any reg (Proposition "logdet")."""
-    return -np.asarray(reg, dtype=float) / (reg + lam)
+def trap_loss(reg, lam, penalty: str = "fro2", w=None, delta: float = math.inf):
+    """Data loss lam (1 - s*)² at the trapped point; 4 lam for norms, and in the limit of large reg for the others."""
+    return lam * (1 - trap_position(reg, lam, penalty, w, delta)) ** 2
 
 
 def largest_step(n, lr):

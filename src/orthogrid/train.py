@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from . import metrics
-from .grid import Cell
-from .linalg import gram_residual, padded, padded_copy
-from .penalties import Penalty, find_penalty
+from . import constraints, cures, metrics  # noqa: F401 - constraints and cures enter their methods
+from .grid import Cell, spec_name
+from .linalg import Products, gram_residual, padded, padded_copy
+from .methods import METHODS, make_method
+from .penalties import find_penalty
 from .problem import DTYPES, Problem, draw_fresh, draw_problem
 
 # From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
@@ -44,9 +45,11 @@ def log_steps(steps: int) -> list[int]:
     return sorted(t for t in wanted if 0 <= t < steps) + [steps]
 
 
-def learning_rate(cell: Cell, step: int) -> float:
-    """The rate of one step (0-based): constant, or cosine from lr down towards zero."""
-    return cell.lr * (0.5 * (1 + math.cos(math.pi * step / cell.steps)) if cell.schedule == "cosine" else 1.0)
+def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
+    """The rate of one step (0-based) of so many, the cell's own by default: constant, or cosine from lr towards zero."""
+    return cell.lr * (
+        0.5 * (1 + math.cos(math.pi * step / (steps or cell.steps))) if cell.schedule == "cosine" else 1.0
+    )
 
 
 def shape_of(cell: Cell) -> tuple:
@@ -55,21 +58,30 @@ def shape_of(cell: Cell) -> tuple:
 
 
 class Batch:
-    """The state of B cells in training: weights, biases, data and the optimiser."""
+    """The state of B cells in training: weights, biases, data, the optimiser, and the method that steps them.
+
+    A method may use weight, bias, grad, compute_gradient, penalty_gradient, update, rates, optimizer, products and loss, and
+    read cells, problems, x, y and steps.
+    """
 
     def __init__(self, cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device):
         first = cells[0]
         n, k, count = first.dimension, first.samples, len(cells)
         self.cells, self.problems, self.device = cells, problems, device
         self.dtype = DTYPES[first.dtype]
+        self.steps = first.steps
         self.penalty, self.options = find_penalty(first.penalty)
+        self.products = Products(first.dtype, device)
+        method = METHODS[spec_name(first.method)]
 
         def make(*shape: int) -> tuple[Tensor, Tensor]:
             return padded(count, *shape, dtype=self.dtype, device=device)
 
         (self.weight, weights), (self.grad, grads) = make(n, n), make(n, n)
         (self.bias, biases), (self.bias_grad, bias_grads) = make(n), make(n)
-        self.target, self.s = make(n, n)[0], make(n, n)[0]
+        # What is given is at least float32, whatever the weights' precision: a target, a reg of 0.1.
+        given = torch.promote_types(self.dtype, torch.float32)
+        self.target, self.s = padded(count, n, n, dtype=given, device=device)[0], make(n, n)[0]
         self.x, self.y, self.residual = make(k, n)[0], make(k, n)[0], make(k, n)[0]
         self.by_gram = first.sampling == "fixed" and k >= GRAM_FROM * n
         if self.by_gram:
@@ -78,57 +90,73 @@ class Batch:
             self.weight[i], self.bias[i] = problem.weight, problem.bias
             self.x[i], self.target[i] = problem.x, problem.rho.mT
             # On the CPU, as the thread does: its printed digits depend on it.
-            self.y[i] = problem.x @ problem.rho
+            self.y[i] = problem.x.to(given) @ problem.rho
             if self.by_gram:
                 x = problem.x.double()
                 self.mean[i] = x.mean(0)
                 centred = x - x.mean(0)
                 self.gram[i] = centred.mT @ centred
-        self.reg = torch.tensor([c.reg for c in cells], dtype=self.dtype, device=device)[:, None, None]
+        self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
 
         # One parameter group for each run of neighbours with one learning rate.
         groups, start = [], 0
+        trained = [] if method.trains_weight else [(weights, grads)]
+        trained += [(biases, bias_grads)] if first.bias else []
         for _, run in itertools.groupby(cells, key=lambda c: (c.lr, c.schedule)):
             stop = start + len(list(run))
             params = []
-            for flat, grad in ((weights, grads), (biases, bias_grads))[: 2 if first.bias else 1]:
+            for flat, grad in trained:
                 stride = len(flat) // count
                 part = flat[start * stride : stop * stride]
                 part.grad = grad[start * stride : stop * stride]
                 params.append(part)
-            groups.append({"params": params, "lr": cells[start].lr, "cell": cells[start]})
+            groups.append({"params": params, "lr": cells[start].lr, "cells": range(start, stop)})
             start = stop
-        self.optimizer = torch.optim.Adam(groups, fused=True, **ADAM)
+        self.optimizer = torch.optim.Adam(groups, fused=True, **ADAM) if trained else None
+        self.rates = [cell.lr for cell in cells]
 
         # Fresh samples: cells that share a problem share its stream.
         streams: dict[Cell, int] = {}
         self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
+        self.method = make_method(first.method, self)
 
     def draw_samples(self) -> None:
         """Replace the data by the next fresh samples of each stream."""
         drawn = {i: draw_fresh(self.cells[i], self.problems[i].generator) for i in sorted(set(self.stream_of))}
         for i, stream in enumerate(self.stream_of):
             self.x[i] = drawn[stream].to(self.dtype)
-        torch.bmm(self.x, self.target.mT, out=self.y)
+        self.y.copy_(torch.bmm(self.x.to(self.target.dtype), self.target.mT))
 
-    def step(self, t: int) -> None:
-        """One optimiser step on ‖XWᵀ + b - Y‖² + reg · penalty(WWᵀ - I)."""
+    def compute_gradient(self, penalty: bool = True, reg_factor: float = 1.0) -> None:
+        """grad, bias_grad ← the gradient of ‖XWᵀ + b - Y‖² + reg_factor · reg · penalty(WWᵀ - I)."""
         if self.by_gram:
             self._data_gradient_by_gram()
         else:
             self._data_gradient_by_residuals()
-        self._add_penalty_gradient(self.penalty)
+        if penalty and self.penalty.attached:
+            self.penalty_gradient(self.weight, self.s, self.grad, beta=2, reg_factor=reg_factor)
+        else:
+            self.grad.mul_(2)
+
+    def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
+        """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default).
+
+        A method that trains the weight itself finds each cell's rate in `rates`; the bias alone is updated here.
+        """
+        self.rates = [factor * learning_rate(cell, t, steps) for cell in self.cells]
+        if self.optimizer is None:
+            return
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(group["cell"], t)
+            group["lr"] = self.rates[group["cells"][0]]
         self.optimizer.step()
 
     def _data_gradient_by_residuals(self) -> None:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
-        torch.bmm(self.x, self.weight.mT, out=self.residual)
+        self.products.bmm(self.x, self.weight.mT, out=self.residual)
         if self.cells[0].bias:
             self.residual.add_(self.bias[:, None, :])
         self.residual.sub_(self.y)
-        torch.bmm(self.residual.mT, self.x, out=self.grad)
+        self.products.bmm(self.residual.mT, self.x, out=self.grad)
         if self.cells[0].bias:
             torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
 
@@ -139,33 +167,47 @@ class Batch:
         """
         k = self.x.shape[1]
         torch.sub(self.weight, self.target, out=self.s)
-        torch.bmm(self.s, self.gram, out=self.grad)
-        torch.baddbmm(self.bias[:, :, None], self.s, self.mean.mT, out=self.offset)
-        torch.baddbmm(self.grad, self.offset, self.mean, alpha=k, out=self.grad)
+        self.products.bmm(self.s, self.gram, out=self.grad)
+        self.products.baddbmm(self.bias[:, :, None], self.s, self.mean.mT, out=self.offset)
+        self.products.baddbmm(self.grad, self.offset, self.mean, alpha=k, out=self.grad)
         if self.cells[0].bias:
             torch.mul(self.offset[:, :, 0], 2 * k, out=self.bias_grad)
 
-    def _add_penalty_gradient(self, penalty: Penalty) -> None:
-        """grad ← 2 grad + reg · ∂penalty/∂W."""
-        if not penalty.attached:
-            self.grad.mul_(2)
-        elif penalty.multiplier_of is not None:
-            torch.bmm(self.weight, self.weight.mT, out=self.s)
-            self.s.diagonal(dim1=1, dim2=2).sub_(1)
-            z = penalty.multiplier_of(self.s, **self.options).mul_(self.reg)
-            torch.baddbmm(self.grad, z, self.weight, beta=2, out=self.grad)
-        elif penalty.gradient_of is not None:
-            self.grad.mul_(2).add_(penalty.gradient_of(self.weight, **self.options).mul_(self.reg))
+    def penalty_gradient(
+        self, weight: Tensor, s: Tensor, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
+    ) -> None:
+        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at padded weights (B, n, n), with room for S of that shape."""
+        penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
+        if penalty.multiplier_of is not None:
+            self.products.bmm(weight, weight.mT, out=s)
+            s.diagonal(dim1=1, dim2=2).sub_(1)
+            z = penalty.multiplier_of(s, **self.options).mul_(reg)
+            self.products.baddbmm(grad, z, weight, beta=beta, out=grad)
+            return
+        if penalty.gradient_of is not None:
+            gradient = penalty.gradient_of(weight, **self.options)
         else:
-            weight = self.weight.detach().requires_grad_()
-            value = penalty(gram_residual(weight), **self.options)
-            (gradient,) = torch.autograd.grad(value.sum(), weight)
-            self.grad.mul_(2).add_(gradient.mul_(self.reg))
+            with torch.enable_grad():
+                leaf = weight.detach().requires_grad_()
+                value = penalty(gram_residual(leaf), **self.options)
+                (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        grad.mul_(beta).add_(gradient.mul_(reg))
+
+    def loss(self) -> Tensor:
+        """The whole loss of each cell, (B,) float64: data loss plus reg times the penalty."""
+        fit = metrics.data_loss(*self._in_double())
+        if not self.penalty.attached:
+            return fit
+        return fit + self.reg[:, 0, 0].double() * self.penalty(gram_residual(self._in_double()[0]), **self.options)
+
+    def _in_double(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        weight, x, y = (padded_copy(t, torch.float64) for t in (self.weight, self.x, self.y))
+        return weight, self.bias.double(), x, y
 
     def measure(self) -> dict[str, Tensor]:
         """The trace's columns now, each (B,), on the CPU."""
-        weight, x, y = (padded_copy(t, torch.float64) for t in (self.weight, self.x, self.y))
-        fit = metrics.data_loss(weight, self.bias.double(), x, y)
+        weight, bias, x, y = self._in_double()
+        fit = metrics.data_loss(weight, bias, x, y)
         return {name: value.cpu() for name, value in metrics.trace(weight, fit, self.target).items()}
 
 
@@ -183,12 +225,17 @@ def train_batch(
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     started = time.perf_counter()
     device = torch.device(device)
+    asked = len(cells)
+    if asked == 1 and device.type == "cpu":
+        # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
+        cells = [*cells, *cells]
     steps = cells[0].steps
     order = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
     problems = _draw_all([cells[i] for i in order])
     batch = Batch([cells[i] for i in order], problems, device)
     logged: list[tuple[int, dict[str, Tensor]]] = []
     wanted = set(log_steps(steps))
+    stepping = 0.0
     with torch.no_grad():
         for t in range(steps + 1):
             if cells[0].sampling == "fresh" and t > 0:
@@ -197,18 +244,16 @@ def train_batch(
                 logged.append((t, batch.measure()))
                 progress(t / steps)
             if t < steps:
-                with torch.enable_grad() if _needs_autograd(batch.penalty) else torch.no_grad():
-                    batch.step(t)
+                before = time.perf_counter()
+                batch.method.step(t)
+                stepping += time.perf_counter() - before
         results = [_result(batch, i, logged) for i in range(len(cells))]
-    seconds = (time.perf_counter() - started) / len(cells)
+    seconds = (time.perf_counter() - started) / asked
     for result in results:
         result.row["seconds"] = round(seconds, 6)
+        result.row["seconds_per_step"] = float(f"{stepping / (steps * len(cells)):.4g}")
     by_position = dict(zip(order, results, strict=True))
-    return [by_position[i] for i in range(len(cells))]
-
-
-def _needs_autograd(penalty: Penalty) -> bool:
-    return penalty.attached and penalty.multiplier_of is None and penalty.gradient_of is None
+    return [by_position[i] for i in range(asked)]
 
 
 def _draw_all(cells: Sequence[Cell]) -> list[Problem]:

@@ -1,0 +1,142 @@
+"""Intervals for what the claims measure. Values are independent: one a seed, or one a pair of cells that share a seed.
+
+Every interval has two-sided level 90 %, so that "the interval lies inside the margin" is the pair of one-sided tests at 5 %
+of an equivalence test (Schuirmann, 1987), and "it lies beyond the margin" a one-sided test at 5 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+LEVEL = 0.90
+_NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
+RARE = 0.01  # what happens less often than this is said not to happen
+TINY = 1e-300  # before a logarithm: a loss may be zero
+
+
+class Estimate(NamedTuple):
+    """A value and its interval; the interval is NaN where one value alone gives none."""
+
+    value: float
+    low: float
+    high: float
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan)
+
+
+def student_cdf(t: float, df: int) -> float:
+    """Distribution function of Student's t for integer df, by its finite sums (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
+    theta = math.atan(t / math.sqrt(df))
+    cos2 = math.cos(theta) ** 2
+    term = math.cos(theta) if df % 2 else 1.0
+    total = 0.0
+    for i in range(1 + df % 2, df, 2):
+        total += term
+        term *= i / (i + 1) * cos2
+    inside = math.sin(theta) * total
+    if df % 2:
+        inside = 2 / math.pi * (theta + inside)
+    return (1 + inside) / 2
+
+
+def student_quantile(p: float, df: int) -> float:
+    """The t with P(T ≤ t) = p ≥ 1/2, by bisection."""
+    low, high = 0.0, 1.0
+    while student_cdf(high, df) < p:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_cdf(middle, df) < p else (low, middle)
+    return (low + high) / 2
+
+
+def mean(values: Iterable[float]) -> Estimate:
+    """Mean with its t interval. One value has no interval."""
+    x = np.asarray(list(values), dtype=float)
+    if not len(x) or not np.isfinite(x).all():
+        return Estimate(float(x.mean()), math.nan, math.nan) if len(x) else NOTHING
+    if len(x) == 1:
+        return Estimate(float(x[0]), math.nan, math.nan)
+    half = student_quantile((1 + LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))
+    return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half))
+
+
+def geometric_mean(values: Iterable[float]) -> Estimate:
+    """Geometric mean with the t interval of the logarithms; of ratios of paired cells, a paired comparison."""
+    logs = np.log(np.maximum(np.asarray(list(values), dtype=float), TINY))
+    return _exponential(mean(logs))
+
+
+def bracketed(low: Iterable[float], high: Iterable[float]) -> Estimate:
+    """Geometric mean of positive values known only to lie between low and high (a grid's resolution), one a seed.
+
+    The t interval of the geometric middles, widened by the brackets: no finer than the grid.
+    """
+    low, high = (np.log(np.asarray(list(bound), dtype=float)) for bound in (low, high))
+    middle = mean((low + high) / 2)
+    half = middle.high - middle.value
+    bounds = middle.value, low.mean() - half if len(low) else math.nan, high.mean() + half if len(high) else math.nan
+    return _exponential(bounds)
+
+
+def _exponential(logs: Iterable[float]) -> Estimate:
+    with np.errstate(over="ignore"):
+        return Estimate(*(float(np.exp(bound)) for bound in logs))
+
+
+def share(hits: Iterable[bool]) -> Estimate:
+    """A share with its Wilson (1927) interval: with all of n hit the lower end is n/(n + 2.7), so few runs prove little.
+
+    Runs that share a seed share their problem and are counted as independent all the same: shares over a grid of weights
+    say how often, on these problems.
+    """
+    x = np.asarray(list(hits), dtype=bool)
+    n, z2 = len(x), _NORMAL**2
+    if not n:
+        return NOTHING
+    p = float(x.mean())
+    centre, half = (
+        (p + z2 / (2 * n)) / (1 + z2 / n),
+        _NORMAL * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n),
+    )
+    return Estimate(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
+
+
+def instances(hits: Iterable[bool]) -> Estimate:
+    """How many there are, for "it happens": one instance shows it. None of n leaves it open, an interval up to 1, until n is so
+    large that Wilson's interval for the share stays below RARE.
+    """
+    x = np.asarray(list(hits), dtype=bool)
+    count = float(x.sum())
+    return Estimate(count, count, count if count or (len(x) and share(x).high < RARE) else 1.0)
+
+
+def share_difference(first: Iterable[bool], second: Iterable[bool]) -> Estimate:
+    """Difference second - first of two shares over the same pairs, with the adjusted Wald interval of Agresti & Min (2005).
+
+    Half a pair is added to each cell of the 2 × 2 table, so that pairs without discord do not pass for certainty.
+    """
+    a, b = (np.asarray(list(x), dtype=bool) for x in (first, second))
+    n = len(a)
+    if not n:
+        return NOTHING
+    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
+    plus, minus, total = gained + 0.5, lost + 0.5, n + 2
+    centre = (plus - minus) / total
+    half = _NORMAL * math.sqrt(plus + minus - (plus - minus) ** 2 / total) / total
+    return Estimate((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def farthest(estimates: Iterable[Estimate], target: float) -> Estimate:
+    """Of several estimates of one value, the one whose interval reaches farthest from it: all hold where this one does."""
+    known = [e for e in estimates if not math.isnan(e.value)]
+    without = [e for e in known if math.isnan(e.low)]
+    if without:
+        return without[0]
+    return max(known, key=lambda e: max(abs(e.low - target), abs(e.high - target)), default=NOTHING)

@@ -1,0 +1,189 @@
+"""What a claim is, the ledger of all of them, and the judge."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..run import Run
+from . import select
+from .intervals import Estimate
+
+OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
+SECTIONS = (
+    "convergence",
+    "penalties",
+    "identifiability",
+    "trapping",
+    "methods",
+    "cures",
+    "precision",
+)  # in their order
+VERDICTS = ("supported", "partly", "refuted", "untested")
+COLUMNS = (
+    "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
+    "relation", "interval_low", "interval_high", "reason", "author", "quote", "foretold", "blocks", "seconds", "command",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a predicate found in a run: a value with its interval, and the keys of the cells it rests on.
+
+    `partly` says why the claim holds in part only, and overrides the comparison.
+    """
+
+    measured: float
+    expected: float
+    low: float
+    high: float
+    keys: tuple[str, ...]
+    partly: str = ""
+
+
+UNTESTED = Measurement(math.nan, math.nan, math.nan, math.nan, ())
+
+
+def found(value: Estimate | float, expected: float, cells: pd.DataFrame, partly: str = "") -> Measurement:
+    """A measurement from an estimate, or from a number that is no sample (a count, a comparison digit by digit)."""
+    if not isinstance(value, Estimate):
+        value = Estimate(float(value), float(value), float(value))
+    return Measurement(value.value, float(expected), value.low, value.high, tuple(cells["key"]), partly)
+
+
+# relation: (how it reads, the values that satisfy it as (low, high) from expected and tolerance, whether the ends are out)
+RELATIONS: dict[str, tuple[str, Callable[[float, float], tuple[float, float]], bool]] = {
+    "≈": ("|measured - expected| ≤ tolerance · |expected|", lambda e, t: (e - t * abs(e), e + t * abs(e)), False),
+    "±": ("|measured - expected| ≤ tolerance", lambda e, t: (e - t, e + t), False),
+    "<": ("measured < expected", lambda e, t: (-math.inf, e), True),
+    ">": ("measured > expected", lambda e, t: (e, math.inf), True),
+    "≤": ("measured ≤ expected + tolerance", lambda e, t: (-math.inf, e + t), False),
+    "≥": ("measured ≥ expected - tolerance", lambda e, t: (e - t, math.inf), False),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of the ledger. `foretold` is the verdict that the theory foretells for a sentence of the thread."""
+
+    id: str
+    statement: str
+    section: str
+    relation: str
+    tolerance: float
+    blocks: tuple[str, ...]
+    measure: Callable[[Run, pd.DataFrame], Measurement]
+    author: str = OURS
+    quote: str = ""
+    foretold: str = "supported"
+
+    @property
+    def predicate(self) -> str:
+        """What is measured and when the claim holds; settings of the analysis appear with their values."""
+        settings = vars(select) | self.measure.__globals__
+        what = re.sub(r"\b[A-Z]+(?:_[A-Z]+)*\b", lambda m: _shown(settings.get(m[0], m[0])), self.measure.__doc__ or "")
+        rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
+        return f"{' '.join(what.split())} {rule}"
+
+    def evidence(self, run: Run) -> Measurement:
+        """What the predicate finds in the finished cells of the claim's blocks."""
+        cells = run.block(*self.blocks)
+        return UNTESTED if cells.empty else self.measure(run, cells)
+
+    def verdict(self, seen: Measurement) -> tuple[str, str]:
+        """Verdict and, where it is partly or untested, the reason."""
+        if not seen.keys or math.isnan(seen.measured):
+            return "untested", "no cells that bear on it"
+        if seen.partly:
+            return "partly", seen.partly
+        if math.isnan(seen.low) or math.isnan(seen.high):
+            return "untested", "one seed gives no interval"
+        low, high = RELATIONS[self.relation][1](seen.expected, self.tolerance)
+        open_ends = RELATIONS[self.relation][2]
+        if (low < seen.low and seen.high < high) or (not open_ends and low <= seen.low and seen.high <= high):
+            return "supported", ""
+        if seen.high < low or seen.low > high or (open_ends and (seen.high == low or seen.low == high)):
+            return "refuted", ""
+        return "untested", "undecided at this scale: the interval reaches across the margin"
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(
+    id: str, statement: str, relation: str, *, blocks: str, tolerance: float = 0.0, author: str = OURS, quote: str = "",
+    foretold: str = "supported",
+):  # fmt: skip
+    """Enter a function (run, finished cells of the blocks) → Measurement in the ledger; its module is the claim's section."""
+    assert id not in CLAIMS and relation in RELATIONS and foretold in VERDICTS
+    assert (author == OURS) == (not quote), id
+
+    def enter(function: Callable[[Run, pd.DataFrame], Measurement]):
+        section = function.__module__.rsplit(".", 1)[-1]
+        assert section in SECTIONS
+        CLAIMS[id] = Claim(
+            id, statement, section, relation, tolerance, tuple(blocks.split()), function, author, quote, foretold
+        )
+        return function
+
+    return enter
+
+
+def judge(run: Run) -> pd.DataFrame:
+    """Every claim with its verdict: what claims.csv holds.
+
+    `seconds` is the training time of the cells a claim rests on, `command` what trains their penalties and methods.
+    """
+    seconds = run.cells.set_index("key")["seconds"]
+    families = {cell.key: cell.family for cell in run.config.cells}
+    config = "config" if run.config.run == "default" else run.config.run
+    rows = []
+    for entry in sorted(CLAIMS.values(), key=lambda entry: SECTIONS.index(entry.section)):
+        seen = entry.evidence(run)
+        verdict, reason = entry.verdict(seen)
+        only = " ".join(sorted({families[key] for key in seen.keys if key in families}))
+        command = f"python -m orthogrid train --config config/{config}.yaml --only {only}" if only else ""
+        rows.append((
+            entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
+            len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,
+            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command,
+        ))  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def unexpected(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The refuted claims, but for sentences of the thread whose refutation the theory foretells."""
+    return verdicts[(verdicts["verdict"] == "refuted") & (verdicts["foretold"] != "refuted")]
+
+
+def summary(verdicts: pd.DataFrame) -> str:
+    """The verdicts in plain text: one line a claim, their number by verdict, and what is refuted."""
+
+    def compared(row) -> str:
+        values = f"measured {row.measured:.4g}"
+        if row.interval_low < row.interval_high:
+            values += f" [{row.interval_low:.4g}, {row.interval_high:.4g}]"
+        if row.relation == "±":
+            return f"{values}, expected {row.expected:.4g} ± {row.tolerance:g}"
+        slack = f" (tolerance {row.tolerance:g})" if row.tolerance else ""
+        return f"{values}, expected {row.relation} {row.expected:.4g}{slack}"
+
+    lines = []
+    for row in verdicts.itertuples():
+        seen = "" if math.isnan(row.measured) else f": {compared(row)}"
+        lines.append(f"{row.verdict:9}  {row.id:16} {row.statement}{seen}")
+    counts = verdicts["verdict"].value_counts()
+    lines.append(", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS))
+    surprises = set(unexpected(verdicts)["id"])
+    for row in verdicts[verdicts["verdict"] == "refuted"].itertuples():
+        note = "" if row.id in surprises else ", as the theory foretells of this sentence of the thread"
+        lines.append(f"refuted: {row.id} ({compared(row)}){note}")
+    return "\n".join(lines)

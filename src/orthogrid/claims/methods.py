@@ -1,0 +1,121 @@
+"""Constrained methods: what a hard constraint gives, what it costs, and that it fixes the side."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..grid import spec_name
+from ..run import Run
+from .intervals import Estimate, geometric_mean, mean, share
+from .ledger import ANSWERER, UNTESTED, Measurement, claim, found
+from .select import (
+    FITTED,
+    FLOOR_TOLERANCE,
+    LAW_SHARE,
+    NEAR_MANIFOLD,
+    ON_MANIFOLD,
+    ORTHOGONAL,
+    PARAMETRIZATIONS,
+    by_seed,
+    crossed,
+    floor_ratio,
+    methods,
+    only,
+    penalties,
+    roughness,
+    settled,
+    wrong_side,
+)
+
+
+@claim(
+    "components", "A method that stays orthogonal never changes the determinant's sign", "≤", blocks="methods",
+    author=ANSWERER, quote="orthogonal matrices come in two disconnected sets",
+)  # fmt: skip
+def components(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: one refutes it."""
+    used = methods(cells, *ON_MANIFOLD)
+    return found(crossed(used).sum(), 0.0, used)
+
+
+@claim(
+    "near-components",
+    "Methods that correct towards orthogonality keep the sign as well",
+    "≥",
+    blocks="methods",
+    tolerance=1 - LAW_SHARE,
+)
+def near_components(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of the runs of landing, pogo, newton_schulz and parseval that keep the sign; partly from one half."""
+    used = methods(cells, *NEAR_MANIFOLD)
+    kept = share(~crossed(used))
+    return found(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < LAW_SHARE else "")
+
+
+@claim("on-manifold", "Hard constraints end orthogonal to rounding", "≤", blocks="methods")
+def on_manifold(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Largest final ‖S‖_F/√n of the methods that are orthogonal at every step, against 1e-4: float32 rounding over thousands of
+    steps. Partly if most methods keep it."""
+    return _worst(methods(cells, *ON_MANIFOLD), 1e-4)
+
+
+@claim("near-manifold", "Corrections end orthogonal within the tolerance of a good penalty", "≤", blocks="methods")
+def near_manifold(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Largest final ‖S‖_F/√n of landing, pogo, newton_schulz and parseval, against ORTHOGONAL. Partly if most keep it."""
+    return _worst(methods(cells, *NEAR_MANIFOLD), ORTHOGONAL)
+
+
+def _worst(used: pd.DataFrame, allowed: float) -> Measurement:
+    """The largest ‖S‖_F/√n of any run; partly where at least half of the methods, and not all, stay within it."""
+    if used.empty:
+        return UNTESTED
+    largest = roughness(used).groupby(used["method"]).max()
+    missed = largest.index[~(largest <= allowed)]
+    some = 0 < 2 * len(missed) <= len(largest)
+    return found(largest.max(), allowed, used, partly=f"not by {', '.join(missed)}" if some else "")
+
+
+@claim("oracle", "No orthogonal method beats the closed form", "≤", blocks="methods", tolerance=FITTED)
+def oracle(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Data loss of procrustes minus that of a method that is orthogonal at every step on the same data; the largest."""
+    columns = ["dimension", "samples", "inputs", "bias", "seed"]
+    best = methods(cells, "procrustes").groupby(columns)["fit"].min().rename("best")
+    used = methods(cells, *ON_MANIFOLD).join(best, on=columns, how="inner")
+    return found((used["best"] - used["fit"]).max(), 0.0, used)
+
+
+@claim(
+    "side-floor", "The best orthogonal matrix of the wrong side pays exactly 4λ", "≈", blocks="methods", tolerance=1e-3
+)
+def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Data loss over 4 lambda of procrustes_side on mismatched problems with lambda > 0: the run farthest from 1. No training,
+    so no sample; float32 data allow a thousandth."""
+    used = wrong_side(only(methods(cells, "procrustes_side"), determinant="mismatch"))
+    ratio = floor_ratio(used)
+    return found(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
+
+
+@claim("method-floor", "A hard constraint on the wrong side pays 4λ", "≈", blocks="methods", tolerance=FLOOR_TOLERANCE)
+def method_floor(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that settle on the wrong side; medians by seed,
+    mean over seeds."""
+    used = settled(run, wrong_side(only(methods(cells, *ON_MANIFOLD), determinant="mismatch")))
+    return found(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+
+
+@claim("step-cost", "Parametrizations cost more a step than a penalty does", ">", blocks="step_cost")
+def step_cost(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Seconds a step of the cheapest parametrization over those of Adam with a penalty, by seed; against 1.5, to be clear of
+    the noise of timing. One timing each has no interval and is taken as it is."""
+    plain = penalties(only(cells, method="adam"), "fro2").groupby("seed")["seconds_per_step"].median()
+    used = methods(cells, *PARAMETRIZATIONS)
+    ratios = used["seconds_per_step"] / used["seed"].map(plain)
+    by_name = {name: ratios[same.index] for name, same in used.groupby(used["method"].map(spec_name))}
+    by_name = {name: ratio for name, ratio in by_name.items() if ratio.notna().any()}
+    if not by_name:
+        return UNTESTED
+    cheapest = min(by_name, key=lambda name: by_name[name].median())
+    seen = geometric_mean(by_name[cheapest].groupby(used["seed"]).median().dropna())
+    if len(by_name[cheapest].dropna()) == 1:
+        seen = Estimate(seen.value, seen.value, seen.value)
+    return found(seen, 1.5, used)

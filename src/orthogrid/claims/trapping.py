@@ -1,0 +1,190 @@
+"""Trapping: what the wrong side costs, where a wrong minimum exists, and which runs it catches."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .. import theory
+from ..run import Run
+from .intervals import bracketed, instances, mean, share
+from .ledger import ANSWERER, UNTESTED, Measurement, claim, found
+from .select import (
+    EXISTENCE_SHARE,
+    FLOOR_TOLERANCE,
+    MARGIN,
+    NEAR,
+    attached,
+    boundaries,
+    by_seed,
+    caught,
+    crossed,
+    floor_block,
+    floor_cells,
+    floor_ratio,
+    only,
+    outside_margin,
+    paired,
+    settled,
+    with_threshold,
+    wrong_side,
+)
+
+# With a Wilson interval a share of 0.95 takes 52 runs to establish, more than the blocks hold; 0.9 takes 25.
+MOST = 0.9
+
+# The cost.
+
+
+@claim("floor", "On the wrong side the data loss is 4λ", "≈", blocks="floor regimes", tolerance=FLOOR_TOLERANCE)
+def floor(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Data loss over 4 lambda of the mismatched fro2 runs that settle on the wrong side; median over the runs of a seed, mean
+    over seeds."""
+    used = floor_cells(run)
+    return found(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+
+
+@claim(
+    "twin-distance", "On the wrong side the distance to the target is 2", "≈", blocks="floor regimes", tolerance=0.02
+)
+def twin_distance(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Distance ‖W - rhoᵀ‖_F of the same runs, medians by seed, mean over seeds."""
+    used = floor_cells(run)
+    return found(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
+
+
+# Existence.
+
+
+@claim(
+    "existence", "From the twin, runs stay on the wrong side if and only if γ > 2λ", "≥",
+    blocks="map_twin", tolerance=1 - EXISTENCE_SHARE,
+)  # fmt: skip
+def existence(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of twin-started runs outside a factor MARGIN of the threshold that end wrong exactly when reg > 2 lambda."""
+    used = outside_margin(with_threshold(cells))
+    above = used["threshold"] > 1
+    return found(share(used["wrong"] == above), 1.0, used) if above.any() and not above.all() else UNTESTED
+
+
+@claim(
+    "shift",
+    "The trapped point pays λ(1 - s*)², less than 4λ near the threshold",
+    "≈",
+    blocks="map_twin law",
+    tolerance=0.02,
+)
+def shift(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Data loss over lambda (1 - s*)² of twin-started fro2 runs that settle wrong with 2 lambda < reg ≤ NEAR · 2 lambda;
+    medians by seed, mean over seeds."""
+    used = with_threshold(cells)
+    used = settled(run, wrong_side(used[(used["threshold"] > 1) & (used["threshold"] <= NEAR)]))
+    return found(mean(by_seed(used["fit"] / used["predicted_trap_loss"], used)), 1.0, used)
+
+
+# Capture.
+
+
+def _random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.DataFrame:
+    return with_threshold(only(cells, init="haar", determinant=determinant))
+
+
+@claim(
+    "below",
+    "Below the threshold no run is caught on the wrong side",
+    "≤",
+    blocks="capture map_haar",
+    tolerance=1 - MOST,
+)
+def below(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Of mismatched random starts with reg below 2 lambda/MARGIN, the share that settles wrong, among those that settle wrong
+    or cross; the others are on their way."""
+    used = _random_starts(cells)
+    used = used[used["threshold"] < 1 / MARGIN]
+    held = caught(run, used)
+    decided = held | ~used["wrong"]
+    return found(share(held[decided]), 0.0, used[decided])
+
+
+@claim(
+    "capture",
+    "Existence is not capture: random starts are caught from far larger weights on",
+    ">",
+    blocks="capture map_haar",
+)
+def capture(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Reg over 2 lambda from which mismatched random starts end wrong at the smallest rate, geometric mean over seeds, against
+    MARGIN. Runs still on their way count as wrong, against the claim."""
+    used = _random_starts(cells)
+    used = only(used, lr=used["lr"].min())
+    brackets = boundaries(used, "threshold")
+    return found(bracketed(brackets["low"], brackets["high"]), MARGIN, used[used["seed"].isin(brackets.index)])
+
+
+@claim("rate", "A larger rate lets more runs escape", ">", blocks="capture map_haar")
+def rate(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Pairs of mismatched random starts above the threshold at the smallest and at the largest rate, both settled on the wrong
+    side or crossed, just one of them settled there: share in which that is the smaller rate."""
+    used = _random_starts(cells)
+    used = used[used["threshold"] > 1]
+    held = caught(run, used)
+    used = used.assign(held=held.astype(float))[held | ~used["wrong"]]  # the others are on their way
+    pairs = paired(used, "held", "lr", cells["lr"].min(), cells["lr"].max())
+    pairs = pairs[pairs["first"] != pairs["second"]]
+    return found(share(pairs["first"] > pairs["second"]), 0.5, used)
+
+
+@claim("match-wrong", "A start on the right side can end on the wrong one", "≥", blocks="capture map_haar grid")
+def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Number of runs from matching random starts, with any attached penalty, that settle on the wrong side: one shows it; none
+    leaves it open, unless the runs are so many that the share is below a hundredth."""
+    used = attached(only(cells, init="haar", determinant="match"))
+    used = used[used["lambda_min"] > 0]
+    return found(instances(caught(run, used)), 1.0, used)
+
+
+# The thread on the two sides.
+
+
+@claim(
+    "determinant", "Mismatched runs keep the wrong sign until they settle", "≥", blocks="floor regimes", tolerance=1 - MOST,
+    author=ANSWERER, quote="able to train model.weight to become rho",
+)  # fmt: skip
+def determinant(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of the mismatched fro2 runs at a large weight that settle on the wrong side, among those that settle there or
+    cross; partly from one half. What they pay is the claim floor's."""
+    used = floor_block(run)
+    held = caught(run, used)
+    decided = held | ~used["wrong"]
+    if 2 * decided.sum() < len(used):  # most runs are still on their way
+        return UNTESTED
+    kept = share(held[decided])
+    return found(kept, 1.0, used[decided], partly="some runs cross" if 0.5 <= kept.value < MOST else "")
+
+
+@claim(
+    "continuous", "Small steps keep the determinant's sign from start to end", "≥",
+    blocks="grid capture map_haar", tolerance=1 - MOST,
+    author=ANSWERER, quote="evolves model.weight continuously from its initial to its final value", foretold="refuted",
+)  # fmt: skip
+def continuous(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of the runs with an attached penalty and lambda > 0, from random starts, whose determinant ends with the sign it
+    began with; partly from one half. A continuous path of matrices may cross det W = 0; one of orthogonal ones may not."""
+    used = attached(only(cells, init="haar"))
+    used = used[used["lambda_min"] > 0]
+    kept = share(~crossed(used))
+    return found(kept, 1.0, used, partly="many runs cross" if 0.5 <= kept.value < MOST else "")
+
+
+@claim(
+    "fortuitous", "Above the threshold a change of the determinant's sign is highly unlikely", "≤",
+    blocks="capture map_haar", tolerance=0.05,
+    author=ANSWERER, quote="the optimizer could take a large, fortuitous step", foretold="refuted",
+)  # fmt: skip
+def fortuitous(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of mismatched random starts with reg > MARGIN · 2 lambda that end with the other sign; partly if at the smallest
+    rate it is small and over all rates it is not."""
+    used = _random_starts(cells)
+    used = used[used["threshold"] > MARGIN]
+    changed = crossed(used)
+    few = changed[used["lr"] == used["lr"].min()].mean() <= 0.05 < changed.mean()
+    return found(share(changed), 0.0, used, partly="at the smallest rate only" if few else "")

@@ -1,0 +1,283 @@
+"""Methods that keep the weight orthogonal, or bring it back, without a penalty.
+
+To add one, derive a class from `Adam` or a class below and decorate it with `@register()`; its name is then a value of the
+axis `method`. Every one here feeds the same data gradient to the same Adam, so that they differ in the constraint alone.
+Libraries are used as they are, cell by cell; what is our own mathematics is batched.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .linalg import Products, decomposed, padded
+from .methods import Adam, register
+
+
+class Corrected(Adam):
+    """Adam's step on the data loss, followed by a correction of the weight."""
+
+    def __init__(self, batch):
+        super().__init__(batch)
+        self.products: Products = batch.products
+        n = batch.weight.shape[-1]
+        self.s, self.saved = (padded(len(batch.weight), n, n, dtype=batch.dtype, device=batch.device)[0] for _ in "sw")
+
+    def step(self, t: int) -> None:
+        super().step(t)
+        self.correct()
+
+    def correct(self) -> None:
+        """Bring batch.weight nearer to the orthogonal matrices."""
+        raise NotImplementedError
+
+    def newton_schulz_step(self, strength: float = 0.5) -> None:
+        """W ← W - strength (WWᵀ - I) W; with 1/2 one cubic Newton-Schulz step (3W - WWᵀW)/2 towards the polar factor."""
+        weight = self.batch.weight
+        self.products.bmm(weight, weight.mT, out=self.s)
+        self.s.diagonal(dim1=1, dim2=2).sub_(1)
+        self.saved.copy_(weight)
+        self.products.baddbmm(weight, self.s, self.saved, out=weight, alpha=-strength)
+
+
+@register()
+class newton_schulz(Corrected):
+    """One cubic Newton-Schulz step W ← (3W - WWᵀW)/2 after each step of Adam (Björck and Bowie, 1971)."""
+
+    def correct(self) -> None:
+        self.newton_schulz_step()
+
+
+@register()
+class parseval(Corrected):
+    """W ← (1 + beta) W - beta WWᵀW after each step of Adam (Parseval networks, Cisse et al., ICML 2017)."""
+
+    def __init__(self, batch, *, beta: float = 0.01):
+        super().__init__(batch)
+        self.beta = beta
+
+    def correct(self) -> None:
+        self.newton_schulz_step(self.beta)
+
+
+class Relative(Corrected):
+    """Moves W ← (I + Omega) W, Omega skew: Adam sees the gradient skew(∇f Wᵀ) W, and its step is made tangent again.
+
+    skew(∇f Wᵀ) W is the Riemannian gradient on O(n). Adam's elementwise scaling leaves the tangent space; skew(Delta Wᵀ)
+    brings its step Delta back. Since det(I + Omega) > 0, no such move changes the determinant's sign.
+    """
+
+    def __init__(self, batch):
+        super().__init__(batch)
+        self.before = padded(*batch.weight.shape, dtype=batch.dtype, device=batch.device)[0]
+
+    def step(self, t: int) -> None:
+        batch, weight = self.batch, self.batch.weight
+        batch.compute_gradient()
+        self.products.bmm(self._skew(batch.grad), weight, out=batch.grad)
+        self.before.copy_(weight)
+        batch.update(t)
+        weight.sub_(self.before)
+        omega = self._skew(weight, self.before)
+        self.products.baddbmm(self.before, omega, self.before, out=weight)
+        self.correct()
+
+    def _skew(self, a: Tensor, base: Tensor | None = None) -> Tensor:
+        """skew(a baseᵀ), base the weight where none is given."""
+        self.products.bmm(a, (self.batch.weight if base is None else base).mT, out=self.s)
+        self.saved.copy_(self.s.mT)
+        return self.s.sub_(self.saved).mul_(0.5)
+
+
+@register()
+class landing(Relative):
+    """W ← W - lr (psi + strength (WWᵀ - I) W), psi the relative gradient (Ablin and Peyré, AISTATS 2022), with Adam's psi.
+
+    No retraction: the second term pulls W towards the orthogonal matrices at the rate lr · strength.
+    """
+
+    def __init__(self, batch, *, strength: float = 1.0):
+        super().__init__(batch)
+        self.strength = strength
+        self.rates = torch.empty(len(batch.cells), 1, 1, dtype=batch.dtype, device=batch.device)
+
+    def correct(self) -> None:
+        """The field is evaluated where the step began, as in the paper."""
+        batch, before = self.batch, self.before
+        self.rates.copy_(torch.tensor(batch.rates)[:, None, None])
+        self.products.bmm(before, before.mT, out=self.s)
+        self.s.diagonal(dim1=1, dim2=2).sub_(1)
+        self.s.mul_(-self.strength * self.rates)
+        self.products.baddbmm(batch.weight, self.s, before, out=batch.weight)
+
+
+@register()
+class pogo(Relative):
+    """The relative step followed by one cubic correction, in the manner of POGO (Javaloy and Vergari, 2026)."""
+
+    def correct(self) -> None:
+        self.newton_schulz_step()
+
+
+@register()
+class riemannian_qr(Relative):
+    """The relative step, retracted by QR with a positive diagonal (Absil, Mahony and Sepulchre, 2008, example 4.1.3)."""
+
+    def correct(self) -> None:
+        self.batch.weight.copy_(decomposed(_q_factor, self.batch.weight))
+
+
+@register()
+class riemannian_polar(Relative):
+    """The relative step, retracted to the polar factor UVᵀ (Absil, Mahony and Sepulchre, 2008, example 4.1.3)."""
+
+    def correct(self) -> None:
+        self.batch.weight.copy_(decomposed(_polar_factor, self.batch.weight))
+
+
+def _q_factor(a: Tensor) -> Tensor:
+    q, r = torch.linalg.qr(a)
+    return q * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
+
+
+def _polar_factor(a: Tensor) -> Tensor:
+    u, _, vt = torch.linalg.svd(a)
+    return u @ vt
+
+
+class PerCell(Adam):
+    """A library's method: each cell has a module and an optimiser of its own."""
+
+    trains_weight = True
+
+    def __init__(self, batch):
+        super().__init__(batch)
+        self.layers = [self.make_layer(weight.clone()) for weight in batch.weight]
+        self.optimizers = [
+            self.make_optimizer(list(layer.parameters()), cell.lr)
+            for layer, cell in zip(self.layers, batch.cells, strict=True)
+        ]
+        with torch.enable_grad():
+            self.weights = [layer.weight for layer in self.layers]
+
+    def make_layer(self, start: Tensor) -> torch.nn.Module:
+        """A module whose attribute `weight` is the constrained matrix, at `start`."""
+        raise NotImplementedError
+
+    def make_optimizer(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=lr)
+
+    def set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        optimizer.param_groups[0]["lr"] = rate
+
+    def step(self, t: int) -> None:
+        super().step(t)
+        for i, (layer, optimizer) in enumerate(zip(self.layers, self.optimizers, strict=True)):
+            self.set_rate(optimizer, self.batch.rates[i])
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                self.weights[i].backward(self.batch.grad[i].contiguous())
+                optimizer.step()
+                self.weights[i] = layer.weight
+            self.batch.weight[i] = self.weights[i].detach()
+
+
+class _Layer(torch.nn.Module):
+    def __init__(self, start: Tensor):
+        super().__init__()
+        self.weight = torch.nn.Parameter(start)
+
+
+class Parametrized(PerCell):
+    """`torch.nn.utils.parametrizations.orthogonal`; the start is its base point, or its reflections'."""
+
+    orthogonal_map = ""
+
+    def make_layer(self, start: Tensor) -> torch.nn.Module:
+        return torch.nn.utils.parametrizations.orthogonal(_Layer(start), orthogonal_map=self.orthogonal_map)
+
+
+@register()
+class torch_exp(Parametrized):
+    """PyTorch's orthogonal parametrization by the matrix exponential (Lezcano-Casado and Martínez-Rubio, ICML 2019)."""
+
+    orthogonal_map = "matrix_exp"
+
+
+@register()
+class torch_cayley(Parametrized):
+    """PyTorch's orthogonal parametrization by the Cayley transform (Helfrich, Willmott and Ye, ICML 2018)."""
+
+    orthogonal_map = "cayley"
+
+
+@register()
+class torch_householder(Parametrized):
+    """PyTorch's orthogonal parametrization by Householder reflections (Mhammedi et al., ICML 2017)."""
+
+    orthogonal_map = "householder"
+
+
+@register()
+class geotorch(PerCell):
+    """The library geotorch: trivialization of the Stiefel manifold by the matrix exponential (Lezcano-Casado, NeurIPS 2019)."""
+
+    def make_layer(self, start: Tensor) -> torch.nn.Module:
+        import geotorch as library
+
+        layer = _Layer(start.clone())  # registering a parametrization overwrites the parameter's storage
+        library.orthogonal(layer, "weight")
+        layer.weight = start
+        return layer
+
+
+@register()
+class geoopt(PerCell):
+    """The library geoopt: RiemannianAdam on the Stiefel manifold, Euclidean metric, QR (Bécigneul and Ganea, ICLR 2019).
+
+    Its Adam scales by the norm of the whole gradient, not entry by entry, so that a step has length lr where Adam's
+    has n lr. It is given n lr.
+    """
+
+    def set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        super().set_rate(optimizer, rate * self.batch.weight.shape[-1])
+
+    def make_layer(self, start: Tensor) -> torch.nn.Module:
+        import geoopt as library
+
+        layer = torch.nn.Module()
+        layer.weight = library.ManifoldParameter(start, manifold=library.EuclideanStiefel())
+        return layer
+
+    def make_optimizer(self, parameters, lr):
+        import geoopt as library
+
+        return library.optim.RiemannianAdam(parameters, lr=lr)
+
+
+@register(uses_steps=False)
+class procrustes(Adam):
+    """No training: the orthogonal matrix of least data loss, V Uᵀ from the SVD of the (centred) cross-covariance XᵀY = U Sigma Vᵀ."""
+
+    keeps_side = False
+
+    def step(self, t: int) -> None:
+        batch = self.batch
+        for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
+            x = problem.x.double()
+            y = x @ problem.rho.double()
+            mean_x, mean_y = (x.mean(0), y.mean(0)) if cell.bias else (torch.zeros_like(x[0]), torch.zeros_like(x[0]))
+            u, _, vt = torch.linalg.svd((x - mean_x).mT @ (y - mean_y))
+            if self.keeps_side:
+                sign = torch.linalg.slogdet(u @ vt)[0] * torch.linalg.slogdet(problem.weight.double())[0]
+                u[:, -1] *= sign.sign()
+            weight = (u @ vt).mT
+            batch.weight[i] = weight
+            batch.bias[i] = mean_y - weight @ mean_x
+
+
+@register(uses_steps=False)
+class procrustes_side(procrustes):
+    """The same among the matrices with the start's determinant (Kabsch; Umeyama, TPAMI 1991)."""
+
+    keeps_side = True

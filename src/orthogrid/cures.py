@@ -1,0 +1,135 @@
+"""Cures for trapping: methods that keep the cell's penalty and spend the cell's steps in another way."""
+
+from __future__ import annotations
+
+import torch
+
+from .linalg import padded
+from .methods import Adam, register
+
+
+@register(uses_penalty=True)
+class reg_ramp(Adam):
+    """reg low, then high: it grows geometrically from low · reg to reg over the first half of the steps."""
+
+    def __init__(self, batch, *, low: float = 1e-4):
+        super().__init__(batch)
+        self.low = low
+
+    def step(self, t: int) -> None:
+        rest = max(0.0, 1 - 2 * t / self.batch.steps)
+        self.batch.compute_gradient(reg_factor=self.low**rest)
+        self.batch.update(t)
+
+
+@register(uses_penalty=True)
+class early_rate(Adam):
+    """A learning rate `factor` times as large over the first quarter of the steps."""
+
+    def __init__(self, batch, *, factor: float = 10.0):
+        super().__init__(batch)
+        self.factor = factor
+
+    def step(self, t: int) -> None:
+        self.batch.compute_gradient()
+        self.batch.update(t, self.factor if 4 * t < self.batch.steps else 1.0)
+
+
+@register(uses_penalty=True)
+class reflection(Adam):
+    """At half time one reflection W ← (I - 2uuᵀ) W, kept where it lowers the data loss.
+
+    u is the direction in which the residual is largest (the top right singular vector of HR). At the twin rhoᵀ(I - 2vvᵀ)
+    it is rhoᵀv, and the reflection gives rhoᵀ (Corollary "reflection"). The data alone are used, not the target.
+    """
+
+    def step(self, t: int) -> None:
+        if t == self.batch.steps // 2:
+            self.reflect()
+        super().step(t)
+
+    def reflect(self) -> None:
+        """Reflect each cell's weight where that lowers the loss of its centred residuals (the bias at its optimum)."""
+        batch = self.batch
+        for i, cell in enumerate(batch.cells):
+            weight, x = batch.weight[i].double(), batch.x[i].double()
+            residual = x @ weight.mT - batch.y[i].double()
+            if cell.bias:
+                residual, x = residual - residual.mean(0), x - x.mean(0)
+            else:
+                residual = residual + batch.bias[i].double()
+            u = torch.linalg.eigh(residual.mT @ residual)[1][:, -1]
+            reflected = weight - 2 * torch.outer(u, u @ weight)
+            difference = x @ (reflected - weight).mT
+            if (residual + difference).square().sum() < residual.square().sum():
+                batch.weight[i] = reflected
+
+
+@register(uses_penalty=True)
+class restart(Adam):
+    """At half time again from the start with one row negated; the better of the two ends, by the whole loss, is kept."""
+
+    def __init__(self, batch):
+        super().__init__(batch)
+        self.start = [(problem.weight, problem.bias) for problem in batch.problems]
+        self.first: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+
+    def step(self, t: int) -> None:
+        batch, half = self.batch, self.batch.steps // 2
+        if t == half:
+            self.first = (batch.weight.clone(), batch.bias.clone(), batch.loss())
+            for i, (weight, bias) in enumerate(self.start):
+                batch.weight[i], batch.bias[i] = weight, bias
+                batch.weight[i, 0].neg_()
+            batch.optimizer.state.clear()
+        batch.compute_gradient()
+        done, steps = (half, batch.steps - half) if t >= half else (0, half)
+        batch.update(t - done, steps=steps)
+        if t == batch.steps - 1 and self.first is not None:
+            weight, bias, loss = self.first
+            better = loss < batch.loss()
+            batch.weight[better], batch.bias[better] = weight[better], bias[better]
+
+
+@register(uses_penalty=True)
+class widened(Adam):
+    """Twice the width: the weight is the n × n corner of a penalised 2n × 2n matrix, in which no component is cut off
+    (as in BCOP, Li et al., NeurIPS 2019; Proposition "widening").
+
+    A step costs eight times as much, so one is made where others make eight. The rest of the matrix starts at the identity,
+    with entries of size `noise` beside the two blocks: block diagonal, it would stay so.
+    """
+
+    trains_weight = True
+    COST = 8
+
+    def __init__(self, batch, *, noise: float = 1e-3):
+        super().__init__(batch)
+        count, n, _ = batch.weight.shape
+        (self.wide, flat), (self.grad, self.flat_grad) = (
+            padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wg"
+        )
+        self.s = padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device)[0]
+        for i, problem in enumerate(batch.problems):
+            wide = noise * torch.randn(2 * n, 2 * n, generator=problem.generator)
+            wide[:n, :n], wide[n:, n:] = problem.weight, torch.eye(n)
+            self.wide[i] = wide
+        self.optimizers = []
+        stride = len(flat) // count
+        for i, cell in enumerate(batch.cells):
+            part = flat[i * stride : (i + 1) * stride]
+            part.grad = self.flat_grad[i * stride : (i + 1) * stride]
+            self.optimizers.append(torch.optim.Adam([part], lr=cell.lr, fused=True))
+
+    def step(self, t: int) -> None:
+        if t % self.COST:
+            return
+        batch, n = self.batch, self.batch.weight.shape[-1]
+        batch.compute_gradient(penalty=False)
+        batch.penalty_gradient(self.wide, self.s, self.grad)
+        self.grad[:, :n, :n] += batch.grad
+        batch.update(t)
+        for optimizer, rate in zip(self.optimizers, batch.rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+        batch.weight.copy_(self.wide[:, :n, :n])

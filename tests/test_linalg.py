@@ -1,0 +1,67 @@
+"""Products in a cell's precision, and TF32's rounding."""
+
+import numpy as np
+import pytest
+import torch
+
+from orthogrid.grid import make_cell
+from orthogrid.linalg import Products, padded, padded_copy, round_tf32
+from orthogrid.train import train_batch
+
+CPU = torch.device("cpu")
+
+
+def nearest_tf32(x: float) -> float:
+    """x to eleven significant bits, halves away from zero, by arithmetic instead of bits."""
+    mantissa, exponent = np.frexp(np.float64(x))
+    return float(np.ldexp(np.sign(mantissa) * np.floor(np.abs(mantissa) * 2**11 + 0.5), exponent - 11))
+
+
+def test_round_tf32_is_nearest_with_halves_away_from_zero():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2000, generator=generator) * 10.0 ** torch.randint(-30, 30, (2000,), generator=generator)
+    ties = torch.tensor([1 + (2 * i + 1) * 2.0**-11 for i in range(64)])
+    beside = [torch.nextafter(ties, torch.full_like(ties, towards)) for towards in (0.0, 4.0)]
+    x = torch.cat([x, ties, -ties, *beside, *(-b for b in beside), torch.tensor([0.0, 1.0, -2.0, 1 - 2.0**-24])])
+    assert round_tf32(x).tolist() == [nearest_tf32(v) for v in x.tolist()]
+
+
+def test_round_tf32_leaves_its_argument_and_what_is_not_finite():
+    x = torch.tensor([1.2345678, float("inf"), -float("inf"), float("nan"), -float("nan")])
+    before = x.clone()
+    rounded = round_tf32(x)
+    assert torch.equal(x.view(torch.int32), before.view(torch.int32))
+    assert rounded[1:3].tolist() == [float("inf"), -float("inf")] and rounded[3:].isnan().all()
+    assert torch.equal(round_tf32(rounded[:1]), rounded[:1]) and rounded[0] != x[0]
+
+
+@pytest.mark.parametrize(
+    "dtype, kind", [("float32", torch.float32), ("tf32", torch.float32), ("float64", torch.float64)]
+)
+def test_products_round_operands_in_tf32_alone(dtype, kind):
+    torch.manual_seed(0)
+    a, b, c = (padded_copy(torch.randn(3, 7, 7, dtype=torch.float64), kind) for _ in "abc")
+    products, out = Products(dtype, CPU), padded(3, 7, 7, dtype=kind, device=CPU)[0]
+    used = (round_tf32(a), round_tf32(b)) if dtype == "tf32" else (a, b)
+    expected = used[0].double() @ used[1].double()
+    tolerance = {"rtol": 0, "atol": 1e-14 if dtype == "float64" else 4e-6}
+    torch.testing.assert_close(products.bmm(a, b, out=out).double(), expected, **tolerance)
+    torch.testing.assert_close(  # a transposed operand is rounded too
+        products.bmm(a, b.mT, out=out).double(), used[0].double() @ used[1].mT.double(), **tolerance
+    )
+    result = products.baddbmm(c, a, b, out=out, beta=2, alpha=-0.5).double()
+    torch.testing.assert_close(result, 2 * c.double() - 0.5 * expected, **tolerance)  # sums are not rounded
+    if dtype == "tf32":
+        assert (expected - a.double() @ b.double()).abs().max() > 1e-4
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_orthogonality_floor_is_ordered_by_precision():
+    # No data pull worth mentioning, a cosine schedule: what is left is rounding.
+    settings = {"dimension": 24, "samples": 4, "reg": 1e3, "steps": 400, "lr": 0.01, "schedule": "cosine"}
+    floor = {}
+    for dtype in ("float64", "float32", "tf32", "bfloat16"):
+        row = train_batch([make_cell(dtype=dtype, **settings)])[0].row
+        assert row["status"] == "ok"
+        floor[dtype] = row["orthogonality_fro"]
+    assert 3 * floor["float64"] < floor["tf32"] and 3 * floor["float32"] < floor["tf32"] < floor["bfloat16"] / 3

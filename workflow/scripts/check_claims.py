@@ -1,0 +1,14 @@
+"""Print the verdicts; exit with an error where one is refuted that the theory does not foretell."""
+
+import sys
+from pathlib import Path
+
+from orthogrid.claims import summary, unexpected
+from orthogrid.store import read_table
+
+if __name__ == "__main__":
+    verdicts = read_table(Path(snakemake.input.claims))
+    words = summary(verdicts)
+    print(words)
+    Path(snakemake.log[0]).write_text(words + "\n")
+    sys.exit(0 if unexpected(verdicts).empty else 1)
