@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from orthogrid.store import Store, read_table, write_table
 
 ROOT = Path(__file__).parents[1]
 offer_to_child_processes()
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # as the trainer does; threads that wait for each other stall on a busy machine
 
 
 def tiny_config(**changes) -> dict:

@@ -9,8 +9,10 @@ import jsonschema
 import pytest
 import yaml
 
+from orthogrid import grid
 from orthogrid.config import check_config, json_schema, load_config
-from orthogrid.grid import AXES, Cell, ConfigError, make_cell
+from orthogrid.grid import AXES, Cell, ConfigError, make_cell, registered
+from orthogrid.identity import registry
 from orthogrid.plan import batches, describe, operations
 from orthogrid.train import shape_of
 
@@ -40,7 +42,68 @@ def test_a_key_is_deaf_to_order_and_hears_every_axis():
     keys = {Cell().key} | {make_cell(**{name: value}).key for name, value in other.items()}
     keys.add(make_cell(determinant="mismatch", init="twin").key)
     assert len(keys) == len(other) + 2
+    keys.add(make_cell(method="reg_ramp").key)
+    assert len(keys) == len(other) + 3
     assert set(AXES) - set(other) == {"method", "init"}
+
+
+def test_a_constrained_methods_penalty_is_none_and_a_cure_keeps_its():
+    for name, entry in registered(AXES["method"]).items():
+        cell = make_cell(method=name, penalty="huber(delta=0.1)", reg=7, lr=0.5, schedule="cosine", steps=9)
+        cure = name in registry("cures.py")
+        assert entry.uses_penalty == cure
+        assert (cell.penalty, cell.reg) == (("huber(delta=0.1)", 7.0) if cure else ("none", 0.0)), name
+        closed = name.startswith("procrustes")
+        assert (cell.steps, cell.lr, cell.schedule) == ((1, 1e-3, "constant") if closed else (9, 0.5, "cosine")), name
+        assert make_cell(**cell.settings) == cell  # canonical already
+        same = make_cell(method=name, penalty="l1", reg=3, lr=0.5, schedule="cosine", steps=9)
+        assert (same.key == cell.key) == (not cure)
+
+
+def test_a_methods_options_are_canonical():
+    assert (
+        make_cell(method=" landing( strength = 1 ) ").method
+        == make_cell(method="landing(strength=1e0)").method
+        == "landing"
+    )
+    assert make_cell(method="landing(strength=1e-2)").method == "landing(strength=0.01)"
+    assert make_cell(method="landing(strength=0.01)").key != make_cell(method="landing").key
+    assert make_cell(method="parseval( beta=0.5)").method == "parseval(beta=0.5)"
+    assert make_cell(method="reg_ramp(low=0.0001)").method == "reg_ramp"
+    for wrong in ("landing(beta=1)", "landing(strength=0)", "adam(beta=1)", "pogo(strength=1)", "Landing", "landing("):
+        with pytest.raises(ConfigError):
+            make_cell(method=wrong)
+
+
+def test_an_option_is_given_once():
+    with pytest.raises(ConfigError, match="given twice"):
+        make_cell(method="landing(strength=2,strength=1)")
+
+
+def test_a_library_without_bfloat16_is_refused_before_training():
+    with pytest.raises(ConfigError, match="bfloat16"):
+        make_cell(method="geoopt", dtype="bfloat16")
+
+
+def test_families_are_penalties_or_modules_of_methods():
+    families = {
+        "l1": make_cell(penalty="l1"), "huber": make_cell(penalty="huber(delta=0.5)"), "none": make_cell(penalty="none"),
+        "constraints": make_cell(method="landing(strength=2)"), "cures": make_cell(method="reg_ramp(low=0.5)", penalty="l1"),
+    }  # fmt: skip
+    assert {name: cell.family for name, cell in families.items()} == {name: name for name in families}
+
+
+def test_a_groups_name_hears_the_code_of_each_of_its_cells(monkeypatch):
+    raw = {"run": "x", "blocks": [{"name": "a", "axes": {"method": ["adam", "reg_ramp", "widened", "landing"]}}]}
+
+    def names() -> dict[str, str]:
+        return {name.rpartition("-")[0]: name for name in check_config(raw).groups}
+
+    before, real = names(), grid.code_digest
+    assert set(before) == {"fro2", "cures", "constraints"}
+    for method, family in (("widened", "cures"), ("reg_ramp", "cures"), ("landing", "constraints"), ("", "fro2")):
+        monkeypatch.setattr(grid, "code_digest", lambda p, m="", stale=method: real(p, m) + "!" * (m == stale))
+        assert {f for f, name in names().items() if name != before[f]} == {family}
 
 
 def test_settings_without_influence_do_not_make_another_cell():
@@ -170,15 +233,15 @@ def test_schema_refuses_what_the_check_refuses(name):
 def test_shipped_configs_are_valid_and_hold_the_full_cross(path):
     jsonschema.validate(yaml.safe_load(path.read_text()), json_schema())
     config = load_config(path)
-    grid = next(b for b in config.blocks if b.name == "grid")
+    full = next(b for b in config.blocks if b.name == "grid")
     axes = {
-        name: {getattr(c, name) for c in grid.cells} for name in ("penalty", "reg", "samples", "determinant", "seed")
+        name: {getattr(c, name) for c in full.cells} for name in ("penalty", "reg", "samples", "determinant", "seed")
     }
     assert all(len(values) >= 2 for values in axes.values())
-    with_reg = {(c.penalty, c.reg, c.samples, c.determinant, c.seed) for c in grid.cells if c.penalty != "none"}
+    with_reg = {(c.penalty, c.reg, c.samples, c.determinant, c.seed) for c in full.cells if c.penalty != "none"}
     product = len(axes["penalty"] - {"none"}) * len(axes["reg"] - {0.0}) * len(axes["samples"]) * 2 * len(axes["seed"])
     assert len(with_reg) == product
-    assert min(axes["samples"]) < grid.cells[0].dimension < max(axes["samples"])
+    assert min(axes["samples"]) < full.cells[0].dimension < max(axes["samples"])
     assert "unique" in describe(config)
 
 
@@ -195,8 +258,10 @@ def test_published_and_default_runs_have_the_promised_sizes():
 
     assert {c.dimension for c in block("full", "grid")} == {500} and len({c.seed for c in block("full", "grid")}) >= 5
     assert len({c.seed for c in block("config", "grid")}) >= 3
-    for name in ("thread_b", "thread_a", "convergence", "identifiability"):
+    for name in ("thread_b", "thread_a", "ablation"):
         assert {c.dimension for c in block("config", name)} == {500}
+    for name in ("convergence", "identifiability"):
+        assert min(c.dimension for c in block("config", name)) >= 200
     assert Cell() in block("config", "thread_b") and Cell() in block("full", "thread_b")
 
 

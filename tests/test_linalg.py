@@ -57,11 +57,11 @@ def test_products_round_operands_in_tf32_alone(dtype, kind):
 
 
 def test_orthogonality_floor_is_ordered_by_precision():
-    # No data pull worth mentioning, a cosine schedule: what is left is rounding.
-    settings = {"dimension": 24, "samples": 4, "reg": 1e3, "steps": 400, "lr": 0.01, "schedule": "cosine"}
+    # A cosine schedule: what jitter leaves falls below the rounding of the low precisions.
+    settings = {"dimension": 24, "samples": 4, "reg": 10, "steps": 400, "lr": 0.01, "schedule": "cosine"}
     floor = {}
     for dtype in ("float64", "float32", "tf32", "bfloat16"):
         row = train_batch([make_cell(dtype=dtype, **settings)])[0].row
         assert row["status"] == "ok"
         floor[dtype] = row["orthogonality_fro"]
-    assert 3 * floor["float64"] < floor["tf32"] and 3 * floor["float32"] < floor["tf32"] < floor["bfloat16"] / 3
+    assert 2 * floor["float64"] < floor["tf32"] and 2 * floor["float32"] < floor["tf32"] < floor["bfloat16"] / 3

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from orthogrid.claims import judge
+from orthogrid.claims import CLAIMS, judge
 from orthogrid.config import Config
 from orthogrid.numbers import (
     MISSING,
@@ -49,8 +49,14 @@ def typed_numbers(source: str) -> list[str]:
     return [line for line in source.splitlines() if re.search(r"\d", line)]
 
 
+# Which claims are marked beside their sentences is for test_claims; not every verdict is quoted as a word.
+LEDGER = {f"{kind}-{id}" for kind in ("mark", "verdict", "measured") for id in CLAIMS}
+
+
 def used_keys() -> set[str]:
-    return {key for path in SECTIONS for key in re.findall(r"\\val\{([^}]*)\}", COMMENT.sub("", path.read_text()))}
+    return LEDGER | {
+        key for path in SECTIONS for key in re.findall(r"\\val\{([^}]*)\}", COMMENT.sub("", path.read_text()))
+    }
 
 
 def flat(run: Run) -> dict[str, str]:
@@ -112,7 +118,7 @@ def test_values_are_safe(small_run):
 KNOWN = re.compile(
     r"run-name|thread-(dimension|samples|seed|reg-[ab]|b-rho|b-target|b-early-steps)|circle-start|recovery-tolerance|huber-(delta|dimension)|thread-dash|"
     r"conv-fit-threshold|conv-squares-word|floor-(tolerance|word|settled-share)|map-(margin|twin-(near|word))|verdict-.*|claims-.*|"
-    r"code-digest"
+    r"mark-.*|run-title|pen-orthogonal|code-digest"
 )  # fmt: skip
 
 
@@ -150,7 +156,7 @@ def test_known_numbers(small_run):
     values = flat(small_run)
     assert values["thread-a-plateau"] == "3040.4"
     assert values["thread-b-rho"] == r"12\,627.76"
-    assert values["dimension-main"] == "24"
+    assert values["dimension-convergence"] == "24"
     assert values["ident-distance-predicted"] == "6.00"  # √(2(24 - 6))
     assert values["ident-square-static"] == "38"
     assert values["cells-total"] == str(len(small_run.config.cells))
@@ -177,7 +183,8 @@ def test_tables(small_run, empty_run, tmp_path, name):
     for run in (small_run, empty_run):
         write_tables(run, judge(run), [tmp_path / f"{name}.tex"])
         table = (tmp_path / f"{name}.tex").read_text()
-        assert table.startswith(r"\begin{tabular}") and table.endswith("\\end{tabular}\n")
+        kind = "longtable" if name in ("claims", "grid_axes") else "tabular"
+        assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
         assert len(set(columns(table))) == 1
         assert not re.search(r"\bnan\b|None|\binf\b", table)
         assert table.isascii()

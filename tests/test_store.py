@@ -34,7 +34,7 @@ def train(group, cells, root):
 
 
 def without_time(path):
-    return read_table(path).drop(columns="seconds")
+    return read_table(path).drop(columns=["seconds", "seconds_per_step"])
 
 
 def test_a_finished_job_trains_nothing_and_writes_the_same_bytes(tmp_path, trained):
@@ -177,3 +177,22 @@ def test_a_device_that_is_not_there_is_told():
     with pytest.raises(ValueError, match="set device: auto or cpu"):
         runner.find_device("cuda")
     assert runner.find_device("auto").type == "cpu"
+
+
+def test_workers_give_the_rows_of_one_process(tmp_path, monkeypatch):
+    """Also in their order in the files; and a failure in a worker is raised, not swallowed."""
+    cells = [make_cell(dimension=8, samples=4, steps=30, lr=0.01, reg=reg, seed=s) for s in range(3) for reg in (1, 10)]
+    monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
+    runner.train_cells("fro2-one", cells, tmp_path / "one", workers=1)
+    monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", 0)
+    runner.train_cells("fro2-two", cells, tmp_path / "two", workers=2)
+    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
+    pd.testing.assert_frame_equal(without_time(one.rows_file("fro2-one")), without_time(two.rows_file("fro2-two")))
+    assert read_table(one.traces_file("fro2-one")).equals(read_table(two.traces_file("fro2-two")))
+    monkeypatch.setattr("orthogrid.runner.train_batch", broken)
+    with pytest.raises(ArithmeticError):
+        runner.train_cells("fro2-three", cells, tmp_path / "three", workers=2)
+
+
+def broken(*arguments):
+    raise ArithmeticError

@@ -114,7 +114,7 @@ def test_the_files_others_rely_on_are_there(smoke):
         "cells.csv": "key dimension samples sampling inputs penalty reg method determinant init bias lr schedule steps dtype seed "
         "fit penalty_value orthogonality_fro orthogonality_l1 distance distance_rho distance_start distance_nearest "
         "distance_twin mean_direction bias_norm sigma_min sigma_max det_sign det_sign_start det_sign_target lambda_min rank "
-        "seconds status device torch code",
+        "seconds seconds_per_step status device torch code",
         "membership.csv": "block key",
         "traces.csv.gz": "key step fit orthogonality_fro orthogonality_l1 distance log_abs_det det_sign",
         "thread.csv": "log step quantity thread ours relative_difference",

@@ -104,7 +104,7 @@ class landing(Relative):
     def correct(self) -> None:
         """The field is evaluated where the step began, as in the paper."""
         batch, before = self.batch, self.before
-        self.rates.copy_(torch.tensor(batch.rates)[:, None, None])
+        self.rates.copy_(torch.tensor(batch.rates, dtype=torch.float64)[:, None, None])
         self.products.bmm(before, before.mT, out=self.s)
         self.s.diagonal(dim1=1, dim2=2).sub_(1)
         self.s.mul_(-self.strength * self.rates)
@@ -197,28 +197,28 @@ class Parametrized(PerCell):
         return torch.nn.utils.parametrizations.orthogonal(_Layer(start), orthogonal_map=self.orthogonal_map)
 
 
-@register()
+@register(bfloat16=False)
 class torch_exp(Parametrized):
     """PyTorch's orthogonal parametrization by the matrix exponential (Lezcano-Casado and Martínez-Rubio, ICML 2019)."""
 
     orthogonal_map = "matrix_exp"
 
 
-@register()
+@register(bfloat16=False)
 class torch_cayley(Parametrized):
     """PyTorch's orthogonal parametrization by the Cayley transform (Helfrich, Willmott and Ye, ICML 2018)."""
 
     orthogonal_map = "cayley"
 
 
-@register()
+@register(bfloat16=False)
 class torch_householder(Parametrized):
     """PyTorch's orthogonal parametrization by Householder reflections (Mhammedi et al., ICML 2017)."""
 
     orthogonal_map = "householder"
 
 
-@register()
+@register(bfloat16=False)
 class geotorch(PerCell):
     """The library geotorch: trivialization of the Stiefel manifold by the matrix exponential (Lezcano-Casado, NeurIPS 2019)."""
 
@@ -231,7 +231,7 @@ class geotorch(PerCell):
         return layer
 
 
-@register()
+@register(bfloat16=False)
 class geoopt(PerCell):
     """The library geoopt: RiemannianAdam on the Stiefel manifold, Euclidean metric, QR (Bécigneul and Ganea, ICLR 2019).
 
@@ -255,9 +255,8 @@ class geoopt(PerCell):
         return library.optim.RiemannianAdam(parameters, lr=lr)
 
 
-@register(uses_steps=False)
-class procrustes(Adam):
-    """No training: the orthogonal matrix of least data loss, V Uᵀ from the SVD of the (centred) cross-covariance XᵀY = U Sigma Vᵀ."""
+class ClosedForm(Adam):
+    """The orthogonal matrix of least data loss, from the SVD of the (centred) cross-covariance XᵀY."""
 
     keeps_side = False
 
@@ -277,7 +276,12 @@ class procrustes(Adam):
 
 
 @register(uses_steps=False)
-class procrustes_side(procrustes):
+class procrustes(ClosedForm):
+    """No training: W = V Uᵀ from the SVD XᵀY = U Sigma Vᵀ, the orthogonal matrix of least data loss."""
+
+
+@register(uses_steps=False)
+class procrustes_side(ClosedForm):
     """The same among the matrices with the start's determinant (Kabsch; Umeyama, TPAMI 1991)."""
 
     keeps_side = True

@@ -37,7 +37,7 @@ class early_rate(Adam):
 
 @register(uses_penalty=True)
 class reflection(Adam):
-    """At half time one reflection W ← (I - 2uuᵀ) W, kept where it lowers the data loss.
+    """At half time one reflection W ← (I - 2uuᵀ) W with the bias at its optimum, kept where it lowers the data loss.
 
     u is the direction in which the residual is largest (the top right singular vector of HR). At the twin rhoᵀ(I - 2vvᵀ)
     it is rhoᵀv, and the reflection gives rhoᵀ (Corollary "reflection"). The data alone are used, not the target.
@@ -49,20 +49,20 @@ class reflection(Adam):
         super().step(t)
 
     def reflect(self) -> None:
-        """Reflect each cell's weight where that lowers the loss of its centred residuals (the bias at its optimum)."""
+        """Reflect each cell's weight where that lowers its data loss."""
         batch = self.batch
         for i, cell in enumerate(batch.cells):
-            weight, x = batch.weight[i].double(), batch.x[i].double()
-            residual = x @ weight.mT - batch.y[i].double()
-            if cell.bias:
-                residual, x = residual - residual.mean(0), x - x.mean(0)
-            else:
-                residual = residual + batch.bias[i].double()
-            u = torch.linalg.eigh(residual.mT @ residual)[1][:, -1]
+            weight, bias, x, y = (t[i].double() for t in (batch.weight, batch.bias, batch.x, batch.y))
+            residual = x @ weight.mT + bias - y
+            if not residual.isfinite().all():
+                continue
+            centred = residual - residual.mean(0) if cell.bias else residual
+            u = torch.linalg.eigh(centred.mT @ centred)[1][:, -1]
             reflected = weight - 2 * torch.outer(u, u @ weight)
-            difference = x @ (reflected - weight).mT
-            if (residual + difference).square().sum() < residual.square().sum():
-                batch.weight[i] = reflected
+            after = x @ reflected.mT - y
+            best_bias = -after.mean(0) if cell.bias else bias
+            if (after + best_bias).square().sum() < residual.square().sum():
+                batch.weight[i], batch.bias[i] = reflected, best_bias
 
 
 @register(uses_penalty=True)
@@ -87,7 +87,7 @@ class restart(Adam):
         batch.update(t - done, steps=steps)
         if t == batch.steps - 1 and self.first is not None:
             weight, bias, loss = self.first
-            better = loss < batch.loss()
+            better = loss.isfinite() & ~(batch.loss() <= loss)  # also where the second diverged
             batch.weight[better], batch.bias[better] = weight[better], bias[better]
 
 
@@ -110,8 +110,10 @@ class widened(Adam):
             padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wg"
         )
         self.s = padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device)[0]
-        for i, problem in enumerate(batch.problems):
-            wide = noise * torch.randn(2 * n, 2 * n, generator=problem.generator)
+        for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
+            # Not from the problem's generator: paired cells share it, and fresh samples come from it.
+            generator = torch.Generator().manual_seed(cell.seed)
+            wide = noise * torch.randn(2 * n, 2 * n, generator=generator, dtype=torch.float64)
             wide[:n, :n], wide[n:, n:] = problem.weight, torch.eye(n)
             self.wide[i] = wide
         self.optimizers = []
@@ -126,7 +128,10 @@ class widened(Adam):
             return
         batch, n = self.batch, self.batch.weight.shape[-1]
         batch.compute_gradient(penalty=False)
-        batch.penalty_gradient(self.wide, self.s, self.grad)
+        if batch.penalty.attached:
+            batch.penalty_gradient(self.wide, self.s, self.grad)
+        else:
+            self.grad.zero_()
         self.grad[:, :n, :n] += batch.grad
         batch.update(t)
         for optimizer, rate in zip(self.optimizers, batch.rates, strict=True):

@@ -171,12 +171,15 @@ def _canonical_spec(axis: Axis, value: Any) -> str:
         raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(bare, names)}")
     name, inside = match[1], match[2]
     defaults = entries[name].options if name in entries else {}
-    options = {}
+    options, given = {}, set()
     for item in filter(None, (part.strip() for part in (inside or "").split(","))):
         option, _, text = (part.strip() for part in item.partition("="))
         if option not in defaults:
             known = ", ".join(defaults) or "none"
             raise ValueError(f"'{value}': {name} has no option '{option}' (it has: {known}){nearest(option, defaults)}")
+        if option in given:
+            raise ValueError(f"'{value}': option {option} is given twice")
+        given.add(option)
         number = as_number(text)
         if number is None or not number > 0:
             raise ValueError(f"'{value}': option {option} must be a number > 0, got '{text}'")
@@ -241,6 +244,11 @@ def make_cell(**settings: Any) -> Cell:
         method = registered(AXES["method"])[spec_name(cell.method)]
         if not method.uses_penalty:
             cell = replace(cell, penalty="none")
+        if cell.dtype == "bfloat16" and not method.bfloat16:
+            raise ConfigError(
+                f"method '{cell.method}' with dtype 'bfloat16': its decompositions need at least float32; set dtype: float32, or "
+                "take it from this block's methods"
+            )
         if not method.uses_steps:
             cell = replace(cell, lr=AXES["lr"].default, schedule=AXES["schedule"].default, steps=1)
     if not registered(AXES["penalty"])[spec_name(cell.penalty)].uses_reg:

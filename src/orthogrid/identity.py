@@ -28,6 +28,7 @@ _LAYOUT = {tokenize.NL, tokenize.COMMENT, tokenize.ENCODING, tokenize.ENDMARKER}
 _STRUCTURE = {tokenize.NEWLINE: "NEWLINE", tokenize.INDENT: "INDENT", tokenize.DEDENT: "DEDENT"}
 
 
+@cache
 def tokens(source: str) -> list[str]:
     """The meaningful tokens of Python source: no comments, docstrings or layout, the same on every Python ≥ 3.11.
 
@@ -94,7 +95,13 @@ class Entry:
         """Whether a method trains at all; a closed form does not."""
         return self.flags.get("uses_steps", True)
 
+    @property
+    def bfloat16(self) -> bool:
+        """Whether a method can train in bfloat16."""
+        return self.flags.get("bfloat16", True)
 
+
+@cache
 def split_registry(source: str) -> tuple[dict[str, Entry], dict[str, str], str]:
     """Take a registry module apart: its entries, the source text of each, and the text shared by all.
 

@@ -50,10 +50,15 @@ def total(x: Tensor) -> Tensor:
 
 
 def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-    """Apply an LU-based function matrix by matrix on the CPU, at once elsewhere.
+    """Apply a LAPACK-based function of a matrix matrix by matrix on the CPU, at once elsewhere; NaN where a matrix is not finite.
 
-    On the CPU, batched LU of several matrices with n ≥ 200 can hang in MKL (seen with torch 2.13).
+    On the CPU, batched LU of several matrices with n ≥ 200 can hang in MKL (seen with torch 2.13). Decompositions raise on
+    numbers that overflowed: a diverged cell would take its neighbours down.
     """
+    finite = batch.isfinite().flatten(1).all(1)
+    if not finite.all():
+        result = each(function, torch.where(finite[:, None, None], batch, torch.eye(batch.shape[-1]).to(batch)))
+        return torch.where(finite.view(-1, *[1] * (result.dim() - 1)), result, torch.nan)
     if batch.device.type == "cpu":
         return torch.stack([function(matrix) for matrix in batch])
     return function(batch)
@@ -103,4 +108,4 @@ def round_tf32(x: Tensor) -> Tensor:
     rounded = torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device=x.device).copy_(x)
     bits = rounded.view(torch.int32)
     bits.add_(1 << 12).bitwise_and_(-(1 << 13))
-    return rounded
+    return torch.where(x.isfinite(), rounded, x, out=rounded)

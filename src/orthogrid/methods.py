@@ -31,11 +31,14 @@ class Adam:
 METHODS: dict[str, type[Adam]] = {"adam": Adam}
 
 
-def register(*, uses_penalty: bool = False, uses_steps: bool = True) -> Callable[[type[Adam]], type[Adam]]:
+def register(
+    *, uses_penalty: bool = False, uses_steps: bool = True, bfloat16: bool = True
+) -> Callable[[type[Adam]], type[Adam]]:
     """Make a class a method of its own name. Its `__init__`'s keyword-only arguments become options: `landing(strength=0.1)`.
 
     `uses_penalty=False`: the method does without a penalty, and its cells' penalty is `none`. `uses_steps=False`: it is done
-    after one step, and its cells' rate, schedule and steps are set to fixed values. Both are read by `identity`.
+    after one step, and its cells' rate, schedule and steps are set to fixed values. `bfloat16=False`: its library knows no
+    such numbers. All three are read by `identity`.
     """
 
     def wrap(method: type[Adam]) -> type[Adam]:

@@ -239,12 +239,12 @@ def _inverse_transposed(w: Tensor) -> Tensor:
 def vonneumann(s: Tensor) -> Tensor:
     """tr(G log G - G) + n, G = WWᵀ (Bregman divergence; Xie et al., ICML 2018). Finite at det W = 0. Gradient 2 log(G) W."""
     mu = _eigenvalues(s)
-    return (torch.special.xlogy(1 + mu, 1 + mu) - mu).sum(-1)
+    g = (1 + mu).clamp_min(0)  # a rounded eigenvalue of G may be negative where W is singular
+    return (torch.special.xlogy(g, g) - mu).sum(-1)
 
 
 @vonneumann.multiplier
 def _(s: Tensor) -> Tensor:
-    # A rounded eigenvalue of G may be negative where W is singular.
     return _of_eigenvalues(s, lambda mu: 2 * mu.clamp_min(torch.finfo(mu.dtype).eps - 1).log1p())
 
 
