@@ -27,6 +27,7 @@ from orthogrid.numbers import (
     text,
     write_numbers,
 )
+from orthogrid.numbers.penalties import best_setting, held_from
 from orthogrid.run import Run
 from orthogrid.tables import TABLES, write_tables
 
@@ -118,7 +119,7 @@ def test_values_are_safe(small_run):
 KNOWN = re.compile(
     r"run-name|thread-(dimension|samples|seed|reg-[ab]|b-rho|b-target|b-early-steps)|circle-start|recovery-tolerance|huber-(delta|dimension)|thread-dash|"
     r"conv-fit-threshold|conv-squares-word|floor-(tolerance|word|settled-share)|map-(margin|twin-(near|word))|verdict-.*|claims-.*|"
-    r"mark-.*|run-title|pen-orthogonal|code-digest"
+    r"mark-.*|run-title|pen-orthogonal|ident-regression-few|code-digest"
 )  # fmt: skip
 
 
@@ -140,12 +141,52 @@ def test_run_without_finished_cells(small_run, status):
 
 
 @pytest.mark.parametrize(
-    "gone", ["grid", "thread_a", "convergence", "floor", "map_haar", "transition", "ablation", "regimes"]
+    "gone",
+    [
+        "grid",
+        "thread_a",
+        "thread_b",
+        "convergence",
+        "rates",
+        "penalties",
+        "law",
+        "floor",
+        "map_haar",
+        "capture",
+        "transition",
+        "fresh",
+        "ablation",
+        "regimes",
+        "methods",
+        "step_cost",
+        "cures",
+        "precision",
+        "scaling",
+    ],
 )
 def test_run_without_a_block(small_run, gone):
     kept = small_run.membership[small_run.membership["block"] != gone]
     values = flat(Run(**{**vars_of(small_run), "membership": kept}))
     assert all(map(safe, values.values()))
+
+
+def test_best_setting_is_the_one_with_the_smallest_median():
+    cells = pd.DataFrame(
+        {"reg": [1, 1, 1, 10, 10, 10], "schedule": "cosine", "dimension": 4, "orthogonality_fro": [0.0, 8, 8, 4, 4, 4]}
+    )
+    best = best_setting(cells, "reg", "schedule")
+    assert set(best["reg"]) == {10} and (best["roughness"] == 2).all()
+    assert best_setting(cells.assign(orthogonality_fro=math.nan), "reg").empty
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [([0, 0, 1], "1.0--10"), ([1, 1, 1], "all"), ([0, 0, 0], "none"), ([], MISSING)],
+)
+def test_held_from(wrong, expected):
+    weights = [0.1, 1.0, 10.0][: len(wrong)]
+    cells = pd.DataFrame({"relative": weights, "wrong": [bool(w) for w in wrong], "seed": 1})
+    assert held_from(cells) == expected
 
 
 def vars_of(run: Run) -> dict:

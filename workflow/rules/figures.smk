@@ -8,6 +8,13 @@ FIGURES = [
     "floor",
     "map",
     "grid",
+    "law",
+    "capture",
+    "penalties",
+    "rates",
+    "methods",
+    "cures",
+    "precision",
 ]
 
 

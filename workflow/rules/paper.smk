@@ -1,5 +1,19 @@
 SECTIONS = sorted(str(path) for path in Path("paper").glob("**/*.*") if path.suffix in (".tex", ".bib"))
-TABLES = ["thread", "ablation", "claims", "grid_axes", "cost", "versions"]
+TABLES = [
+    "answers",
+    "thread",
+    "ablation",
+    "floors",
+    "penalties",
+    "capture",
+    "methods",
+    "cures",
+    "precision",
+    "claims",
+    "grid_axes",
+    "cost",
+    "versions",
+]
 
 
 rule write_numbers:

@@ -2,7 +2,9 @@
 
 To add one, write a function `draw_<name>(run)` with the decorator `@figure` in the module of its theme and
 add its name to FIGURES in workflow/rules/figures.smk. Dimensions, weights, samples and penalties come from
-the rows and are named nowhere here. Lines and markers are medians over seeds, bands and bars the full range.
+the rows and are named nowhere here. Lines and markers are medians over seeds, bands and bars the full range, where a
+figure does not say that it shows every run or a share with its Wilson interval. Filled markers of runs ended on the
+wrong side, hollow ones on the right one. What has no rows yet is shown as such: a panel names its block, a cell is marked.
 
 >>> from orthogrid.figures import FIGURES
 >>> FIGURES["map"](run)
@@ -18,7 +20,7 @@ import matplotlib as mpl
 
 from ..run import Run
 from ..store import write_bytes
-from . import ends, maps, moves  # noqa: F401 - each registers its figures
+from . import ends, floors, maps, moves, remedies, trapping  # noqa: F401 - each registers its figures
 from .style import FIGURES, STYLE
 
 

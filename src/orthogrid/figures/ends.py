@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from .. import theory
@@ -25,7 +25,12 @@ from .style import (
     decades,
     figure,
     limits,
+    mark_missing,
+    missing_block,
+    missing_handle,
+    planned,
     say_absent,
+    stacked,
 )
 
 
@@ -37,19 +42,26 @@ def _dot(colour, marker: str = "o", fill: bool = True) -> Line2D:
 
 @figure
 def draw_identifiability(run: Run) -> Figure:
-    """Distance to the target against samples, with the law of the coset."""
+    """Distance to the target against samples, with the law of the coset; fresh samples; other points of the coset."""
+    fig, (above, below) = stacked((2.4, 2.3))
+    _by_samples(above, run)
+    _by_sampling(below, run)
+    return fig
+
+
+def _by_samples(fig: SubFigure, run: Run) -> None:
     main, near = run.block("identifiability"), run.block("transition")
     if not len(main) and not len(near):
-        return absent()
+        return say_absent(fig.subplots(), missing_block("identifiability", "transition"))
     panels: list[tuple[pd.DataFrame, str]] = [(main, "")]
     for bias in sorted(near["bias"].unique(), reverse=True) or [True]:
         panels.append((near[near["bias"] == bias], "with bias" if bias else "without bias"))
-    fig, axes = canvas(2.4, 1, len(panels), width_ratios=[1.25, *[1] * (len(panels) - 1)])
+    axes = fig.subplots(1, len(panels), squeeze=False, width_ratios=[1.25, *[1] * (len(panels) - 1)])
     inputs = sorted(set(main["inputs"]) | set(near["inputs"]))
     palette = dict(zip(inputs, sns.color_palette("colorblind"), strict=False))
     for i, (ax, (cells, note)) in enumerate(zip(axes[0], panels, strict=True)):
         if not len(cells):
-            say_absent(ax)
+            say_absent(ax, missing_block("transition" if i else "identifiability"))
             continue
         near_n = i > 0
         for j, kind in enumerate(inputs):
@@ -110,7 +122,64 @@ def draw_identifiability(run: Run) -> Figure:
     handles.append(Line2D([], [], color=GREY, linestyle=SCHEDULES["cosine"], linewidth=0.9))
     law = r"law $\sqrt{2(n-r)}$ at the rank $r$ of each kind of input"
     fig.legend(handles, [f"{k} inputs" for k in inputs] + [law], loc="outside lower center", ncols=3)
-    return fig
+
+
+def _by_sampling(fig: SubFigure, run: Run) -> None:
+    """Fixed against fresh samples for each kind of input, and where on the coset runs with fixed ones end."""
+    cells, main = planned(run, "fresh"), run.block("identifiability")
+    kinds = sorted(cells["inputs"].unique()) or [""]
+    axes = fig.subplots(1, len(kinds) + 1, squeeze=False)
+    colours = sns.color_palette("colorblind")
+    styles = {"fixed": dict(color=colours[7], marker="o"), "fresh": dict(color=colours[2], marker="D")}
+    for ax, kind in zip(axes[0], kinds, strict=False):
+        here = cells[cells["inputs"] == kind]
+        done = here[here["status"] == "ok"]
+        if not len(done):
+            say_absent(ax, missing_block("fresh"))
+            continue
+        for sampling, some in done.groupby("sampling"):
+            bars(ax, some, "samples", "distance", linestyle="-", linewidth=0.8, **styles[sampling])
+        n = int(here["dimension"].median())
+        k = np.arange(here["samples"].min(), min(n - 2, here["samples"].max()) + 1)
+        ax.plot(k, theory.coset_distance(n, [theory.effective_rank(n, int(each), kind) for each in k]), **LAW)
+        mark_missing(ax, here, "samples")
+        ax.set(xscale="log", yscale="log")
+        ax.axvline(n, color=GREY, linewidth=0.8)
+        ax.set_title(f"{kind} inputs, $n={n}$, {done['seed'].nunique()} seeds")
+        ax.set_ylim(limits(cells.loc[cells["status"] == "ok", "distance"]))
+        ticks = sorted(here["samples"].unique())
+        ax.set_xticks(ticks, [str(k) for k in ticks])
+        ax.minorticks_off()
+        ax.set_xlabel("samples a step")
+        decades(ax)
+    axes[0, 0].set_ylabel(DISTANCE)
+    handles = {
+        f"{name}": Line2D([], [], linewidth=0.8, **style)
+        for name, style in styles.items()
+        if name in set(cells["sampling"])
+    }
+    handles |= missing_handle(cells)
+    ax = axes[0, -1]
+    some = main[main["inputs"] == "whitened"] if (main["inputs"] == "whitened").any() else main
+    if not len(some):
+        say_absent(ax, missing_block("identifiability"))
+    else:
+        points = (
+            ("distance", r"to $\rho^\mathsf{T}$", colours[1], "s"),
+            ("distance_start", "to the start", colours[4], "^"),
+            ("distance_nearest", "to the nearest solution", colours[9], "v"),
+        )
+        for column, label, colour, marker in points:
+            bars(ax, some, "samples", column, color=colour, marker=marker, markerfacecolor="white", linewidth=0.8)
+            handles[label] = Line2D([], [], color=colour, marker=marker, markerfacecolor="white", linewidth=0.8)
+        n = int(some["dimension"].median())
+        k = np.arange(some["samples"].min(), n - 1)
+        rank = [theory.effective_rank(n, int(each), some["inputs"].iloc[0]) for each in k]
+        ax.plot(k, theory.coset_distance(n, rank), **LAW)
+        ax.set_title(f"{some['inputs'].iloc[0]} inputs, fixed, $n={n}$")
+        ax.set(xlabel="samples $k$", ylabel="distance, Frobenius norm", ylim=(-0.4, None))
+    handles[r"law $\sqrt{2(n-r)}$"] = Line2D([], [], **LAW)
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), columnspacing=1.0)
 
 
 @figure
@@ -118,7 +187,7 @@ def draw_regimes(run: Run) -> Figure:
     """Final data loss and distance below, at and above rank n - 1, by determinant. One marker a run."""
     cells = run.block("regimes")
     if not len(cells):
-        return absent()
+        return absent("regimes")
     cells = cells.sort_values(["predicted_rank", "samples"])
     groups = cells[["dimension", "predicted_rank", "samples"]].drop_duplicates()
 
@@ -194,7 +263,7 @@ def draw_floor(run: Run) -> Figure:
     cells = run.block("floor")
     cells = cells[cells["lambda_min"] > 0]
     if not len(cells):
-        return absent()
+        return absent("floor")
     samples = sorted(cells["samples"].unique())
     colours = dict(zip(samples, sns.color_palette("viridis_r", len(samples) + 1)[1:], strict=True))
     kinds = sorted(cells["bias"].unique(), reverse=True)

@@ -100,7 +100,7 @@ def draw_map(run: Run) -> Figure:
     """The share of runs that end wrong, over samples and weight, with the boundary of existence."""
     cells = planned(run, "map_twin", "map_haar")
     if not len(cells):
-        return absent()
+        return absent("map_twin", "map_haar")
     cells = cells.assign(arm=arms(cells), wrong=(cells["det_sign"] != cells["det_sign_target"]).astype(float))
     columns = sorted(
         cells[["init", "lr"]].drop_duplicates().itertuples(index=False),
@@ -145,7 +145,7 @@ def draw_grid(run: Run) -> Figure:
     """The full cross: median distance to the target, a panel for each penalty and determinant."""
     cells = planned(run, "grid")
     if not len(cells):
-        return absent()
+        return absent("grid")
     cells = cells.assign(arm=arms(cells))
     names = ordered_arms(cells)
     determinants = sorted(cells["determinant"].unique())

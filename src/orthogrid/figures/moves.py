@@ -20,7 +20,6 @@ from .style import (
     DATA_LOSS,
     GREY,
     LAW,
-    RANGE,
     REG,
     S_FRO,
     SCHEDULES,
@@ -144,7 +143,7 @@ def draw_convergence(run: Run) -> Figure:
     """Orthogonality and data loss over steps: a column a penalty, a colour a weight."""
     cells = run.block("convergence")
     if not len(cells):
-        return absent()
+        return absent("convergence")
     names = ordered_arms(cells)
     regs = sorted(cells["reg"].unique())
     colours = dict(zip(regs, sns.color_palette("viridis_r", len(regs) + 1)[1:], strict=True))
@@ -154,6 +153,8 @@ def draw_convergence(run: Run) -> Figure:
     fig, axes = canvas(3.3 * bands, 2 * bands, across, sharex=True, sharey=False)
     trace = run.trace(cells).assign(arm=lambda t: arms(t))
     rows = ("orthogonality_fro", S_FRO), ("fit", DATA_LOSS)
+    grouped = trace.groupby(["arm", "reg", "schedule", "step"])
+    levels = grouped[["orthogonality_fro", "fit"]].agg(["median", "min", "max"])
     for row, (column, label) in enumerate(rows):
         low, high = limits(trace[column])
         for i in range(bands * across):
@@ -162,23 +163,12 @@ def draw_convergence(run: Run) -> Figure:
                 ax.set_axis_off()
                 continue
             ax.set_yscale("log")
-            sns.lineplot(
-                trace[trace["arm"] == names[i]],
-                x="step",
-                y=column,
-                hue="reg",
-                hue_order=regs,
-                palette=colours,
-                style="schedule",
-                style_order=schedules,
-                dashes=[_dashes(SCHEDULES[s]) for s in schedules],
-                estimator="median",
-                errorbar=RANGE,
-                err_kws=dict(alpha=0.15, linewidth=0),
-                legend=False,
-                ax=ax,
-                linewidth=1.0,
-            )
+            for (reg, schedule), one in levels[levels.index.get_level_values("arm") == names[i]].groupby(
+                ["reg", "schedule"]
+            ):
+                steps, here = one.index.get_level_values("step"), one[column]
+                ax.plot(steps, here["median"], color=colours[reg], linestyle=SCHEDULES[schedule], linewidth=1.0)
+                ax.fill_between(steps, here["min"], here["max"], color=colours[reg], alpha=0.15, linewidth=0)
             ax.set(ylim=(low, high), ylabel=label if i % across == 0 else "")
             decades(ax)
             steps_axis(ax, cells["steps"].max())
@@ -193,10 +183,6 @@ def draw_convergence(run: Run) -> Figure:
     labels = [f"{REG} = {labels[0]}", *labels[1:], *schedules]
     fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 10), columnspacing=1.2)
     return fig
-
-
-def _dashes(linestyle) -> tuple | str:
-    return "" if linestyle == "-" else linestyle[1]
 
 
 @figure
@@ -270,7 +256,7 @@ def draw_reg(run: Run) -> Figure:
             )
         )
         labels.append(schedule)
-    mono(fig.legend(handles, labels, loc="outside lower center", ncols=5), names)
+    mono(fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), columnspacing=1.2), names)
     return fig
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 
 from ..identity import registry
 from ..run import Run
@@ -22,9 +23,10 @@ GREY = "0.35"
 LAW = dict(color="0.1", linestyle=(0, (5, 2)), linewidth=1.0)  # every closed form looks like this
 MARKERS = "osD^vP*X<>hpd"
 MONO = dict(family="DejaVu Sans Mono", fontsize=6.5)
-RANGE = ("pi", 100)  # seaborn's name for the full range
+MISSING = dict(color="0.55", marker="|", linestyle="none", markersize=5, markeredgewidth=0.7)  # planned, no result
 SCHEDULES = {"constant": "-", "cosine": (0, (3, 1.5))}
 S_FRO = r"$\|WW^\mathsf{T}-I\|_F$"
+ROUGHNESS = r"$\|S\|_F/\sqrt{n}$"
 DISTANCE = r"$\|W-\rho^\mathsf{T}\|_F$"
 DATA_LOSS = "data loss"
 REG = r"reg $\gamma$"
@@ -97,7 +99,7 @@ def arm_styles(run: Run) -> dict[str, dict]:
 def ordered_arms(cells: pd.DataFrame) -> list[str]:
     """The arms of some cells, in the order of their definition."""
     present = list(arms(cells).unique())
-    known = [*registry("penalties.py"), *registry("constraints.py")]
+    known = [*registry("penalties.py"), *registry("constraints.py"), *registry("cures.py")]
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 
 
@@ -114,6 +116,13 @@ def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[F
     return fig, fig.subplots(rows, columns, squeeze=False, **options)
 
 
+def stacked(heights: Collection[float]) -> tuple[Figure, list[SubFigure]]:
+    """A figure of the text's width cut into parts, one above the other, each with axes and a legend of its own."""
+    fig, axes = canvas(sum(heights))
+    axes[0, 0].remove()
+    return fig, list(fig.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+
+
 def say_absent(ax: Axes, text: str = "not in this run") -> None:
     """An empty panel that says why it is empty."""
     ax.set(xticks=[], yticks=[])
@@ -121,10 +130,16 @@ def say_absent(ax: Axes, text: str = "not in this run") -> None:
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")
 
 
-def absent(height: float = 1.2) -> Figure:
+def absent(*blocks: str, height: float = 1.2) -> Figure:
+    """A figure in place of one whose blocks have no result."""
     fig, axes = canvas(height)
-    say_absent(axes[0, 0])
+    say_absent(axes[0, 0], missing_block(*blocks))
     return fig
+
+
+def missing_block(*blocks: str) -> str:
+    """block law: not in this run"""
+    return f"block{'s' * (len(blocks) > 1)} {' and '.join(blocks)}: not in this run"
 
 
 def steps_axis(ax: Axes, last: float) -> None:
@@ -168,6 +183,44 @@ def mono(legend: Legend, names: Collection[str]) -> None:
     for text in legend.get_texts():
         if text.get_text() in names:
             text.set(**MONO)
+
+
+def side(colour, wrong: bool, marker: str = "o") -> dict:
+    """The marker of runs that ended on the wrong side (filled) or on the right one (hollow)."""
+    return dict(
+        color=colour,
+        marker=marker,
+        markerfacecolor=colour if wrong else "white",
+        markeredgewidth=0.8,
+        linestyle="none",
+    )
+
+
+def mark_missing(ax: Axes, cells: pd.DataFrame, x: str) -> None:
+    """A tick on the horizontal axis wherever a planned cell has no result: not trained, or diverged."""
+    places = cells.loc[cells["status"] != "ok", x].dropna().unique()
+    if len(places):  # an unclipped line without points would upset the layout
+        ax.plot(places, np.zeros(len(places)), transform=ax.get_xaxis_transform(), clip_on=False, **MISSING)
+
+
+def missing_handle(cells: pd.DataFrame) -> dict[str, Line2D]:
+    """The legend's entry for missing cells, if there are any."""
+    return {"no result": Line2D([], [], **MISSING)} if (cells["status"] != "ok").any() else {}
+
+
+def list_rows(ax: Axes, names: Collection[str], cells: pd.DataFrame | None = None, by: str = "") -> None:
+    """Names down the vertical axis, the first on top; a row of `cells[by]` without any result says so."""
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_yticks(range(len(names)), names, **MONO)
+    ax.tick_params(axis="y", length=0)
+    if cells is not None:
+        finished = set(cells.loc[cells["status"] == "ok", by])
+        for i, name in enumerate(names):
+            if name not in finished:
+                place = (0.03, i)
+                ax.text(
+                    *place, "no result", transform=ax.get_yaxis_transform(), va="center", color=GREY, style="italic"
+                )
 
 
 def size_of(cells: pd.DataFrame) -> str:

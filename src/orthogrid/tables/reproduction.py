@@ -1,114 +1,46 @@
-"""The paper's tables as bare LaTeX tabulars: one function a table, from a run and its verdicts. Text width is 156 mm."""
+"""Answers, ledger, grid, cost and versions."""
 
 from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Sequence
 from importlib import metadata
 from itertools import groupby
-from pathlib import Path
 
 import pandas as pd
 
-from . import theory
-from .aggregate import LOG_B_CLOSING
-from .claims import LOG_A, OURS, PLATEAU_FROM, judge, only, planned, plateau_by_seed, predicted_plateau
-from .grid import AXES, Cell
-from .numbers import (
+from ..claims import ANSWERER, OURS, QUESTIONER
+from ..grid import AXES, Cell
+from ..numbers.format import (
     MISSING,
-    d1,
-    d2,
-    decimals,
     enumeration,
+    estimate,
     integer,
     is_missing,
-    median,
     number,
     percent,
     scientific,
     setting,
-    spread,
     text,
 )
-from .plan import operations
-from .run import Run
-from .store import write_bytes
+from ..plan import operations
+from ..run import Run
+from .layout import longtable, ragged, tabular
 
 MANY = 6  # an axis with more numbers than this is shown by its ends
 
 
-def tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:
-    """A booktabs tabular; a row that is empty becomes a little space."""
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(cells) + r" \\" if cells else r"\addlinespace"
-
-    body = [line(row) for row in rows] or [rf"\multicolumn{{{len(head)}}}{{@{{}}l@{{}}}}{{{MISSING}}} \\"]
-    end = [r"\midrule", line(foot)] if foot else []
-    return "\n".join(
-        [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", line(head), r"\midrule", *body, *end]
-        + [r"\bottomrule", r"\end{tabular}", ""]
-    )
-
-
-def ragged(width: int) -> str:
-    """A column of so many millimetres, ragged right."""
-    return rf">{{\raggedright\arraybackslash}}p{{{width}mm}}"
-
-
-def thread(run: Run, verdicts: pd.DataFrame) -> str:
-    """Thread, this run, closed form. A dash where the run lacks the thread's size or there is no closed form."""
-    printed = {log: run.log_a if log == "a" else run.log_b for log in "ab"}
-    ours = run.thread.set_index(["log", "quantity", "step"])["ours"]
-
-    def at(log: str, quantity: str, step: int) -> tuple[str, str]:
-        form = (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
-        return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
-
-    full = planned(run, "thread_a", "dimension") == LOG_A.dimension
-    plateau = d1(median(run.log_a.loc[run.log_a["step"] >= PLATEAU_FROM, "orthogonality_l1"]))
-    rows = [
-        [
-            r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(plateau_by_seed(run))) if full else MISSING,
-            d1(predicted_plateau(run)) if full else MISSING,
-        ],
-        [],
-    ]  # fmt: skip
-    steps = (1, 10, 100, 200, 500)
-    for quantity, name in (("fit", "data loss"), ("orthogonality_fro2", r"$\fnorm S^2$")):
-        rows += [[f"B: {name}, step {integer(step)}", *at("b", quantity, step), MISSING] for step in steps]
-        rows.append([])
-    n, k = Cell().dimension, Cell().samples
-    closing = only(run.thread, log="b").set_index("quantity")["ours"]
-    for quantity, name, squared in (
-        ("distance_rho_l1", r"$\sum|W-\rho|$", 2 * n),
-        ("distance_l1", r"$\sum|W-\rho\T|$", 2 * (n - theory.effective_rank(n, k))),
-    ):
-        model = float(theory.entrywise_l1(n, squared))
-        rows.append([f"B: closing {name}", d2(LOG_B_CLOSING[quantity]), d2(closing.get(quantity)), d1(model)])
-    return tabular("lrrr", ["Quantity", "Thread", "This run", "Closed form"], rows)
-
-
-def ablation(run: Run, verdicts: pd.DataFrame) -> str:
-    """The thread's three changes: ‖S‖_F and data loss, median [range] over seeds."""
-    cells = run.block("ablation")
-    rows = []
-    for penalty, gradient, form in (
-        ("l1_detached", "detached", "absolute"),
-        ("fro2_detached", "detached", "squares"),
-        ("l1", "attached", "absolute"),
-        ("fro2", "attached", "squares"),
-    ):
-        for reg in (LOG_A.reg, Cell().reg):
-            same = only(cells, penalty=penalty, reg=reg)
-            shown = [
-                f"{number(median(same[c]))} [{spread(same[c])}]" if len(same) else MISSING
-                for c in ("orthogonality_fro", "fit")
-            ]
-            rows.append([gradient, form, setting(reg), *shown])
-        rows.append([])
-    return tabular("llrrr", ["Gradient", "Form", r"\texttt{reg}", r"$\fnorm S$", "Data loss"], rows[:-1])
+def answers(run: Run, verdicts: pd.DataFrame) -> str:
+    """The thread's sentences as claims: the words, the statement tested, what was measured, the verdict."""
+    lines = []
+    for title, author in (("In the question", QUESTIONER), ("In the answer", ANSWERER)):
+        lines.append(rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}")
+        for row in verdicts[verdicts["author"] == author].itertuples():
+            measured = estimate(row.measured, row.interval_low, row.interval_high)
+            verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
+            lines.append(" & ".join([rf"\enquote{{{text(row.quote)}}}", text(row.statement), measured, verdict]))
+    head = ["Words", "Statement tested", "Measured", "Verdict"]
+    return tabular(rf"{ragged(52)}{ragged(50)}{ragged(22)}l", head, [[line] for line in lines])
 
 
 def claims(run: Run, verdicts: pd.DataFrame) -> str:
@@ -166,7 +98,7 @@ def grid_axes(run: Run, verdicts: pd.DataFrame) -> str:
             ]
         )
     total = ["distinct", "", "", integer(len(run.config.cells))]
-    return tabular(rf"l{ragged(68)}{ragged(40)}r", ["Block", "Axes", "Set to", "Cells"], rows, total)
+    return longtable(rf"l{ragged(82)}{ragged(34)}r", ["Block", "Axes", "Set to", "Cells"], rows, total)
 
 
 def _axis(name: str, values: list) -> str:
@@ -221,15 +153,3 @@ def _version(package: str) -> str:
         return text(metadata.version(package))
     except metadata.PackageNotFoundError:
         return MISSING
-
-
-TABLES: dict[str, Callable[[Run, pd.DataFrame], str]] = {
-    table.__name__: table for table in (thread, ablation, claims, grid_axes, cost, versions)
-}
-
-
-def write_tables(run: Run, verdicts: pd.DataFrame | None, paths: Sequence[Path]) -> None:
-    """Write the tables named by the files' stems. KeyError for a name that is no table."""
-    verdicts = judge(run) if verdicts is None else verdicts
-    for path in paths:
-        write_bytes(TABLES[path.stem](run, verdicts).encode(), path)

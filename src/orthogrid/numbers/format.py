@@ -1,0 +1,148 @@
+"""Values as LaTeX: safe in text and in math; what is missing is an en dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+MISSING = r"\mbox{--}"
+
+_CHARACTERS = {
+    "\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "γ": r"\ensuremath{\gamma}", "λ": r"\ensuremath{\lambda}",
+    "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "≤": r"\ensuremath{\le}", "≥": r"\ensuremath{\ge}", "≈": r"\ensuremath{\approx}",
+    "²": r"\ensuremath{^2}", "ρ": r"\ensuremath{\rho}", "×": r"\ensuremath{\times}",
+    "±": r"\ensuremath{\pm}", "“": "``", "”": "''", "’": "'", "–": "--", "−": r"\ensuremath{-}", "≠": r"\ensuremath{\ne}",
+}  # fmt: skip
+
+
+def text(words: object) -> str:
+    """Plain text as LaTeX."""
+    return "".join(_CHARACTERS.get(character, character) for character in str(words))
+
+
+def is_missing(value) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA
+
+
+def _grouped(digits: str) -> str:
+    """Digits with thin spaces between thousands, from five digits before the point on; the minus as a minus."""
+    sign, digits = (r"\ensuremath{-}", digits[1:]) if digits.startswith("-") else ("", digits)
+    whole, point, rest = digits.partition(".")
+    return sign + (f"{int(whole):,}".replace(",", r"\,") if len(whole) > 4 else whole) + point + rest
+
+
+def integer(value) -> str:
+    return MISSING if is_missing(value) else _grouped(f"{int(value)}")
+
+
+def decimals(value, places: int) -> str:
+    """A fixed number of decimals."""
+    if is_missing(value):
+        return MISSING
+    return r"\ensuremath{\infty}" if math.isinf(value) else _grouped(f"{value:.{places}f}")
+
+
+def scientific(value, digits: int = 2) -> str:
+    if is_missing(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return rf"\ensuremath{{{mantissa}\times10^{{{int(exponent)}}}}}"
+
+
+def number(value, digits: int = 3) -> str:
+    """Significant digits; scientific below a thousandth and from a million on. Settings lose their trailing zeros."""
+    if is_missing(value):
+        return MISSING
+    if math.isinf(value):
+        return r"\ensuremath{\infty}"
+    size = abs(float(f"{value:.{digits - 1}e}"))
+    if size and not 1e-3 <= size < 1e6:
+        return scientific(value, digits)
+    return _grouped(f"{value:.{max(0, digits - 1 - math.floor(math.log10(size)))}f}") if size else "0"
+
+
+def setting(value) -> str:
+    """A value that somebody chose, as short as it can be said."""
+    if is_missing(value):
+        return MISSING
+    if value and not 1e-4 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:e}".split("e")
+        mantissa = "" if float(mantissa) == 1 else rf"{float(mantissa):g}\times"
+        return rf"\ensuremath{{{mantissa}10^{{{int(exponent)}}}}}"
+    return _grouped(f"{value:.10f}".rstrip("0").rstrip("."))
+
+
+def percent(value, places: int = 1, signed: bool = False) -> str:
+    """A share as a percentage."""
+    if is_missing(value):
+        return MISSING
+    return ("+" if signed and value > 0 else "") + decimals(100 * value, places) + r"\,\%"
+
+
+def spread(values: pd.Series, form=number) -> str:
+    """The full range, lo--hi."""
+    values = values.dropna()
+    return f"{form(values.min())}--{form(values.max())}" if len(values) else MISSING
+
+
+def median(values: pd.Series) -> float:
+    return float(values.median()) if values.notna().any() else math.nan
+
+
+def seeds(cells: pd.DataFrame) -> str:
+    """How many seeds, with the noun."""
+    count = cells["seed"].nunique()
+    return "1 seed" if count == 1 else f"{count or MISSING} seeds"
+
+
+def enumeration(words: Iterable[str]) -> str:
+    """a, b and c."""
+    words = list(words)
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else MISSING
+
+
+def counted(cells: pd.DataFrame, which: pd.Series) -> tuple[str, str]:
+    """Number of cells and of those marked; two dashes where there are none."""
+    return (integer(len(cells)), integer(which.sum())) if len(cells) else (MISSING, MISSING)
+
+
+def of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
+    """a of b."""
+    return f"{integer(len(part))} of {integer(len(whole))}" if len(whole) else f"{MISSING} of {MISSING}"
+
+
+def listed(cells: pd.DataFrame, axis: str) -> str:
+    """The values of a numerical axis, in their order."""
+    return enumeration(map(setting, sorted(cells[axis].unique())))
+
+
+def names(words: Iterable[str], nothing: str = "none") -> str:
+    """Penalties or methods as the configuration spells them, or a word for none of them."""
+    words = [code(word) for word in words]
+    return enumeration(words) if words else nothing
+
+
+def code(name: object) -> str:
+    return rf"\texttt{{{text(name)}}}"
+
+
+def estimate(value: float, low: float, high: float, form=number) -> str:
+    """A value with its interval, where it has one."""
+    return form(value) + (f" [{form(low)}, {form(high)}]" if low < high else "")
+
+
+def d1(value) -> str:
+    return decimals(value, 1)
+
+
+def d2(value) -> str:
+    return decimals(value, 2)
+
+
+def d3(value) -> str:
+    return decimals(value, 3)

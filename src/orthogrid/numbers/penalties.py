@@ -1,0 +1,113 @@
+"""Penalties: what each reaches at its best, and from which weight each holds the twin."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..claims.select import (
+    LAW_SHARE,
+    ORTHOGONAL,
+    attached,
+    boundaries,
+    floor_ratio,
+    only,
+    outside_margin,
+    roughness,
+    settled,
+)
+from ..grid import spec_name
+from ..run import Run
+from .format import MISSING, d2, integer, listed, median, names, number, percent, seeds, setting, spread
+
+
+def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
+    """The cells of the values of `axes` whose median ‖S‖_F/√n is smallest, with `roughness`; of one penalty."""
+    cells = cells.assign(roughness=roughness(cells))
+    medians = cells.groupby(list(axes))["roughness"].median()
+    if medians.dropna().empty:
+        return cells.iloc[:0]
+    best = medians.idxmin()
+    return only(cells, **dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True)))
+
+
+def penalties_numbers(run: Run) -> dict[str, str]:
+    cells = attached(run.block("penalties"))
+    best = {name: best_setting(same, "reg", "schedule") for name, same in cells.groupby("penalty")}
+    level = {name: same.groupby("seed")["roughness"].median().median() for name, same in best.items()}
+    proper = {name: value for name, value in level.items() if spec_name(name) != "offdiag"}
+    reached = {name: value for name, value in proper.items() if value < ORTHOGONAL}
+    cosine = [name for name, same in best.items() if name in reached and (same["schedule"] == "cosine").all()]
+    few = only(cells[cells["samples"] < cells["dimension"]], penalty="offdiag")
+    return {
+        "pen-seeds": seeds(cells),
+        "pen-samples": listed(cells, "samples"),
+        "pen-regs": listed(cells, "reg"),
+        "pen-orthogonal": setting(ORTHOGONAL),
+        # Of the attached penalties but offdiag: those whose best setting is below that, and those that miss it.
+        "pen-tried": integer(len(proper)) if proper else MISSING,
+        "pen-reached": integer(len(reached)) if proper else MISSING,
+        "pen-missed": names(sorted(set(proper) - set(reached))) if proper else MISSING,
+        # How many of those that reach it do so under the cosine schedule.
+        "pen-reached-cosine": integer(len(cosine)) if proper else MISSING,
+        # Block penalties, fewer samples than dimensions: offdiag at its best.
+        "pen-offdiag-best": number(median(best_setting(few, "reg", "schedule")["roughness"])) if len(few) else MISSING,
+        "pen-offdiag-fit": number(median(best_setting(few, "reg", "schedule")["fit"]), 2) if len(few) else MISSING,
+    }
+
+
+def with_trap(cells: pd.DataFrame) -> pd.DataFrame:
+    """Runs of Adam with an attached penalty and lambda > 0, and `threshold`, their reg over its closed form (NaN without one)."""
+    cells = attached(cells)
+    cells = cells[cells["lambda_min"] > 0]
+    known = cells["predicted_trap_threshold"].where(cells["predicted_trap_threshold"] > 0)
+    return cells.assign(threshold=cells["reg"] / known)
+
+
+def relative(cells: pd.DataFrame) -> pd.DataFrame:
+    """With `relative`, reg over lambda."""
+    return cells.assign(relative=cells["reg"] / cells["lambda_min"])
+
+
+def held_from(cells: pd.DataFrame) -> str:
+    """The bracket of reg/lambda from which runs end wrong, geometric mean over seeds; or that all or none of the weights do."""
+    if cells.empty:
+        return MISSING
+    seen = boundaries(cells, "relative")
+    if seen.empty:
+        return "all" if cells["wrong"].all() else "none" if not cells["wrong"].any() else MISSING
+    low, high = (math.exp(seen[side].map(math.log).mean()) for side in ("low", "high"))
+    return f"{number(low, 2)}--{number(high, 2)}"
+
+
+def law_numbers(run: Run) -> dict[str, str]:
+    cells = with_trap(run.block("law"))
+    used = outside_margin(cells[cells["threshold"].notna()])
+    agrees = used["wrong"] == (used["threshold"] > 1)
+    early = used[used["wrong"] & (used["threshold"] < 1)]
+    early_settled = settled(run, early)
+    shares = agrees.groupby(used["penalty"]).mean()
+    return {
+        "law-seeds": seeds(cells),
+        "law-samples": listed(cells, "samples"),
+        "law-lr": listed(cells, "lr"),
+        "law-regs": integer(cells["reg"].nunique()) if len(cells) else MISSING,
+        # Cells with a closed form outside the margin: how many, and how many end as it says.
+        "law-cells": integer(len(used)) if len(used) else MISSING,
+        "law-agree": integer(agrees.sum()) if len(used) else MISSING,
+        "law-agree-share": percent(agrees.mean(), 0) if len(used) else MISSING,
+        # The penalties with fewer than LAW_SHARE of their cells in agreement.
+        "law-fail": names(shares.index[shares < LAW_SHARE]) if len(used) else MISSING,
+        # Of them wrong-sided below the law: how many, with which penalties; the settled ones' data loss over 4 lambda and ‖S‖_F/√n.
+        "law-early": integer(len(early)) if len(cells) else MISSING,
+        "law-early-names": names(sorted(early["penalty"].unique())) if len(cells) else MISSING,
+        "law-early-settled": integer(len(early_settled)) if len(cells) else MISSING,
+        "law-early-loss": spread(floor_ratio(early_settled), d2),
+        "law-early-roughness": spread(roughness(early_settled)),
+        # offdiag, whose twin is no minimum at any weight: reg over lambda from which its runs end wrong.
+        "law-offdiag": held_from(relative(only(cells, penalty="offdiag"))),
+        # Generic size of the two dual norms at this dimension: medians over the problems.
+        "law-w-max2": d2(median(cells["predicted_w_max2"])),
+        "law-w-l1": d2(median(cells["predicted_w_l1"] ** 2)),
+    }

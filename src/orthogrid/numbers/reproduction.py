@@ -1,0 +1,84 @@
+"""The run, the ledger and the cost."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pandas as pd
+
+from .. import penalties
+from ..claims import CLAIMS, OURS, RECOVERY, VERDICTS
+from ..claims.intervals import LEVEL
+from ..identity import code_digest
+from ..run import Run
+from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text
+
+HUBER_DELTA = inspect.signature(penalties.huber.value).parameters["delta"].default
+
+# Blocks whose dimension, and those whose number of samples, the text quotes.
+DIMENSIONS = (
+    "thread_b", "ablation", "convergence", "penalties", "law", "identifiability", "transition", "fresh", "regimes", "grid",
+    "map_haar", "capture", "methods", "step_cost", "cures", "precision", "scaling",
+)  # fmt: skip
+SAMPLES = ("thread_b", "convergence")
+
+
+def planned_values(run: Run, block: str, axis: str) -> list:
+    """The values of an axis in a block, from the config, sorted."""
+    return sorted({getattr(cell, axis) for b in run.config.blocks if b.name == block for cell in b.cells})
+
+
+def run_numbers(run: Run) -> dict[str, str]:
+    def shown(block: str, axis: str) -> str:
+        return enumeration(map(setting, planned_values(run, block, axis)))
+
+    dimensions = {cell.dimension for cell in run.config.cells}
+    return {
+        "run-name": text(run.config.run),
+        "run-title": text(run.config.title),
+        "cells-total": integer(len(run.cells)) if len(run.cells) else MISSING,
+        "cells-diverged": integer((run.cells["status"] == "diverged").sum()) if len(run.cells) else MISSING,
+        "blocks-total": integer(len(run.config.blocks)) if run.config.blocks else MISSING,
+        **{f"dimension-{block.replace('_', '-')}": shown(block, "dimension") for block in DIMENSIONS},
+        **{f"samples-{block.replace('_', '-')}": shown(block, "samples") for block in SAMPLES},
+        "lr-main": shown("convergence", "lr"),
+        # ‖W - rhoᵀ‖_F below which a run counts as recovered.
+        "recovery-tolerance": setting(RECOVERY),
+        # At reg = 4 lambda the trap of huber needs delta > (3/4) max w_i² ≥ 3/(4n): the least n, and the largest n of this run.
+        "huber-delta": setting(HUBER_DELTA),
+        "huber-dimension": integer(math.ceil(3 / (4 * HUBER_DELTA))),
+        "dimension-largest": integer(max(dimensions, default=None)),
+    }
+
+
+# The ledger and the cost.
+
+
+def claims_numbers(verdicts: pd.DataFrame) -> dict[str, str]:
+    words = verdicts.set_index("id")["verdict"]
+    seen = {row.id: estimate(row.measured, row.interval_low, row.interval_high) for row in verdicts.itertuples()}
+    ours = sum(CLAIMS[id].author == OURS for id in words.index)
+    return {
+        # Each claim's verdict, and its mark beside the sentence that states it.
+        **{f"verdict-{id}": word for id, word in words.items()},
+        **{f"mark-{id}": rf"\claimmark{{{word}}}{{{id}}}" for id, word in words.items()},
+        # What its predicate measured, with the interval.
+        **{f"measured-{id}": value for id, value in seen.items()},
+        "claims-level": percent(LEVEL, 0),
+        "claims-total": integer(len(words)),
+        **{f"claims-{word}": integer((words == word).sum()) for word in VERDICTS},
+        "claims-thread": integer(len(words) - ours),
+        "claims-ours": integer(ours),
+    }
+
+
+def cost_numbers(run: Run) -> dict[str, str]:
+    devices = sorted(run.finished["device"].dropna().unique())
+    return {
+        # Seconds of a row are of one core, or of a GPU.
+        "compute-hours": number(run.finished["seconds"].sum() / 3600, 2) if len(run.finished) else MISSING,
+        "compute-device": enumeration(map(text, devices)),
+        # Of the modules that every row passes through.
+        "code-digest": code_digest("none"),
+    }

@@ -1,0 +1,103 @@
+"""Constrained methods, cures and number formats."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, only, roughness
+from ..grid import spec_name
+from ..numbers.format import MISSING, code, d1, d2, median, number, of
+from ..numbers.methods import step_costs
+from ..numbers.penalties import with_trap
+from ..run import Run
+from .layout import tabular
+
+
+def two(value) -> str:
+    return number(value, 2)
+
+
+def methods(run: Run, verdicts: pd.DataFrame) -> str:
+    """By method: cost of a step at two dimensions, worst ‖S‖_F/√n, data loss by samples and side, changes of the sign."""
+    cells, large = run.block("methods"), run.block("step_cost")
+    costs = [step_costs(block) for block in (cells, large)]
+    order = sorted(cells["method"].unique(), key=_rank)
+    rows, group = [], None
+    for name in order:
+        if rows and _rank(name)[0] != group:
+            rows.append([])
+        group = _rank(name)[0]
+        same = only(cells, method=name)
+        few, many = (
+            same[which] for which in (same["samples"] < same["dimension"], same["samples"] > same["dimension"])
+        )
+        mismatch = only(many, determinant="mismatch")
+        floor = 4 * mismatch["lambda_min"].where(mismatch["lambda_min"] > 0)
+        rows.append(
+            [
+                code(name),
+                *(d1(cost.get(name, math.nan)) for cost in costs),
+                two(roughness(same).max()) if len(same) else MISSING,
+                two(median(few["fit"])),
+                two(median(only(many, determinant="match")["fit"])),
+                d2(median(mismatch["fit"] / floor)),
+                of(same[crossed(same)], same),
+            ]
+        )
+    head = ["Method", *(f"$n={_size(block)}$" for block in (cells, large)), r"$\fnorm S/\sqrt n$", "$k<n$", "Match"]
+    table = tabular("lrrrrrrr", [*head, r"Mismatch/$4\lambda$", "Sign changed"], rows)
+    groups = r" & \multicolumn{2}{c}{Cost of a step} & Worst & \multicolumn{3}{c}{Data loss} & \\"
+    return table.replace("\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(lr){2-3}\\cmidrule(lr){5-7}\n", 1)
+
+
+def _size(cells: pd.DataFrame) -> str:
+    return str(cells["dimension"].iloc[0]) if len(cells) else r"\mbox{--}"
+
+
+def _rank(method: str) -> tuple[int, str]:
+    """Adam, then corrections, then exact constraints, then closed forms."""
+    name = spec_name(method)
+    groups = (("adam",), NEAR_MANIFOLD, ON_MANIFOLD)
+    return next((i for i, group in enumerate(groups) if name in group), len(groups)), name
+
+
+def cures(run: Run, verdicts: pd.DataFrame) -> str:
+    """By cure: runs that end on the right side at each budget; at the larger one, distance, ‖S‖_F/√n and time over Adam's."""
+    cells = run.block("cures")
+    budgets = sorted(cells["steps"].unique())
+    long = only(cells, steps=budgets[-1]) if budgets else cells
+    seconds = long.groupby("method")["seconds"].median()
+    rows = []
+    for name in sorted(cells["method"].unique(), key=lambda name: (name != "adam", name)):
+        same, last = only(cells, method=name), only(long, method=name)
+        counts = [of(part[~part["wrong"]], part) for part in (only(same, steps=steps) for steps in budgets)]
+        rows.append(
+            [
+                code(name), *counts, two(median(last["distance"])), two(median(last["fit"])), two(median(roughness(last))),
+                d1(seconds.get(name, math.nan) / seconds.get("adam", math.nan)),
+            ]
+        )  # fmt: skip
+    head = ["Method", *(f"{steps} steps" for steps in budgets), r"$\fnorm{W-\rho\T}$", "Data loss"]
+    return tabular("l" + (len(head) + 1) * "r", [*head, r"$\fnorm S/\sqrt n$", "Time"], rows)
+
+
+def precision(run: Run, verdicts: pd.DataFrame) -> str:
+    """By number format: ‖S‖_F from matching starts for each penalty; mismatched runs with lambda > 0 that end wrong."""
+    cells = run.block("precision")
+    mismatch = with_trap(only(cells, determinant="mismatch"))
+    names = sorted(cells["penalty"].unique())
+    present = cells["dtype"].unique()
+    rows = []
+    for dtype in (name for name in ("float64", "float32", "tf32", "bfloat16") if name in present):
+        row = [code(dtype)]
+        for name in names:
+            same = only(cells, dtype=dtype, penalty=name, determinant="match")
+            row += [two(median(same["orthogonality_fro"])), two(median(same["fit"]))]
+        for name in names:
+            same = only(mismatch, dtype=dtype, penalty=name)
+            row.append(of(same[same["wrong"]], same))
+        rows.append(row)
+    columns = [f"{code(name)}: {what}" for name in names for what in (r"$\fnorm S$", "loss")]
+    return tabular("l" + 3 * len(names) * "r", ["Format", *columns, *(f"{code(name)}: wrong" for name in names)], rows)
