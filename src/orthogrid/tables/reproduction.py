@@ -40,7 +40,8 @@ def answers(run: Run, verdicts: pd.DataFrame) -> str:
             verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
             lines.append(" & ".join([rf"\enquote{{{text(row.quote)}}}", text(row.statement), measured, verdict]))
     head = ["Words", "Statement tested", "Measured", "Verdict"]
-    return tabular(rf"{ragged(52)}{ragged(50)}{ragged(22)}l", head, [[line] for line in lines])
+    spaced = [row for line in lines for row in ([line], [])]
+    return tabular(rf"{ragged(52)}{ragged(50)}{ragged(22)}l", head, spaced[:-1])
 
 
 def claims(run: Run, verdicts: pd.DataFrame) -> str:
