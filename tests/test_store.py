@@ -10,6 +10,7 @@ from orthogrid import runner
 from orthogrid.aggregate import RowsError, collect_cells
 from orthogrid.config import check_config
 from orthogrid.grid import make_cell
+from orthogrid.plan import effort, shared_out
 from orthogrid.store import Store, read_table, write_bytes, write_table
 
 CELLS = [make_cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
@@ -196,3 +197,12 @@ def test_workers_give_the_rows_of_one_process(tmp_path, monkeypatch):
 
 def broken(*arguments):
     raise ArithmeticError
+
+
+def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
+    many = [make_cell(dimension=30, samples=4, seed=s) for s in range(16)]
+    few = [make_cell(dimension=6, samples=4, seed=s) for s in range(3)]
+    cut = shared_out([few, many], workers=2)
+    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in many + few)
+    assert len(cut) > 4 and min(map(len, cut)) >= 2
+    assert [effort(b[0]) * len(b) for b in cut] == sorted((effort(b[0]) * len(b) for b in cut), reverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 
 from .grid import Cell, ConfigError, spec_name
@@ -76,6 +77,20 @@ def batches(cells: Sequence[Cell], shape_of, most: int | None = None) -> list[li
         bounds = [len(same) * i // parts for i in range(parts + 1)]
         cut += [same[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
     return cut
+
+
+def shared_out(waiting: Sequence[list[Cell]], workers: int) -> list[list[Cell]]:
+    """Batches cut so that the workers finish together: none longer than a quarter of a worker's share, the longest first.
+
+    None is cut to a single cell, which would be stacked with itself.
+    """
+    most = sum(effort(cell) for batch in waiting for cell in batch) / (4 * workers)
+    cut = []
+    for batch in waiting:
+        parts = max(1, min(len(batch) // 2, math.ceil(sum(map(effort, batch)) / most)))
+        bounds = [len(batch) * i // parts for i in range(parts + 1)]
+        cut += [batch[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return sorted(cut, key=lambda batch: -sum(map(effort, batch)))
 
 
 def describe(config) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from .grid import Cell, ConfigError, spec_name
-from .plan import batches, effort, require_libraries
+from .plan import batches, effort, require_libraries, shared_out
 from .progress import Progress
 from .store import Store
 from .train import Result, shape_of, train_batch
@@ -87,15 +87,17 @@ def train_cells(
         progress = Progress(group.rpartition("-")[0], sum(map(effort, missing)), log)
         kept = f"; {len(done_keys)} more are finished already" if done_keys else ""
         progress.say(f"{progress.name}: {len(missing)} cells to train on {device_name(target)}{kept}")
-        # The longest first, so that the workers finish together.
-        waiting = sorted(batches(missing, shape_of, gpu_batch(missing[0], target)), key=lambda b: -sum(map(effort, b)))
+        workers = workers or os.cpu_count() or 1
+        waiting = batches(missing, shape_of, gpu_batch(missing[0], target))
+        if target.type == "cpu":
+            waiting = shared_out(waiting, workers)
         count = 0
 
         def report(done: float) -> None:
             progress.update(done, f"{count} of {len(missing)} cells done, ")
 
         try:
-            for results_of_batch in _train_all(waiting, target, workers or os.cpu_count() or 1, report):
+            for results_of_batch in _train_all(waiting, target, workers, report):
                 store.append(cells[0].family, [_record(result, target) for result in results_of_batch])
                 count += len(results_of_batch)
         except KeyboardInterrupt:
