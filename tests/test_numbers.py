@@ -118,7 +118,7 @@ def test_values_are_safe(small_run):
 # What is known without rows: the thread's constants, settings of the analysis, words, counts of claims, the code.
 KNOWN = re.compile(
     r"run-name|thread-(dimension|samples|seed|reg-[ab]|b-rho|b-target|b-early-steps)|circle-start|recovery-tolerance|huber-(delta|dimension)|thread-dash|"
-    r"conv-fit-threshold|conv-squares-word|floor-(tolerance|word|settled-share)|map-(margin|twin-(near|word))|verdict-.*|claims-.*|"
+    r"conv-fit-threshold|conv-(squares|alone)-word|prec-coarser|floor-(tolerance|word|settled-share)|map-(margin|twin-(near|word))|verdict-.*|claims-.*|"
     r"mark-.*|run-title|pen-orthogonal|ident-regression-few|code-digest"
 )  # fmt: skip
 

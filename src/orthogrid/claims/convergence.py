@@ -102,7 +102,7 @@ def not_orthogonal(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "detached", "A detached penalty does not affect the training", "≤", blocks="ablation", tolerance=1e-3,
+    "detached", "A detached penalty does not affect the training", "≤", blocks="ablation", tolerance=1e-3, check=True,
     author=ANSWERER, quote="gradients of orthogonal_loss won’t backpropagate",
 )  # fmt: skip
 def detached(run: Run, cells: pd.DataFrame) -> Measurement:
@@ -124,7 +124,7 @@ def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
 
 @claim(
     "squares", "At their best fitted settings squares end more orthogonal than absolute values", "<", blocks="convergence",
-    author=ANSWERER, quote="Replacing the sum of absolute values with the sum of squares gives",
+    author=ANSWERER, quote="Replacing the sum of absolute values with the sum of squares gives a much more natural penalty",
 )  # fmt: skip
 def squares(run: Run, cells: pd.DataFrame) -> Measurement:
     """‖S‖_F of fro2 over that of l1, each at its setting with the smallest median ‖S‖_F among those with median data loss
@@ -206,7 +206,7 @@ def floor_size(run: Run, cells: pd.DataFrame) -> Measurement:
 
 @claim(
     "cosine", "A decaying rate removes the floor of absolute values", "≤", blocks="rates",
-    author=ANSWERER, quote="unless you have a scheme for reducing your",
+    author=ANSWERER, quote="unless you have a scheme for reducing your learning rate",
 )  # fmt: skip
 def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     """Sum |S| of l1 under cosine over that under a constant rate, geometric mean of paired runs; removed: a tenth at most."""
@@ -231,9 +231,10 @@ def softer(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "flip", "Multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b",
-    author=ANSWERER, quote="rho *= -1   # flip determinant", foretold="refuted",
+    "flip", "In the script's dimension, multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b", check=True,
+    author=ANSWERER, quote="rho *= -1   # flip determinant -- assumes that rho is odd-dimensional", foretold="partly",
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
-    """det(-W)/det W = (-1)^n at the dimension of the second script; the thread's comment assumes an odd one."""
-    return found((-1.0) ** planned(run, "thread_b", "dimension"), -1.0, cells)
+    """det(-W)/det W = (-1)^n at the dimension of the second script; partly if that is even, for the comment assumes an odd one."""
+    n = planned(run, "thread_b", "dimension")
+    return found((-1.0) ** n, -1.0, cells, partly="" if n % 2 else "in odd dimensions only, as its comment says")

@@ -1,4 +1,7 @@
-"""Cures: what brings a run back that would be caught on the wrong side, counted over paired mismatched runs."""
+"""Cures: what brings a run back that would be caught on the wrong side, counted over paired mismatched runs.
+
+Only runs with the largest number of steps count: one a problem.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,19 @@ from .select import methods
 ALWAYS = 0.75
 
 
-def _back(cells: pd.DataFrame, method: str) -> Measurement:
+def _longest(cells: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The runs of a method at the largest number of steps: shorter ones share their problems."""
     used = methods(cells, method)
+    return used[used["steps"] == used["steps"].max()]
+
+
+def _back(cells: pd.DataFrame, method: str) -> Measurement:
+    used = _longest(cells, method)
     return found(share(~used["wrong"]), 0.5, used)
 
 
 def _always(cells: pd.DataFrame, method: str) -> Measurement:
-    used = methods(cells, method)
+    used = _longest(cells, method)
     back = share(~used["wrong"])
     return found(back, ALWAYS, used, partly="in most runs" if 0.5 <= back.value < ALWAYS else "")
 
@@ -66,5 +75,5 @@ def widened(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim("weak-landing", "A weak landing step brings no run back", "<", blocks="cures")
 def weak_landing(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of the runs with method landing that end on the right side, against one quarter: its flow cannot cross."""
-    used = methods(cells, "landing")
+    used = _longest(cells, "landing")
     return found(share(~used["wrong"]), 1 - ALWAYS, used)

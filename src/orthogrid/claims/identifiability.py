@@ -11,7 +11,7 @@ from .. import theory
 from ..run import Run
 from .intervals import TINY, geometric_mean, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, found
-from .select import FITTED, by_seed, fitted, law_error, only, paired, paired_ratio, thread_like
+from .select import FITTED, by_seed, crossed, fitted, law_error, only, paired, paired_ratio, thread_like
 
 
 @claim(
@@ -66,7 +66,7 @@ def coset(run: Run, cells: pd.DataFrame) -> Measurement:
 
 @claim(
     "rank",
-    "A trained bias costs no rank: k samples with a mean determine k dimensions",
+    "The mean's direction is learned by W, not left to the bias",
     "≤",
     blocks="thread_b identifiability",
 )
@@ -122,8 +122,9 @@ def fresh(run: Run, cells: pd.DataFrame) -> Measurement:
     "conditioning", "Near k = n uniform inputs are fitted far more slowly than whitened ones", "≥", blocks="transition"
 )
 def conditioning(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss with uniform inputs over that with whitened ones after as many steps, k within 5 % of n and matching starts,
-    geometric mean of paired runs; ten times at least."""
+    """Data loss with uniform inputs over that with whitened ones after as many steps, k within 5 % of n, lambda > 0, matching
+    starts that kept their sign, so that no wrong side enters; geometric mean of paired runs; ten times at least."""
     used = only(cells[(cells["samples"] / cells["dimension"] - 1).abs() <= 0.05], determinant="match")
+    used = used[(used["lambda_min"] > 0) & ~crossed(used)]
     used = used.assign(fit=used["fit"].clip(lower=TINY))
     return found(paired_ratio(paired(used, "fit", "inputs", "whitened", "uniform")), 10.0, used)

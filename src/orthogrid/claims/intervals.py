@@ -90,17 +90,21 @@ def _exponential(logs: Iterable[float]) -> Estimate:
         return Estimate(*(float(np.exp(bound)) for bound in logs))
 
 
-def share(hits: Iterable[bool]) -> Estimate:
+def share(hits: Iterable[bool], clusters: Iterable | None = None) -> Estimate:
     """A share with its Wilson (1927) interval: with all of n hit the lower end is n/(n + 2.7), so few runs prove little.
 
-    Runs that share a seed share their problem and are counted as independent all the same: shares over a grid of weights
-    say how often, on these problems.
+    Without `clusters` the interval is binomial, conditional on the grid: runs that share a problem count as independent.
+    With them it is the mean of the clusters' shares, and n their number: a value in [0, 1] of mean p varies by p(1 - p) at
+    most, so the interval holds however strongly the runs of a cluster agree.
     """
     x = np.asarray(list(hits), dtype=bool)
-    n, z2 = len(x), _NORMAL**2
-    if not n:
+    z2 = _NORMAL**2
+    if not len(x):
         return NOTHING
-    p = float(x.mean())
+    shares: dict[object, list[bool]] = {}
+    for hit, cluster in zip(x, range(len(x)) if clusters is None else clusters, strict=True):
+        shares.setdefault(cluster, []).append(hit)
+    n, p = len(shares), float(np.mean([np.mean(same) for same in shares.values()]))
     centre, half = (
         (p + z2 / (2 * n)) / (1 + z2 / n),
         _NORMAL * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n),
@@ -131,6 +135,21 @@ def share_difference(first: Iterable[bool], second: Iterable[bool]) -> Estimate:
     centre = (plus - minus) / total
     half = _NORMAL * math.sqrt(plus + minus - (plus - minus) ** 2 / total) / total
     return Estimate((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def slope(x: Iterable[float], y: Iterable[float]) -> Estimate:
+    """Slope of y over x by least squares, with the t interval of its residuals; none of fewer than three points."""
+    x, y = (np.asarray(list(values), dtype=float) for values in (x, y))
+    if len(np.unique(x)) < 2 or not np.isfinite(y).all():
+        return NOTHING
+    spread = x - x.mean()
+    value = float(spread @ y / (spread @ spread))
+    if len(x) < 3:
+        return Estimate(value, math.nan, math.nan)
+    residual = y - y.mean() - value * spread
+    error = math.sqrt(residual @ residual / (len(x) - 2) / (spread @ spread))
+    half = student_quantile((1 + LEVEL) / 2, len(x) - 2) * error
+    return Estimate(value, value - half, value + half)
 
 
 def farthest(estimates: Iterable[Estimate], target: float) -> Estimate:

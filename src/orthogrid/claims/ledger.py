@@ -27,6 +27,7 @@ VERDICTS = ("supported", "partly", "refuted", "untested")
 COLUMNS = (
     "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
     "relation", "interval_low", "interval_high", "reason", "author", "quote", "foretold", "blocks", "seconds", "command",
+    "check",
 )  # fmt: skip
 
 
@@ -68,7 +69,10 @@ RELATIONS: dict[str, tuple[str, Callable[[float, float], tuple[float, float]], b
 
 @dataclass(frozen=True)
 class Claim:
-    """One entry of the ledger. `foretold` is the verdict that the theory foretells for a sentence of the thread."""
+    """One entry of the ledger. `foretold` is the verdict that the theory foretells for a sentence of the thread.
+
+    A `check` can fail only by a mistake of the implementation: what it says holds by construction or by arithmetic.
+    """
 
     id: str
     statement: str
@@ -80,6 +84,7 @@ class Claim:
     author: str = OURS
     quote: str = ""
     foretold: str = "supported"
+    check: bool = False
 
     @property
     def predicate(self) -> str:
@@ -120,7 +125,7 @@ CLAIMS: dict[str, Claim] = {}
 
 def claim(
     id: str, statement: str, relation: str, *, blocks: str, tolerance: float = 0.0, author: str = OURS, quote: str = "",
-    foretold: str = "supported",
+    foretold: str = "supported", check: bool = False,
 ):  # fmt: skip
     """Enter a function (run, finished cells of the blocks) → Measurement in the ledger; its module is the claim's section."""
     assert id not in CLAIMS and relation in RELATIONS and foretold in VERDICTS
@@ -130,7 +135,7 @@ def claim(
         section = function.__module__.rsplit(".", 1)[-1]
         assert section in SECTIONS
         CLAIMS[id] = Claim(
-            id, statement, section, relation, tolerance, tuple(blocks.split()), function, author, quote, foretold
+            id, statement, section, relation, tolerance, tuple(blocks.split()), function, author, quote, foretold, check
         )
         return function
 
@@ -154,7 +159,7 @@ def judge(run: Run) -> pd.DataFrame:
         rows.append((
             entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
             len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,
-            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command,
+            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command, entry.check,
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

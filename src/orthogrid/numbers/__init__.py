@@ -30,6 +30,7 @@ from .format import (
     text,
 )
 from .identifiability import fresh_numbers, identifiability_numbers, regimes_numbers, thread_size_numbers
+from .limitations import limitations_numbers
 from .methods import cures_numbers, methods_numbers
 from .penalties import law_numbers, penalties_numbers
 from .precision import precision_numbers
@@ -64,6 +65,7 @@ def all_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
         "cures": cures_numbers(run),
         "precision": precision_numbers(run),
         "claims": claims_numbers(verdicts),
+        "limitations": limitations_numbers(verdicts),
         "cost": cost_numbers(run),
     }
     keys = [key for numbers in sections.values() for key in numbers]

@@ -58,6 +58,7 @@ def thread_numbers(run: Run) -> dict[str, str]:
         "ours-a-plateau": d1(median(levels)),
         "ours-a-plateau-range": spread(levels, d1),
         "ours-a-plateau-excess": percent(median(levels) / predicted - 1, signed=True),
+        "ours-a-plateau-error": percent(abs(median(levels) / predicted - 1)),
         "predicted-a-plateau": d1(predicted),
         # What a dash in the table stands for.
         "thread-dash": "no closed form" if n == log_b.dimension else "no closed form, or a size that this run lacks",
@@ -101,6 +102,13 @@ def ablation_numbers(run: Run) -> dict[str, str]:
 # Block convergence: medians over seeds.
 
 
+def best_whatever_fit(cells: pd.DataFrame, penalty: str) -> pd.Series | None:
+    """Median fit and ‖S‖_F of the setting of reg and schedule with the smallest median ‖S‖_F."""
+    medians = only(cells, penalty=penalty).groupby(["reg", "schedule"])[["fit", "orthogonality_fro"]].median()
+    medians = medians.dropna()
+    return None if medians.empty else medians.loc[medians["orthogonality_fro"].idxmin()]
+
+
 def convergence_numbers(run: Run) -> dict[str, str]:
     cells = run.block("convergence")
     largest = cells["reg"].max() if len(cells) else None
@@ -117,6 +125,16 @@ def convergence_numbers(run: Run) -> dict[str, str]:
         where = rf"{code('reg')} {setting(found['reg'])}, {found['schedule']} rate"
         return f"{number(found['orthogonality_fro'])} ({where}, data loss {number(found['fit'], 2)})"
 
+    alone = {name: best_whatever_fit(cells, name) for name in ("l1", "fro2")}
+    if any(found is None for found in alone.values()):
+        word = "not comparable with squares"
+    elif alone["l1"]["orthogonality_fro"] >= alone["fro2"]["orthogonality_fro"]:
+        word = "not ahead of squares"
+    elif alone["l1"]["fit"] < FITTED:
+        word = "ahead of squares, with fitted data"
+    else:
+        word = "ahead of squares, but their data are not fitted in these steps"
+
     return {
         "conv-seeds": seeds(cells),
         # The price of the largest reg: data loss, constant rate.
@@ -127,6 +145,13 @@ def convergence_numbers(run: Run) -> dict[str, str]:
         "conv-fit-threshold": setting(FITTED),
         "conv-l1-best": best("l1"),
         "conv-fro2-best": best("fro2"),
+        # The same whatever the fit, ‖S‖_F and data loss; "by orthogonality alone absolute values are ...".
+        **{
+            f"conv-{name}-alone{end}": number(math.nan if found is None else found[column], 2)
+            for name, found in alone.items()
+            for end, column in (("", "orthogonality_fro"), ("-fit", "fit"))
+        },
+        "conv-alone-word": word,
         # "By this comparison squares are ...".
         "conv-squares-word": "not comparable"
         if math.isnan(ratio)

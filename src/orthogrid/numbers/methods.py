@@ -48,7 +48,7 @@ def methods_numbers(run: Run) -> dict[str, str]:
     worst = roughness(cells).groupby(cells["method"]).max()
     exactly = worst.index[worst <= ROUNDED]
     both = run.cells[run.cells["key"].isin(_keys(run, "methods", "step_cost"))]
-    plain = only(cells, method="adam")
+    plain, free = only(cells, method="adam"), methods(cells, "newton_schulz", "parseval")
 
     def priced(series: pd.Series, which) -> str:
         return f"{code(which(series))} ({d1(series[which(series)])})" if len(series) else MISSING
@@ -66,6 +66,8 @@ def methods_numbers(run: Run) -> dict[str, str]:
         "meth-on-changed": names(sorted(changed["on"])) if len(cells) else MISSING,
         "meth-near-changed": names(sorted(changed["near"])) if len(cells) else MISSING,
         "meth-adam-changed": of(plain[crossed(plain)], plain),
+        # The two corrections that the theory leaves open: they follow an unconstrained step.
+        "meth-open-changed": of(free[crossed(free)], free),
         # Matching starts: the methods whose median data loss is not below FITTED for either number of samples.
         "meth-unfit": names(sorted(unfit)) if len(matched) else MISSING,
         # Mismatched starts with lambda > 0: the trained methods of which every run ends on the right side.
@@ -78,24 +80,46 @@ def methods_numbers(run: Run) -> dict[str, str]:
     }
 
 
+AVOID = ("reg_ramp", "early_rate", "widened")  # keep a run from the trap; the other cures take it out of the trap
+
+
+def last_budget(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the largest number of steps."""
+    return cells[cells["steps"] == cells["steps"].max()]
+
+
+def _cured(cells: pd.DataFrame) -> pd.Series:
+    """By method but plain Adam and the control: share of the runs that end on the right side."""
+    kept = ~cells["method"].map(spec_name).isin(["adam", "landing"])
+    return (~cells["wrong"])[kept].groupby(cells["method"]).mean()
+
+
 def cures_numbers(run: Run) -> dict[str, str]:
-    cells = run.block("cures")
-    back = (~cells["wrong"]).groupby(cells["method"]).mean().drop("adam", errors="ignore")
-    seconds = cells.groupby("method")["seconds"].median()
-    ratio = (seconds / seconds.get("adam", math.nan)).drop("adam", errors="ignore").dropna()
-    plain = only(cells, method="adam")
-    free = ratio[ratio.index.isin(back.index[back == 1])]
-    return {
+    """At the largest number of steps; key cure-uniform-... is of block cures_uniform."""
+    cells, both = run.block("cures"), {}
+    long = last_budget(cells)
+    for prefix, used in (("cure", long), ("cure-uniform", last_budget(run.block("cures_uniform")))):
+        back, plain = _cured(used), only(used, method="adam")
+        avoid = back.index.map(spec_name).isin(AVOID)
+        for word, which in (
+            ("always", back == 1),
+            ("avoid", (back == 1) & avoid),
+            ("undo", (back == 1) & ~avoid),
+            ("sometimes", (back > 0) & (back < 1)),
+            ("never", back == 0),
+        ):
+            both[f"{prefix}-{word}"] = names(back.index[which]) if len(back) else MISSING
+        # Plain Adam's runs that end on the right side; reg over 2 lambda.
+        both[f"{prefix}-plain"] = of(plain[~plain["wrong"]], plain) if len(plain) else MISSING
+        both[f"{prefix}-threshold"] = number(median(plain["reg"] / (2 * plain["lambda_min"])), 2)
+    seconds = long.groupby("method")["seconds"].median()
+    ratio = seconds / seconds.get("adam", math.nan)
+    unused = ("cure-always", "cure-uniform-avoid", "cure-uniform-undo")
+    return {key: value for key, value in both.items() if key not in unused} | {
         "cure-seeds": seeds(cells),
         "cure-steps": listed(cells, "steps"),
+        "cure-budget": integer(long["steps"].max()) if len(long) else MISSING,
         "cure-samples": listed(cells, "samples"),
-        # reg over 2 lambda.
-        "cure-threshold": number(median(plain["reg"] / (2 * plain["lambda_min"])), 2),
-        # By the share of runs that end on the right side: all, some, none of them.
-        "cure-always": names(back.index[back == 1]) if len(back) else MISSING,
-        "cure-sometimes": names(back.index[(back > 0) & (back < 1)]) if len(back) else MISSING,
-        "cure-never": names(back.index[back == 0]) if len(back) else MISSING,
-        # Time of those that always work over Adam's at equal steps.
-        "cure-time": spread(free, d2),
-        "cure-runs": integer(len(cells) // max(1, cells["method"].nunique())) if len(cells) else MISSING,
+        # Time of the cures over plain Adam's, at that budget.
+        "cure-time": spread(ratio[ratio.index.isin(_cured(long).index)], d2),
     }

@@ -57,6 +57,9 @@ def penalties_numbers(run: Run) -> dict[str, str]:
     }
 
 
+NORMS = ("l1", "fro", "spectral", "nuclear", "coherence", "row_sum")  # not squared: the dual-norm law's own
+
+
 def with_trap(cells: pd.DataFrame) -> pd.DataFrame:
     """Runs of Adam with an attached penalty and lambda > 0, and `threshold`, their reg over its closed form (NaN without one)."""
     cells = attached(cells)
@@ -88,6 +91,9 @@ def law_numbers(run: Run) -> dict[str, str]:
     early = used[used["wrong"] & (used["threshold"] < 1)]
     early_settled = settled(run, early)
     shares = agrees.groupby(used["penalty"]).mean()
+    norm = used["penalty"].isin(NORMS)
+    above = (used["threshold"] > 1).groupby(used["penalty"]).mean()
+    late = used[~used["wrong"] & (used["threshold"] > 1)]
     return {
         "law-seeds": seeds(cells),
         "law-samples": listed(cells, "samples"),
@@ -97,6 +103,12 @@ def law_numbers(run: Run) -> dict[str, str]:
         "law-cells": integer(len(used)) if len(used) else MISSING,
         "law-agree": integer(agrees.sum()) if len(used) else MISSING,
         "law-agree-share": percent(agrees.mean(), 0) if len(used) else MISSING,
+        # Of these, the runs of penalties that are norms.
+        "law-norm-cells": integer(norm.sum()) if len(used) else MISSING,
+        "law-norm-agree": integer(agrees[norm].sum()) if len(used) else MISSING,
+        # Penalties with cells on one side of their threshold only, which the claim leaves out; runs that leave above it.
+        "law-one-sided": names(above.index[above.isin([0, 1])]) if len(used) else MISSING,
+        "law-late": integer(len(late)) if len(used) else MISSING,
         # The penalties with fewer than LAW_SHARE of their cells in agreement.
         "law-fail": names(shares.index[shares < LAW_SHARE]) if len(used) else MISSING,
         # Of them wrong-sided below the law: how many, with which penalties; the settled ones' data loss over 4 lambda and ‖S‖_F/√n.

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from ..claims import only
+import pandas as pd
+
+from ..claims.precision import COARSER, DTYPES
+from ..claims.select import only, paired, paired_ratio
 from ..run import Run
-from .format import listed, median, number, seeds, setting
+from .format import MISSING, code, enumeration, integer, listed, median, number, seeds, setting
+
+
+def _alike(cells: pd.DataFrame) -> str:
+    """By penalty, the formats that end as orthogonal as the next finer one."""
+    parts = []
+    for name, same in cells.groupby("penalty"):
+        present = [dtype for dtype in DTYPES if (same["dtype"] == dtype).any()]
+        equal = [
+            f"{code(coarse)} equals {code(fine)}"
+            for fine, coarse in zip(present, present[1:], strict=False)
+            if not paired_ratio(paired(same, "orthogonality_fro", "dtype", fine, coarse)).value >= COARSER
+        ]
+        parts += [f"for {code(name)} {enumeration(equal)}"] if equal else []
+    return "; ".join(parts) if parts else MISSING if cells.empty else "none does"
 
 
 def precision_numbers(run: Run) -> dict[str, str]:
     cells, scaling = run.block("precision"), run.block("scaling")
+    mismatch = only(cells, determinant="mismatch", penalty="fro2", dtype="float32")
+    mismatch = mismatch[mismatch["lambda_min"] > 0]
     largest = only(scaling, dimension=scaling["dimension"].max()) if len(scaling) else scaling
     return {
         "prec-seeds": seeds(cells),
         "prec-samples": listed(cells, "samples"),
         "prec-reg": listed(cells, "reg"),
+        # Formats with less than COARSER times the floor of the next finer one, matching starts.
+        "prec-coarser": setting(COARSER),
+        "prec-alike": _alike(only(cells, determinant="match")),
+        # Mismatched fro2 starts with lambda > 0 for each format.
+        "prec-crossing-runs": integer(len(mismatch)) if len(cells) else MISSING,
         "scal-seeds": seeds(scaling),
+        "scal-smallest": setting(scaling["dimension"].min() if len(scaling) else None),
         "scal-largest": setting(largest["dimension"].max() if len(largest) else None),
         "scal-largest-ms": number(1e3 * median(largest["seconds_per_step"]), 2),
         "scal-largest-orthogonality": number(median(largest["orthogonality_fro"]), 2),

@@ -70,6 +70,8 @@ def claims_numbers(verdicts: pd.DataFrame) -> dict[str, str]:
         **{f"claims-{word}": integer((words == word).sum()) for word in VERDICTS},
         "claims-thread": integer(len(words) - ours),
         "claims-ours": integer(ours),
+        # Of all: those that can fail only by a mistake of the implementation.
+        "claims-checks": integer(sum(CLAIMS[id].check for id in words.index)),
     }
 
 

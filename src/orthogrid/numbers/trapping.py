@@ -18,7 +18,7 @@ from ..claims import (
     settled,
     wrong_side,
 )
-from ..claims.select import attached, crossed
+from ..claims.select import attached, crossed, paired, with_threshold
 from ..run import Run
 from .format import (
     MISSING,
@@ -29,6 +29,7 @@ from .format import (
     integer,
     listed,
     median,
+    names,
     number,
     of,
     percent,
@@ -91,6 +92,9 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     above = haar[haar["threshold"] > 1]
     held = settled(run, above[above["wrong"]])
     below = haar[haar["threshold"] <= 1]
+    undecided = above[(above["distance"] >= RECOVERY) & ~above["key"].isin(held["key"])]
+    level = (held["fit"] / held["predicted_trap_loss"] - 1).abs() <= FLOOR_TOLERANCE
+    early = twin[(twin["threshold"] <= 1) & twin["wrong"]]
 
     def caught_at(rate) -> str:
         return "{1} of {0}".format(*counted(only(above, lr=rate), only(held, lr=rate)["wrong"]))
@@ -100,6 +104,9 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
         # Above the threshold: wrong-sided and settled, and recovered; the wrong-sided of the cells include those on their way.
         "map-haar-above-caught": integer(len(held)) if len(above) else MISSING,
         "map-haar-above-recovered": counted(above, above["distance"] < RECOVERY)[1],
+        # The rest; and of those at rest on the wrong side the share within FLOOR_TOLERANCE of lambda (1 - s*)².
+        "map-haar-above-undecided": integer(len(undecided)) if len(above) else MISSING,
+        "map-haar-above-level": percent(level.mean(), 0) if len(held) else MISSING,
         "map-haar-below-caught": integer(len(settled(run, below[below["wrong"]]))) if len(below) else MISSING,
         "map-haar-below-recovered": counted(below, below["distance"] < RECOVERY)[1],
         "map-seeds": seeds(haar),
@@ -109,6 +116,8 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
         "map-twin-near-cells": integer(len(trapped)) if len(twin) else MISSING,
         "map-twin-loss-error": percent(median((trapped["fit"] / trapped["predicted_trap_loss"] - 1).abs()), 2),
         "map-margin": setting(MARGIN),
+        # From the twin, below the threshold and wrong: within the margin of it.
+        "map-twin-below-near": integer((early["threshold"] >= 1 / MARGIN).sum()) if len(twin) else MISSING,
         # "Existence as observed ... reg > 2 lambda".
         "map-twin-word": {"supported": "agrees with", "untested": "cannot be compared with"}.get(
             verdict, "differs from"
@@ -124,12 +133,32 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
 # Block capture: random starts with either determinant, by penalty and learning rate.
 
 
+def _trend(counts: pd.Series) -> str:
+    """Whether counts, in the order of the rates, fall, rise or neither; equal ones throughout are neither."""
+    if counts.nunique() > 1 and (counts.is_monotonic_decreasing or counts.is_monotonic_increasing):
+        return "fall" if counts.is_monotonic_decreasing else "rise"
+    return "neither"
+
+
+def _deciding_pairs(run: Run) -> int | None:
+    """Pairs of mismatched random starts at the smallest and largest rate, both decided, just one of them caught: claim rate."""
+    cells = run.block("capture", "map_haar")
+    low, high = cells["lr"].min(), cells["lr"].max()
+    cells = with_threshold(only(cells, init="haar", determinant="mismatch"))
+    cells = cells[cells["threshold"] > 1]
+    held = caught(run, cells)
+    pairs = paired(cells.assign(held=held.astype(float))[held | ~cells["wrong"]], "held", "lr", low, high)
+    return int((pairs["first"] != pairs["second"]).sum()) if len(cells) else None
+
+
 def capture_numbers(run: Run) -> dict[str, str]:
     cells = run.block("capture")
     cells = attached(cells[cells["lambda_min"] > 0])
     match, mismatch = (only(cells, determinant=name) for name in ("match", "mismatch"))
     wrong = match[caught(run, match)]
     logdet = only(cells, penalty="logdet")
+    counts = caught(run, mismatch).groupby([mismatch["penalty"], mismatch["lr"]]).sum()
+    trends = pd.Series({name: _trend(part) for name, part in counts.groupby(level=0)}, dtype=object)
     slow = relative(only(mismatch, lr=mismatch["lr"].min()))
     return {
         "cap-seeds": seeds(cells),
@@ -141,6 +170,12 @@ def capture_numbers(run: Run) -> dict[str, str]:
         # At the smallest rate: reg over lambda from which random starts end wrong.
         "cap-lr-low": setting(slow["lr"].min() if len(slow) else None),
         **{f"cap-from-{name}": held_from(only(slow, penalty=name)) for name in ("fro", "fro2")},
+        # Penalties whose count of caught runs falls or rises with the rate, or does neither; pairs that decide claim rate.
+        **{
+            f"cap-rate-{word}": names(trends.index[trends == word]) if len(trends) else MISSING
+            for word in ("fall", "rise", "neither")
+        },
+        "cap-rate-pairs": integer(_deciding_pairs(run)),
         "cap-match-by": enumeration(
             f"{code(name)} {of(wrong[wrong['penalty'] == name], same)}" for name, same in match.groupby("penalty")
         ),

@@ -9,7 +9,7 @@ import pandas as pd
 from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, only, roughness
 from ..grid import spec_name
 from ..numbers.format import MISSING, code, d1, d2, median, number, of
-from ..numbers.methods import step_costs
+from ..numbers.methods import last_budget, step_costs
 from ..numbers.penalties import with_trap
 from ..run import Run
 from .layout import tabular
@@ -64,8 +64,9 @@ def _rank(method: str) -> tuple[int, str]:
 
 
 def cures(run: Run, verdicts: pd.DataFrame) -> str:
-    """By cure: runs that end on the right side at each budget; at the larger one, distance, ‖S‖_F/√n and time over Adam's."""
-    cells = run.block("cures")
+    """By cure: runs that end on the right side at each budget, and with uniform inputs at the largest; there, with whitened
+    inputs, distance, data loss, ‖S‖_F/√n and time over Adam's."""
+    cells, uniform = run.block("cures"), last_budget(run.block("cures_uniform"))
     budgets = sorted(cells["steps"].unique())
     long = only(cells, steps=budgets[-1]) if budgets else cells
     seconds = long.groupby("method")["seconds"].median()
@@ -73,13 +74,15 @@ def cures(run: Run, verdicts: pd.DataFrame) -> str:
     for name in sorted(cells["method"].unique(), key=lambda name: (name != "adam", name)):
         same, last = only(cells, method=name), only(long, method=name)
         counts = [of(part[~part["wrong"]], part) for part in (only(same, steps=steps) for steps in budgets)]
+        other = only(uniform, method=name)
+        counts.append(of(other[~other["wrong"]], other) if len(other) else MISSING)
         rows.append(
             [
                 code(name), *counts, two(median(last["distance"])), two(median(last["fit"])), two(median(roughness(last))),
                 d1(seconds.get(name, math.nan) / seconds.get("adam", math.nan)),
             ]
         )  # fmt: skip
-    head = ["Method", *(f"{steps} steps" for steps in budgets), r"$\fnorm{W-\rho\T}$", "Data loss"]
+    head = ["Method", *(f"{steps} steps" for steps in budgets), "Uniform", r"$\fnorm{W-\rho\T}$", "Data loss"]
     return tabular("l" + (len(head) + 1) * "r", [*head, r"$\fnorm S/\sqrt n$", "Time"], rows)
 
 

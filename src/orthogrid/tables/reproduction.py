@@ -65,7 +65,9 @@ def _claim(row) -> list[str]:
         expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
     if row.interval_low < row.interval_high:
         interval = f"[{number(row.interval_low)}, {number(row.interval_high)}]"
-    verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}"
+    # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
+    marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
+    verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     return [verdict, text(row.statement), number(row.measured), interval, expected, integer(row.cells)]
 
 
