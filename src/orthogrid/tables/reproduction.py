@@ -48,7 +48,7 @@ def claims(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: the thread's sentences, then ours. The relation stands before what is expected."""
     head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}l{ragged(58)}r{ragged(24)}{ragged(22)}r@{{}}}}",
+        rf"\begin{{longtable}}{{@{{}}l{ragged(54)}r{ragged(24)}{ragged(22)}r@{{}}}}",
         r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
     thread = verdicts["author"] != OURS
