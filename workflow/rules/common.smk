@@ -1,3 +1,5 @@
+import hashlib
+
 import orthogrid
 from orthogrid.config import check_config
 from orthogrid.grid import ConfigError
@@ -13,6 +15,15 @@ def check_plan(config, files):
         return check_config(config, source=", ".join(map(str, files)))
     except ConfigError as error:
         raise WorkflowError(str(error))
+
+
+def source_digest():
+    """Changes with any line of the library: what is drawn and written from rows is made anew when its code changes.
+
+    Training does not look at it: a row's own code digest says whether it is stale.
+    """
+    texts = (path.read_bytes() for path in sorted(Path(orthogrid.__file__).parent.rglob("*.py")))
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
 
 
 def require_latex(wildcards):

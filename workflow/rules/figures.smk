@@ -42,6 +42,7 @@ rule draw_figures:
         "../../environment.yml"
     params:
         config=PLAN.digest,
+        source=source_digest(),
     message:
         "Drawing the figures"
     script:

@@ -37,6 +37,7 @@ rule write_numbers:
         "../../environment.yml"
     params:
         config=PLAN.digest,
+        source=source_digest(),
     message:
         "Computing every number, table and verdict of the paper"
     script:
