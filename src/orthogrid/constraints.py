@@ -218,7 +218,7 @@ class torch_householder(Parametrized):
     orthogonal_map = "householder"
 
 
-@register(bfloat16=False)
+@register(bfloat16=False, library=True)
 class geotorch(PerCell):
     """The library geotorch: trivialization of the Stiefel manifold by the matrix exponential (Lezcano-Casado, NeurIPS 2019)."""
 
@@ -231,7 +231,7 @@ class geotorch(PerCell):
         return layer
 
 
-@register(bfloat16=False)
+@register(bfloat16=False, library=True)
 class geoopt(PerCell):
     """The library geoopt: RiemannianAdam on the Stiefel manifold, Euclidean metric, QR (Bécigneul and Ganea, ICLR 2019).
 

@@ -71,17 +71,17 @@ class restart(Adam):
 
     def __init__(self, batch):
         super().__init__(batch)
-        self.start = [(problem.weight, problem.bias) for problem in batch.problems]
         self.first: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
 
     def step(self, t: int) -> None:
         batch, half = self.batch, self.batch.steps // 2
         if t == half:
             self.first = (batch.weight.clone(), batch.bias.clone(), batch.loss())
-            for i, (weight, bias) in enumerate(self.start):
-                batch.weight[i], batch.bias[i] = weight, bias
+            for i, problem in enumerate(batch.problems):
+                batch.weight[i], batch.bias[i] = problem.weight, problem.bias
                 batch.weight[i, 0].neg_()
-            batch.optimizer.state.clear()
+            for optimizer in batch.optimizers:
+                optimizer.state.clear()
         batch.compute_gradient()
         done, steps = (half, batch.steps - half) if t >= half else (0, half)
         batch.update(t - done, steps=steps)
@@ -106,22 +106,16 @@ class widened(Adam):
     def __init__(self, batch, *, noise: float = 1e-3):
         super().__init__(batch)
         count, n, _ = batch.weight.shape
-        (self.wide, flat), (self.grad, self.flat_grad) = (
-            padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wg"
+        (self.wide, flat), (self.grad, flat_grad), (self.s, _) = (
+            padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wgs"
         )
-        self.s = padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device)[0]
         for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
             # Not from the problem's generator: paired cells share it, and fresh samples come from it.
             generator = torch.Generator().manual_seed(cell.seed)
             wide = noise * torch.randn(2 * n, 2 * n, generator=generator, dtype=torch.float64)
             wide[:n, :n], wide[n:, n:] = problem.weight, torch.eye(n)
             self.wide[i] = wide
-        self.optimizers = []
-        stride = len(flat) // count
-        for i, cell in enumerate(batch.cells):
-            part = flat[i * stride : (i + 1) * stride]
-            part.grad = self.flat_grad[i * stride : (i + 1) * stride]
-            self.optimizers.append(torch.optim.Adam([part], lr=cell.lr, fused=True))
+        batch.train_with_adam([(flat, flat_grad)])
 
     def step(self, t: int) -> None:
         if t % self.COST:
@@ -134,7 +128,4 @@ class widened(Adam):
             self.grad.zero_()
         self.grad[:, :n, :n] += batch.grad
         batch.update(t)
-        for optimizer, rate in zip(self.optimizers, batch.rates, strict=True):
-            optimizer.param_groups[0]["lr"] = rate
-            optimizer.step()
         batch.weight.copy_(self.wide[:, :n, :n])

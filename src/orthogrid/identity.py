@@ -96,6 +96,11 @@ class Entry:
         return self.flags.get("uses_steps", True)
 
     @property
+    def library(self) -> bool:
+        """Whether a method is a library of its own name, which may not be installed."""
+        return self.flags.get("library", False)
+
+    @property
     def bfloat16(self) -> bool:
         """Whether a method can train in bfloat16."""
         return self.flags.get("bfloat16", True)

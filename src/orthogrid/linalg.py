@@ -52,9 +52,10 @@ def total(x: Tensor) -> Tensor:
 def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """Apply a LAPACK-based function of a matrix matrix by matrix on the CPU, at once elsewhere; NaN where a matrix is not finite.
 
-    On the CPU, batched LU of several matrices with n ≥ 200 can hang in MKL (seen with torch 2.13). Decompositions raise on
-    numbers that overflowed: a diverged cell would take its neighbours down.
+    In at least float32: LAPACK knows no lower precision. On the CPU, batched LU of several matrices with n ≥ 200 can hang in
+    MKL (seen with torch 2.13). Decompositions raise on numbers that overflowed: a diverged cell would take its neighbours down.
     """
+    batch = batch if batch.dtype.itemsize >= 4 else batch.float()
     finite = batch.isfinite().flatten(1).all(1)
     if not finite.all():
         result = each(function, torch.where(finite[:, None, None], batch, torch.eye(batch.shape[-1]).to(batch)))
@@ -65,9 +66,8 @@ def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
 
 
 def decomposed(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-    """`each` in at least float32, into a padded result of the batch's dtype: LAPACK knows no lower precision."""
-    result = each(function, batch if batch.dtype.itemsize >= 4 else batch.float())
-    return padded_copy(result, batch.dtype)
+    """`each` into a padded result of the batch's dtype."""
+    return padded_copy(each(function, batch), batch.dtype)
 
 
 class Products:

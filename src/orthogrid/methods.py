@@ -17,7 +17,7 @@ class Adam:
     A method is made once for a batch, before its first step, and holds what it needs between steps.
     """
 
-    trains_weight = False  # True: the method updates the weight itself, the batch's optimiser the bias alone
+    trains_weight = False  # True: the method updates the weight itself, the batch only the bias
 
     def __init__(self, batch: Batch):
         self.batch = batch
@@ -32,13 +32,13 @@ METHODS: dict[str, type[Adam]] = {"adam": Adam}
 
 
 def register(
-    *, uses_penalty: bool = False, uses_steps: bool = True, bfloat16: bool = True
+    *, uses_penalty: bool = False, uses_steps: bool = True, bfloat16: bool = True, library: bool = False
 ) -> Callable[[type[Adam]], type[Adam]]:
     """Make a class a method of its own name. Its `__init__`'s keyword-only arguments become options: `landing(strength=0.1)`.
 
     `uses_penalty=False`: the method does without a penalty, and its cells' penalty is `none`. `uses_steps=False`: it is done
     after one step, and its cells' rate, schedule and steps are set to fixed values. `bfloat16=False`: its library knows no
-    such numbers. All three are read by `identity`.
+    such numbers. `library=True`: it is a library of its own name, which may not be installed. All are read by `identity`.
     """
 
     def wrap(method: type[Adam]) -> type[Adam]:

@@ -232,7 +232,7 @@ def _(w: Tensor) -> Tensor:
 
 
 def _inverse_transposed(w: Tensor) -> Tensor:
-    return torch.linalg.inv_ex(_at_least_float32(w)).inverse.mT
+    return torch.linalg.inv_ex(w).inverse.mT
 
 
 @register()
@@ -264,7 +264,7 @@ def _largest_eigenpair(s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _largest_eigenvector(s: Tensor) -> Tensor:
-    mu, q = torch.linalg.eigh(_at_least_float32(s))
+    mu, q = torch.linalg.eigh(s)
     largest = mu.abs().argmax(-1, keepdim=True)
     vector = q.take_along_dim(largest[..., None, :], -1)[..., 0]
     return torch.cat([mu.take_along_dim(largest, -1), vector], -1)
@@ -274,12 +274,7 @@ def _of_eigenvalues(s: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """Q function(mu) Qᵀ for each symmetric S = Q mu Qᵀ, into S."""
 
     def apply(matrix: Tensor) -> Tensor:
-        mu, q = torch.linalg.eigh(_at_least_float32(matrix))
+        mu, q = torch.linalg.eigh(matrix)
         return (q * function(mu)[..., None, :]) @ q.mT
 
     return s.copy_(each(apply, s))
-
-
-def _at_least_float32(s: Tensor) -> Tensor:
-    """LAPACK has no decompositions in lower precision."""
-    return s if s.dtype.itemsize >= 4 else s.float()

@@ -6,7 +6,7 @@ import importlib.util
 import math
 from collections.abc import Sequence
 
-from .grid import Cell, ConfigError, spec_name
+from .grid import AXES, Cell, ConfigError, registered, spec_name
 
 # Elements of one weight stack on the CPU: enough to keep the cores busy at small n, little enough to stay near the caches.
 CPU_ELEMENTS = 2_000_000
@@ -18,16 +18,16 @@ GRAM_FROM = 1.2
 
 
 # Time of a step beyond the data's products and elementwise passes, in products of 2n³ operations at full rate: measured
-# ratios on a CPU at n = 100, for the ETA alone. Two is the penalty of two products.
+# ratios on a CPU at n = 100, for the ETA alone. What needs products alone is in `products`.
 COST = {
-    "logdet": 10, "spectral": 25, "spectral2": 25, "nuclear": 25, "vonneumann": 25, "newton_schulz": 2, "parseval": 2,
-    "landing": 5, "pogo": 5, "riemannian_qr": 20, "riemannian_polar": 60, "torch_exp": 60, "torch_cayley": 40,
-    "torch_householder": 150, "geotorch": 60, "geoopt": 40, "procrustes": 100, "procrustes_side": 120,
+    "logdet": 10, "spectral": 25, "spectral2": 25, "nuclear": 25, "vonneumann": 25, "riemannian_qr": 20,
+    "riemannian_polar": 60, "torch_exp": 60, "torch_cayley": 40, "torch_householder": 150, "geotorch": 60, "geoopt": 40,
+    "procrustes": 100, "procrustes_side": 120,
 }  # fmt: skip
 
 
 # Methods that are a library: what must be installed for them.
-LIBRARIES = ("geotorch", "geoopt")
+LIBRARIES = [name for name, entry in registered(AXES["method"]).items() if entry.library]
 
 
 def require_libraries(cells: Sequence[Cell]) -> None:
@@ -64,14 +64,14 @@ def effort(cell: Cell) -> float:
     return operations(cell) + cell.steps * (slow + 150 * n**2 + 2e5) + 60 * n**3 + 1e7
 
 
-def batches(cells: Sequence[Cell], shape_of, most: int | None = None) -> list[list[Cell]]:
-    """Cells cut into batches of one shape, in order of appearance; `most` overrides the CPU's batch size."""
+def batches(cells: Sequence[Cell], shape_of, most=lambda cell: None) -> list[list[Cell]]:
+    """Cells cut into batches of one shape, in order of appearance; `most` of a cell, if any, overrides the CPU's batch size."""
     shapes: dict[tuple, list[Cell]] = {}
     for cell in cells:
         shapes.setdefault(shape_of(cell), []).append(cell)
     cut = []
     for same in shapes.values():
-        size = most or max(1, min(CPU_MOST, CPU_ELEMENTS // same[0].dimension ** 2))
+        size = most(same[0]) or max(1, min(CPU_MOST, CPU_ELEMENTS // same[0].dimension ** 2))
         # Equal parts rather than full ones and a rest.
         parts = -(-len(same) // size)
         bounds = [len(same) * i // parts for i in range(parts + 1)]

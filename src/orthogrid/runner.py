@@ -88,7 +88,7 @@ def train_cells(
         kept = f"; {len(done_keys)} more are finished already" if done_keys else ""
         progress.say(f"{progress.name}: {len(missing)} cells to train on {device_name(target)}{kept}")
         workers = workers or os.cpu_count() or 1
-        waiting = batches(missing, shape_of, gpu_batch(missing[0], target))
+        waiting = batches(missing, shape_of, lambda cell: gpu_batch(cell, target))
         if target.type == "cpu":
             waiting = shared_out(waiting, workers)
         count = 0
@@ -143,6 +143,8 @@ def _train_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
 _fractions = None  # of each batch, shared with the parent; in workers only
 
 
@@ -156,9 +158,6 @@ def _start_worker(fractions, parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-
-
-_PR_SET_PDEATHSIG = 1
 
 
 def _train_in_worker(index: int, batch: list[Cell]) -> list[Result]:

@@ -60,7 +60,7 @@ def shape_of(cell: Cell) -> tuple:
 class Batch:
     """The state of B cells in training: weights, biases, data, the optimiser, and the method that steps them.
 
-    A method may use weight, bias, grad, compute_gradient, penalty_gradient, update, rates, optimizer, products and loss, and
+    A method may use weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update, rates, optimizers, products and loss, and
     read cells, problems, x, y and steps.
     """
 
@@ -98,22 +98,12 @@ class Batch:
                 self.gram[i] = centred.mT @ centred
         self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
 
-        # One parameter group for each run of neighbours with one learning rate.
-        groups, start = [], 0
         trained = [] if method.trains_weight else [(weights, grads)]
         trained += [(biases, bias_grads)] if first.bias else []
-        for _, run in itertools.groupby(cells, key=lambda c: (c.lr, c.schedule)):
-            stop = start + len(list(run))
-            params = []
-            for flat, grad in trained:
-                stride = len(flat) // count
-                part = flat[start * stride : stop * stride]
-                part.grad = grad[start * stride : stop * stride]
-                params.append(part)
-            groups.append({"params": params, "lr": cells[start].lr, "cells": range(start, stop)})
-            start = stop
-        self.optimizer = torch.optim.Adam(groups, fused=True, **ADAM) if trained else None
+        self.optimizers: list[torch.optim.Optimizer] = []
         self.rates = [cell.lr for cell in cells]
+        if trained:
+            self.train_with_adam(trained)
 
         # Fresh samples: cells that share a problem share its stream.
         streams: dict[Cell, int] = {}
@@ -138,17 +128,34 @@ class Batch:
         else:
             self.grad.mul_(2)
 
-    def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
-        """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default).
+    def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate.
 
-        A method that trains the weight itself finds each cell's rate in `rates`; the bias alone is updated here.
+        One parameter group for each run of neighbours with one learning rate: a cell's share is a slice of the storage.
+        """
+        groups, start = [], 0
+        for _, run in itertools.groupby(self.cells, key=lambda c: (c.lr, c.schedule)):
+            stop = start + len(list(run))
+            params = []
+            for flat, grad in trained:
+                stride = len(flat) // len(self.cells)
+                part = flat[start * stride : stop * stride]
+                part.grad = grad[start * stride : stop * stride]
+                params.append(part)
+            groups.append({"params": params, "lr": self.cells[start].lr, "cells": range(start, stop)})
+            start = stop
+        self.optimizers.append(torch.optim.Adam(groups, fused=True, **ADAM))
+
+    def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
+        """One step of the optimisers, at `factor` times the rate of step t of `steps` (the cell's own number by default).
+
+        A method that trains the weight in its own way finds each cell's rate in `rates`.
         """
         self.rates = [factor * learning_rate(cell, t, steps) for cell in self.cells]
-        if self.optimizer is None:
-            return
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rates[group["cells"][0]]
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rates[group["cells"][0]]
+            optimizer.step()
 
     def _data_gradient_by_residuals(self) -> None:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
