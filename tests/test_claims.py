@@ -8,6 +8,7 @@ import math
 import re
 import runpy
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +19,7 @@ from conftest import ROOT
 
 from orthogrid import theory
 from orthogrid.aggregate import LOG_A, LOG_B_CLOSING
-from orthogrid.claims import CLAIMS, VERDICTS, Claim, judge, settled, summary, unexpected, wrong_side
+from orthogrid.claims import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
 from orthogrid.claims.intervals import (
     Estimate,
     bracketed,
@@ -32,10 +33,10 @@ from orthogrid.claims.intervals import (
     student_quantile,
 )
 from orthogrid.claims.ledger import SECTIONS, UNTESTED, found
-from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS, boundary, exponents, paired
+from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS, boundary, exponents, paired, settled, wrong_side
 from orthogrid.config import Block, Config
 from orthogrid.grid import Cell, spec_name
-from orthogrid.numbers import text
+from orthogrid.numbers.format import text
 from orthogrid.numbers.reproduction import claims_numbers
 from orthogrid.run import Run
 from orthogrid.store import read_table, write_table
@@ -540,8 +541,7 @@ def test_a_claim_reads_its_blocks_and_no_others(claim):
     run.membership = MEMBERS[MEMBERS["block"].isin(blocks)]
     assert verdict(run, claim) == IDEAL.get(claim, "supported")
     # Cells that other blocks view as well are gone, too.
-    run.cells = CELLS[~CELLS["key"].isin(run.membership["key"])]
-    del run.finished
+    run = replace(run, cells=CELLS[~CELLS["key"].isin(run.membership["key"])])
     assert verdict(run, claim) == "untested"
 
 

@@ -10,10 +10,11 @@ import pytest
 from conftest import ROOT
 
 from orthogrid.claims import CLAIMS, judge
+from orthogrid.claims.select import best_setting
 from orthogrid.config import Config
-from orthogrid.numbers import (
+from orthogrid.numbers import all_numbers, write_numbers
+from orthogrid.numbers.format import (
     MISSING,
-    all_numbers,
     counted,
     decimals,
     enumeration,
@@ -25,9 +26,8 @@ from orthogrid.numbers import (
     setting,
     spread,
     text,
-    write_numbers,
 )
-from orthogrid.numbers.penalties import best_setting, held_from
+from orthogrid.numbers.penalties import held_from
 from orthogrid.run import Run
 from orthogrid.tables import TABLES, write_tables
 

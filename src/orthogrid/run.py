@@ -12,6 +12,11 @@ from .config import Config
 from .store import read_table
 
 
+def finished(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that have a result."""
+    return cells[cells["status"] == "ok"]
+
+
 @dataclass
 class Run:
     """The tables of one run. `cells` has, beside its columns, the predictions with the prefix `predicted_`."""
@@ -43,19 +48,26 @@ class Run:
             read_table(thread_data / "log_b.csv"),
         )
 
-    def block(self, *names: str) -> pd.DataFrame:
-        """The finished cells of one or more blocks, each cell once; empty where the config has no such block.
+    def planned(self, *names: str) -> pd.DataFrame:
+        """All configured cells of one or more blocks, each once, also missing and diverged ones; with the column `wrong`.
 
         `wrong` says whether a run ended with another sign of the determinant than the target's.
         """
         keys = self.membership.loc[self.membership["block"].isin(names), "key"]
-        return self.finished[self.finished["key"].isin(keys)]
+        return self._sided[self._sided["key"].isin(keys)]
+
+    def block(self, *names: str) -> pd.DataFrame:
+        """The finished ones of these; empty where the config has no such block."""
+        return finished(self.planned(*names))
 
     @cached_property
     def finished(self) -> pd.DataFrame:
         """Cells with status ok, with the column `wrong`."""
-        cells = self.cells[self.cells["status"] == "ok"]
-        return cells.assign(wrong=cells["det_sign"] != cells["det_sign_target"])
+        return finished(self._sided)
+
+    @cached_property
+    def _sided(self) -> pd.DataFrame:
+        return self.cells.assign(wrong=self.cells["det_sign"] != self.cells["det_sign_target"])
 
     def trace(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The traces of some cells, each line with its cell's settings and the cell's final columns prefixed `final_`."""

@@ -10,38 +10,7 @@ part, its function says when. `tests/test_claims.py` wants rows that support it 
 
 from . import convergence, cures, identifiability, methods, penalties, precision, trapping  # noqa: F401 (each enters its claims)
 from .ledger import ANSWERER, CLAIMS, OURS, QUESTIONER, VERDICTS, Claim, Measurement, judge, summary, unexpected
-from .select import (
-    EARLY_STEPS,
-    FITTED,
-    FLOOR_TOLERANCE,
-    LOG_A,
-    MARGIN,
-    NEAR,
-    PLATEAU_FROM,
-    RECOVERY,
-    SETTLED,
-    SIMILAR,
-    best_fitted,
-    caught,
-    detached_spread,
-    fitted,
-    floor_cells,
-    floor_ratio,
-    law_error,
-    map_cells,
-    only,
-    planned,
-    plateau_by_seed,
-    predicted_plateau,
-    settled,
-    squares_ratio,
-    thread_like,
-    wrong_side,
-)  # fmt: skip
 
 __all__ = [
-    "ANSWERER", "CLAIMS", "EARLY_STEPS", "FITTED", "FLOOR_TOLERANCE", "LOG_A", "MARGIN", "NEAR", "OURS", "PLATEAU_FROM",
-    "QUESTIONER", "RECOVERY", "SETTLED", "SIMILAR", "VERDICTS", "Claim", "Measurement", "best_fitted", "caught",
-    "detached_spread", "fitted", "floor_cells", "floor_ratio", "judge", "law_error", "map_cells", "only", "planned",
-    "plateau_by_seed", "predicted_plateau", "settled", "squares_ratio", "summary", "thread_like", "unexpected", "wrong_side",
+    "ANSWERER", "CLAIMS", "OURS", "QUESTIONER", "VERDICTS", "Claim", "Measurement", "judge", "summary", "unexpected",
 ]  # fmt: skip

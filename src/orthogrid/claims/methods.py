@@ -16,6 +16,7 @@ from .select import (
     ON_MANIFOLD,
     ORTHOGONAL,
     PARAMETRIZATIONS,
+    ROUNDED,
     ROUNDING,
     by_seed,
     crossed,
@@ -57,9 +58,9 @@ def near_components(run: Run, cells: pd.DataFrame) -> Measurement:
 
 @claim("on-manifold", "Hard constraints end orthogonal to rounding", "≤", blocks="methods", check=True)
 def on_manifold(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Largest final ‖S‖_F/√n of the methods that are orthogonal at every step, against 1e-4: float32 rounding over thousands of
-    steps. Partly if most methods keep it."""
-    return _worst(methods(cells, *ON_MANIFOLD), 1e-4)
+    """Largest final ‖S‖_F/√n of the methods that are orthogonal at every step, against ROUNDED: float32 rounding over thousands
+    of steps. Partly if most methods keep it."""
+    return _worst(methods(cells, *ON_MANIFOLD), ROUNDED)
 
 
 @claim("near-manifold", "Corrections end orthogonal within the tolerance of a good penalty", "≤", blocks="methods")

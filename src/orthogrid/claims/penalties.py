@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from ..grid import spec_name
@@ -14,22 +12,20 @@ from .select import (
     LAW_SHARE,
     ORTHOGONAL,
     attached,
+    best_setting,
     boundaries,
     crossed,
     only,
     outside_margin,
     paired_ratio,
     penalties,
-    roughness,
+    with_trap,
 )
 
 
 def _best(cells: pd.DataFrame) -> pd.Series:
     """‖S‖_F/√n by seed at the setting of reg and schedule whose median is smallest, medians over the other axes."""
-    cells = cells.assign(roughness=roughness(cells))
-    settings = cells.groupby(["reg", "schedule"])
-    reg, schedule = settings["roughness"].median().idxmin()
-    return only(cells, reg=reg, schedule=schedule).groupby("seed")["roughness"].median()
+    return best_setting(cells, "reg", "schedule").groupby("seed")["roughness"].median()
 
 
 @claim("reach", "Every orthogonality penalty reaches orthogonality at some weight", "≥", blocks="penalties")
@@ -60,9 +56,7 @@ def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
 
 def _law(cells: pd.DataFrame) -> pd.DataFrame:
     """Twin-started runs with a finite closed-form threshold, and `threshold`, their reg over it."""
-    cells = attached(cells)
-    cells = cells[cells["predicted_trap_threshold"].between(0, math.inf, inclusive="neither")]
-    return cells.assign(threshold=cells["reg"] / cells["predicted_trap_threshold"])
+    return with_trap(cells).dropna(subset="threshold")
 
 
 @claim(

@@ -5,13 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..grid import AXES
 from ..run import Run
-from .intervals import farthest, mean, share_difference, slope
+from .intervals import Estimate, farthest, mean, share_difference, slope
 from .ledger import UNTESTED, Measurement, claim, found
 from .select import exponents, only, paired, paired_ratio
 
-DTYPES = ("float64", "float32", "tf32", "bfloat16")  # from fine to coarse
+DTYPES = AXES["dtype"].choices  # from fine to coarse
 COARSER = 1.1  # a coarser format that ends less than this factor farther from orthogonal is as good
+
+
+def coarsening(cells: pd.DataFrame) -> dict[tuple[str, str, str], Estimate]:
+    """(penalty, format, next coarser format present) → ‖S‖_F with the coarser over that with the finer, over paired runs."""
+    ratios = {}
+    for penalty, same in cells.groupby("penalty"):
+        present = [name for name in DTYPES if (same["dtype"] == name).any()]
+        for fine, coarse in zip(present, present[1:], strict=False):
+            ratios[penalty, fine, coarse] = paired_ratio(paired(same, "orthogonality_fro", "dtype", fine, coarse))
+    return ratios
 
 
 @claim(
@@ -21,12 +32,7 @@ def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     """‖S‖_F with each format over that with the next finer one, for each penalty, matching starts, geometric mean of paired runs:
     the smallest of these ratios, against COARSER. Partly where some steps show it and others do not."""
     used = only(cells, determinant="match")
-    ratios = {}
-    for penalty, same in used.groupby("penalty"):
-        present = [name for name in DTYPES if (same["dtype"] == name).any()]
-        for fine, coarse in zip(present, present[1:], strict=False):
-            ratio = paired_ratio(paired(same, "orthogonality_fro", "dtype", fine, coarse))
-            ratios[f"{fine} to {coarse} with {penalty}"] = ratio
+    ratios = {f"{fine} to {coarse} with {name}": ratio for (name, fine, coarse), ratio in coarsening(used).items()}
     if not ratios:
         return UNTESTED
     equal = [name for name, ratio in ratios.items() if ratio.value <= COARSER]

@@ -38,6 +38,7 @@ MARGIN = 1.5  # cells within this factor of a threshold are set aside
 NEAR = 10.0  # beyond this multiple of the threshold lambda (1 - s*)² is as good as 4 lambda
 EXISTENCE_SHARE = 0.95  # share of the other cells that must end as the theorem says
 LAW_SHARE = 0.9  # the same for each penalty of block law: with about 30 cells each, 0.95 could not be reached
+ROUNDED = 1e-4  # orthogonal to float32 rounding over thousands of steps, in ‖S‖_F/√n
 FLOOR_TOLERANCE = 0.05  # relative, of the data loss on the wrong side
 SETTLED = 0.05  # a run has settled when its median data loss fell by less than this share between the two halves of ...
 LAST_PART = 0.5  # ... this last part of its steps: half, so that a decaying rate does not pass for rest
@@ -246,6 +247,50 @@ def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
 def caught(run: Run, cells: pd.DataFrame) -> pd.Series:
     """For each cell whether it has settled on the wrong side."""
     return cells["key"].isin(settled(run, wrong_side(cells))["key"])
+
+
+def decided(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that have settled on the wrong side or are on the right one, with `held`, whether the former.
+
+    The others are on their way.
+    """
+    held = caught(run, cells)
+    return cells.assign(held=held)[held | ~cells["wrong"]]
+
+
+def random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.DataFrame:
+    """`with_threshold` of the random starts with one determinant."""
+    return with_threshold(only(cells, init="haar", determinant=determinant))
+
+
+def deciding_pairs(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
+    """Mismatched random starts above the threshold at the smallest and at the largest rate, both decided, just one of them held.
+
+    Columns first and second (1.0 where held at the smallest, at the largest rate) and the problem's.
+    """
+    used = random_starts(cells)
+    used = decided(run, used[used["threshold"] > 1])
+    used = used.assign(held=used["held"].astype(float))
+    pairs = paired(used, "held", "lr", cells["lr"].min(), cells["lr"].max(), keep=PROBLEM)
+    return pairs[pairs["first"] != pairs["second"]]
+
+
+def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
+    """The cells of the values of `axes` whose median ‖S‖_F/√n is smallest, with `roughness`; of one penalty."""
+    cells = cells.assign(roughness=roughness(cells))
+    medians = cells.groupby(list(axes))["roughness"].median()
+    if medians.dropna().empty:
+        return cells.iloc[:0]
+    best = medians.idxmin()
+    return only(cells, **dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True)))
+
+
+def with_trap(cells: pd.DataFrame) -> pd.DataFrame:
+    """Runs of Adam with an attached penalty and lambda > 0, and `threshold`, their reg over its closed form (NaN without one)."""
+    cells = attached(cells)
+    cells = cells[cells["lambda_min"] > 0]
+    known = cells["predicted_trap_threshold"]
+    return cells.assign(threshold=cells["reg"] / known.where(known.between(0, math.inf, inclusive="neither")))
 
 
 def crossed(cells: pd.DataFrame) -> pd.Series:

@@ -13,19 +13,20 @@ from .select import (
     FLOOR_TOLERANCE,
     MARGIN,
     NEAR,
-    PROBLEM,
     attached,
     boundaries,
     by_seed,
     caught,
     crossed,
+    decided,
+    deciding_pairs,
     floor_block,
     floor_cells,
     floor_ratio,
     only,
     outside_margin,
-    paired,
     problems,
+    random_starts,
     settled,
     with_threshold,
     wrong_side,
@@ -89,10 +90,6 @@ def shift(run: Run, cells: pd.DataFrame) -> Measurement:
 # Capture.
 
 
-def _random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.DataFrame:
-    return with_threshold(only(cells, init="haar", determinant=determinant))
-
-
 @claim(
     "below",
     "Below the threshold no run is caught on the wrong side",
@@ -103,11 +100,9 @@ def _random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.Dat
 def below(run: Run, cells: pd.DataFrame) -> Measurement:
     """Of mismatched random starts with reg below 2 lambda/MARGIN, the share that settles wrong, among those that settle wrong
     or cross, clustered by problem; the others are on their way."""
-    used = _random_starts(cells)
-    used = used[used["threshold"] < 1 / MARGIN]
-    held = caught(run, used)
-    decided = held | ~used["wrong"]
-    return found(share(held[decided], problems(used[decided])), 0.0, used[decided])
+    used = random_starts(cells)
+    used = decided(run, used[used["threshold"] < 1 / MARGIN])
+    return found(share(used["held"], problems(used)), 0.0, used)
 
 
 @claim(
@@ -119,7 +114,7 @@ def below(run: Run, cells: pd.DataFrame) -> Measurement:
 def capture(run: Run, cells: pd.DataFrame) -> Measurement:
     """Reg over 2 lambda from which mismatched random starts end wrong at the smallest rate, geometric mean over seeds, against
     MARGIN. Runs still on their way count as wrong, against the claim."""
-    used = _random_starts(cells)
+    used = random_starts(cells)
     used = only(used, lr=used["lr"].min())
     brackets = boundaries(used, "threshold")
     return found(bracketed(brackets["low"], brackets["high"]), MARGIN, used[used["seed"].isin(brackets.index)])
@@ -129,13 +124,11 @@ def capture(run: Run, cells: pd.DataFrame) -> Measurement:
 def rate(run: Run, cells: pd.DataFrame) -> Measurement:
     """Pairs of mismatched random starts above the threshold at the smallest and at the largest rate, both settled on the wrong
     side or crossed, just one of them settled there: share in which that is the smaller rate, clustered by problem."""
-    used = _random_starts(cells)
-    used = used[used["threshold"] > 1]
-    held = caught(run, used)
-    used = used.assign(held=held.astype(float))[held | ~used["wrong"]]  # the others are on their way
-    pairs = paired(used, "held", "lr", cells["lr"].min(), cells["lr"].max(), keep=PROBLEM)
-    pairs = pairs[pairs["first"] != pairs["second"]]
-    return found(share(pairs["first"] > pairs["second"], problems(pairs)), 0.5, used)
+    pairs = deciding_pairs(run, cells)
+    used = random_starts(cells)
+    return found(
+        share(pairs["first"] > pairs["second"], problems(pairs)), 0.5, decided(run, used[used["threshold"] > 1])
+    )
 
 
 @claim("match-wrong", "A start on the right side can end on the wrong one", "≥", blocks="capture map_haar grid")
@@ -157,18 +150,17 @@ def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
 def determinant(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of the mismatched fro2 runs at a large weight that settle on the wrong side, among those that settle there or
     cross, clustered by problem; partly from one half. What they pay is the claim floor's."""
-    used = floor_block(run)
-    held = caught(run, used)
-    decided = held | ~used["wrong"]
-    if 2 * decided.sum() < len(used):  # most runs are still on their way
+    starts = floor_block(run)
+    used = decided(run, starts)
+    if 2 * len(used) < len(starts):  # most runs are still on their way
         return UNTESTED
-    kept = share(held[decided], problems(used[decided]))
-    return found(kept, 1.0, used[decided], partly="some runs cross" if 0.5 <= kept.value < MOST else "")
+    kept = share(used["held"], problems(used))
+    return found(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < MOST else "")
 
 
 def _slow_starts(cells: pd.DataFrame) -> pd.DataFrame:
     """Mismatched random starts at the smallest rate."""
-    used = _random_starts(cells)
+    used = random_starts(cells)
     return only(used, lr=used["lr"].min())
 
 

@@ -28,7 +28,6 @@ from .style import (
     mark_missing,
     missing_block,
     missing_handle,
-    planned,
     say_absent,
     stacked,
 )
@@ -126,7 +125,7 @@ def _by_samples(fig: SubFigure, run: Run) -> None:
 
 def _by_sampling(fig: SubFigure, run: Run) -> None:
     """Fixed against fresh samples for each kind of input, and where on the coset runs with fixed ones end."""
-    cells, main = planned(run, "fresh"), run.block("identifiability")
+    cells, main = run.planned("fresh"), run.block("identifiability")
     kinds = sorted(cells["inputs"].unique()) or [""]
     axes = fig.subplots(1, len(kinds) + 1, squeeze=False)
     colours = sns.color_palette("colorblind")

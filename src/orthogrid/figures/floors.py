@@ -14,8 +14,9 @@ from matplotlib.ticker import NullLocator
 
 from .. import theory
 from ..claims.intervals import share
-from ..claims.select import FITTED, ORTHOGONAL, exponents
-from ..run import Run
+from ..claims.select import FITTED, ORTHOGONAL, exponents, roughness
+from ..grid import AXES
+from ..run import Run, finished
 from .style import (
     DATA_LOSS,
     GREY,
@@ -40,19 +41,12 @@ from .style import (
     mono,
     number,
     ordered_arms,
-    planned,
     say_absent,
     size_of,
     span,
 )
 
 POWER_LAW = 0.9  # share of the logarithms' variance that a power law explains where its exponents are shown
-DTYPES = ("float64", "float32", "tf32", "bfloat16")  # from fine to coarse
-
-
-def _finished(cells: pd.DataFrame) -> pd.DataFrame:
-    """The planned cells that have a result."""
-    return cells[cells["status"] == "ok"]
 
 
 def _explained(cells: pd.DataFrame, column: str, fit: pd.Series) -> float:
@@ -66,10 +60,10 @@ def _explained(cells: pd.DataFrame, column: str, fit: pd.Series) -> float:
 @figure
 def draw_penalties(run: Run) -> Figure:
     """What every penalty reaches at each weight and schedule: orthogonality and data loss, a row a penalty."""
-    cells = planned(run, "penalties")
-    if not len(_finished(cells)):
+    cells = run.planned("penalties")
+    if not len(finished(cells)):
         return absent("penalties")
-    cells = cells.assign(arm=arms(cells), roughness=cells["orthogonality_fro"] / np.sqrt(cells["dimension"]))
+    cells = cells.assign(arm=arms(cells), roughness=roughness(cells))
     few = cells["samples"] < cells["dimension"]
     parts = [part for part in (cells[few], cells[~few]) if len(part)]
     settings = cells[few if few.any() else ~few].groupby(["arm", "reg", "schedule"])["roughness"].median()
@@ -82,8 +76,8 @@ def draw_penalties(run: Run) -> Figure:
         for q, (column, label) in enumerate((("roughness", ROUGHNESS), ("fit", DATA_LOSS))):
             ax = axes[0, 2 * p + q]
             ax.set_xscale("log")
-            low, high = limits(_finished(cells)[column], 12)
-            for (reg, schedule), one in _finished(part).groupby(["reg", "schedule"]):
+            low, high = limits(finished(cells)[column], 12)
+            for (reg, schedule), one in finished(part).groupby(["reg", "schedule"]):
                 some = one[column].clip(lower=low * 1.2).groupby(one["arm"]).apply(span)
                 middle, below, above = np.array(some.tolist()).T
                 aside = 0.14 * (1 if schedule == "cosine" else -1)
@@ -122,8 +116,8 @@ def draw_penalties(run: Run) -> Figure:
 @figure
 def draw_rates(run: Run) -> Figure:
     """Floor of sum |S| per entry against the learning rate: a panel a penalty, a colour a dimension."""
-    cells = planned(run, "rates")
-    if not len(_finished(cells)):
+    cells = run.planned("rates")
+    if not len(finished(cells)):
         return absent("rates")
     cells = cells.assign(arm=arms(cells), floor=cells["orthogonality_l1"] / cells["dimension"] ** 2)
     names, sizes = ordered_arms(cells), sorted(cells["dimension"].unique())
@@ -132,7 +126,7 @@ def draw_rates(run: Run) -> Figure:
     for i, arm in enumerate(names):
         ax, here = axes[0, i], cells[cells["arm"] == arm]
         ax.set(xscale="log", yscale="log")
-        for (n, schedule), one in _finished(here).groupby(["dimension", "schedule"]):
+        for (n, schedule), one in finished(here).groupby(["dimension", "schedule"]):
             face = colours[n] if schedule == "constant" else "white"
             bars(
                 ax,
@@ -150,7 +144,7 @@ def draw_rates(run: Run) -> Figure:
         mark_missing(ax, here, "lr")
         notes = []  # where a power law describes the floor
         for schedule in [s for s in SCHEDULES if s in set(here["schedule"])]:
-            some = _finished(here[here["schedule"] == schedule])
+            some = finished(here[here["schedule"] == schedule])
             fit = exponents(some, "orthogonality_l1", "dimension", "lr").mean()
             if _explained(some, "orthogonality_l1", fit) > POWER_LAW:
                 notes.append(rf"{schedule}: $n^{{{fit['dimension']:.1f}}}\eta^{{\,{fit['lr']:.1f}}}$".replace("-", "−"))
@@ -180,18 +174,18 @@ def draw_rates(run: Run) -> Figure:
 @figure
 def draw_precision(run: Run) -> Figure:
     """Number format and size: orthogonality and share on the wrong side by format, cost and error by dimension."""
-    formats, sizes = planned(run, "precision"), planned(run, "scaling")
-    if not len(_finished(formats)) and not len(_finished(sizes)):
+    formats, sizes = run.planned("precision"), run.planned("scaling")
+    if not len(finished(formats)) and not len(finished(sizes)):
         return absent("precision", "scaling")
     fig, axes = canvas(2.5, 1, 4)
     styles = arm_styles(run)
     formats = formats.assign(arm=arms(formats))
-    if len(_finished(formats)):
+    if len(finished(formats)):
         _formats(axes[0, 0], axes[0, 1], formats, styles)
     else:
         for ax in axes[0, :2]:
             say_absent(ax, missing_block("precision").replace(": ", ":\n"))
-    if len(_finished(sizes)):
+    if len(finished(sizes)):
         _growth(axes[0, 2], sizes, "seconds_per_step", "seconds a step", (2, 3))
         _growth(axes[0, 3], sizes, "orthogonality_fro", S_FRO, (1,))
     else:
@@ -206,8 +200,7 @@ def draw_precision(run: Run) -> Figure:
 
 
 def _formats(left: Axes, right: Axes, cells: pd.DataFrame, styles: dict[str, dict]) -> None:
-    names = [name for name in DTYPES if name in set(cells["dtype"])]
-    names += sorted(set(cells["dtype"]) - set(names))
+    names = [name for name in AXES["dtype"].choices if name in set(cells["dtype"])]  # from fine to coarse
     arm_names = ordered_arms(cells)
     aside = dict(zip(arm_names, 0.16 * (np.arange(len(arm_names)) - (len(arm_names) - 1) / 2), strict=True))
     cells = cells.assign(place=cells["dtype"].map(names.index) + cells["arm"].map(aside))
@@ -216,10 +209,10 @@ def _formats(left: Axes, right: Axes, cells: pd.DataFrame, styles: dict[str, dic
     easy = cells.loc[match & few if (match & few).any() else match, "key"]
     wrong = (cells["determinant"] == "mismatch") & (cells["predicted_lambda_min"] > 0)
     for arm in arm_names:
-        own = _finished(cells[cells["arm"] == arm])
+        own = finished(cells[cells["arm"] == arm])
         bars(left, own[own["key"].isin(easy)], "place", "orthogonality_fro", **styles[arm], linestyle="none")
         sides = own[wrong.reindex(own.index)]
-        ended = (sides["det_sign"] != sides["det_sign_target"]).groupby(sides["place"]).apply(share)
+        ended = sides["wrong"].groupby(sides["place"]).apply(share)
         if len(ended):
             value, low, high = np.array(ended.tolist()).T
             right.errorbar(
@@ -246,7 +239,7 @@ def _formats(left: Axes, right: Axes, cells: pd.DataFrame, styles: dict[str, dic
 def _growth(ax: Axes, cells: pd.DataFrame, column: str, label: str, powers: tuple[int, ...]) -> None:
     """Medians over the dimension, with guides that grow like its powers, drawn through the largest dimension's median."""
     ax.set(xscale="log", yscale="log")
-    some = _finished(cells)
+    some = finished(cells)
     bars(ax, some, "dimension", column, color=sns.color_palette("colorblind")[0], marker="o")
     ticks = sorted(cells["dimension"].unique())
     last = some["dimension"].max()

@@ -26,7 +26,6 @@ from .style import (
     figure,
     number,
     ordered_arms,
-    planned,
     title,
 )
 
@@ -98,10 +97,10 @@ def _place(value: float, regs: Sequence[float]) -> float:
 @figure
 def draw_map(run: Run) -> Figure:
     """The share of runs that end wrong, over samples and weight, with the boundary of existence."""
-    cells = planned(run, "map_twin", "map_haar")
+    cells = run.planned("map_twin", "map_haar")
     if not len(cells):
         return absent("map_twin", "map_haar")
-    cells = cells.assign(arm=arms(cells), wrong=(cells["det_sign"] != cells["det_sign_target"]).astype(float))
+    cells = cells.assign(arm=arms(cells), wrong=cells["wrong"].astype(float))
     columns = sorted(
         cells[["init", "lr"]].drop_duplicates().itertuples(index=False),
         key=lambda c: (c.init != "twin", c.lr),
@@ -143,7 +142,7 @@ def draw_map(run: Run) -> Figure:
 @figure
 def draw_grid(run: Run) -> Figure:
     """The full cross: median distance to the target, a panel for each penalty and determinant."""
-    cells = planned(run, "grid")
+    cells = run.planned("grid")
     if not len(cells):
         return absent("grid")
     cells = cells.assign(arm=arms(cells))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import theory
+from ..claims.select import roughness
 from ..run import Run
 from .style import (
     DATA_LOSS,
@@ -23,7 +24,6 @@ from .style import (
     figure,
     limits,
     list_rows,
-    planned,
     side,
     size_of,
     span,
@@ -37,10 +37,7 @@ def _names(cells: pd.DataFrame) -> list[str]:
 
 def _labelled(cells: pd.DataFrame) -> pd.DataFrame:
     plain = cells["method"] == "adam"
-    return cells.assign(
-        label=cells["method"].where(~plain, "adam, " + cells["penalty"]),
-        wrong=cells["det_sign"] != cells["det_sign_target"],
-    )
+    return cells.assign(label=cells["method"].where(~plain, "adam, " + cells["penalty"]))
 
 
 def _dots(ax: Axes, cells: pd.DataFrame, column: str, names: list[str], aside: float, **style) -> None:
@@ -56,7 +53,7 @@ def _dots(ax: Axes, cells: pd.DataFrame, column: str, names: list[str], aside: f
 @figure
 def draw_methods(run: Run) -> Figure:
     """Cost of a step, orthogonality and data loss of every method, a row a method, sorted by cost."""
-    cells, costs = planned(run, "methods"), planned(run, "step_cost")
+    cells, costs = run.planned("methods"), run.planned("step_cost")
     everything = pd.concat([cells, costs])
     if not (everything["status"] == "ok").any():
         return absent("methods", "step_cost")
@@ -84,7 +81,7 @@ def draw_methods(run: Run) -> Figure:
         f"$n={n}$": Line2D([], [], color=greys[j], marker="os^D"[j % 4], linestyle="none") for j, n in enumerate(sizes)
     }
 
-    cells = cells.assign(roughness=cells["orthogonality_fro"] / np.sqrt(cells["dimension"]))
+    cells = cells.assign(roughness=roughness(cells))
     few = cells["samples"] < cells["dimension"]
     for j, (some, label) in enumerate(((cells[few], "$k<n$"), (cells[~few], "$k>n$"))):
         style = dict(color=colours[5 + 4 * j], marker="Pv"[j])
@@ -132,7 +129,7 @@ def draw_methods(run: Run) -> Figure:
 @figure
 def draw_cures(run: Run) -> Figure:
     """Distance to the target after each cure, one marker a run, a panel a budget, with the count of recovered runs."""
-    cells = planned(run, "cures")
+    cells = run.planned("cures")
     if not (cells["status"] == "ok").any():
         return absent("cures")
     cells = _labelled(cells)

@@ -103,12 +103,6 @@ def ordered_arms(cells: pd.DataFrame) -> list[str]:
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 
 
-def planned(run: Run, *blocks: str) -> pd.DataFrame:
-    """All configured cells of some blocks, also missing and diverged ones."""
-    keys = run.membership.loc[run.membership["block"].isin(blocks), "key"]
-    return run.cells[run.cells["key"].isin(keys)]
-
-
 def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
     """A figure of the text's width and an array of axes, always two-dimensional. Height in inches."""
     fig = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")

@@ -27,7 +27,6 @@ from .style import (
     missing_handle,
     number,
     ordered_arms,
-    planned,
     side,
     title,
 )
@@ -35,13 +34,9 @@ from .style import (
 UNIT = r"$\gamma/2\lambda$"  # what a penalty without a positive threshold is drawn against
 
 
-def _with_sides(cells: pd.DataFrame) -> pd.DataFrame:
-    """Planned cells with their arm, whether they ended wrong, and the penalty's threshold over lambda."""
-    return cells.assign(
-        arm=arms(cells),
-        wrong=cells["det_sign"] != cells["det_sign_target"],
-        relative=cells["predicted_trap_threshold"] / cells["predicted_lambda_min"],
-    )
+def _with_law(cells: pd.DataFrame) -> pd.DataFrame:
+    """Planned cells with their arm and the penalty's threshold over lambda."""
+    return cells.assign(arm=arms(cells), relative=cells["predicted_trap_threshold"] / cells["predicted_lambda_min"])
 
 
 def _holds(cells: pd.DataFrame) -> float:
@@ -66,10 +61,10 @@ def _trap_curve(penalty: str, threshold: float, low: float, high: float) -> tupl
 @figure
 def draw_law(run: Run) -> Figure:
     """Data loss where runs from the twin end, against the weight in units of each penalty's threshold. One marker a run."""
-    cells = planned(run, "law")
+    cells = run.planned("law")
     if not (cells["status"] == "ok").any():
         return absent("law")
-    cells = _with_sides(cells[cells["predicted_lambda_min"] > 0])
+    cells = _with_law(cells[cells["predicted_lambda_min"] > 0])
     # Penalties with a threshold first: these share the axis.
     names = sorted(ordered_arms(cells), key=lambda arm: math.isnan(_holds(cells[cells["arm"] == arm])))
     unit = cells.groupby("arm")["relative"].transform("median")
@@ -133,10 +128,10 @@ def _shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:
 @figure
 def draw_capture(run: Run) -> Figure:
     """Share of the runs from random starts that end on the wrong side: a panel a penalty, a line a rate and determinant."""
-    cells = planned(run, "capture")
+    cells = run.planned("capture")
     if not (cells["status"] == "ok").any():
         return absent("capture")
-    cells = _with_sides(cells[cells["predicted_lambda_min"] > 0])
+    cells = _with_law(cells[cells["predicted_lambda_min"] > 0])
     middle = cells["predicted_lambda_min"].drop_duplicates().median()  # the runs of one weight share a place
     cells = cells.assign(x=cells["reg"] / theory.trap_threshold("fro2", middle))
     names, rates = ordered_arms(cells), sorted(cells["lr"].unique())

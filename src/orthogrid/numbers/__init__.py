@@ -15,20 +15,6 @@ import pandas as pd
 from ..run import Run
 from ..store import write_bytes
 from .convergence import ablation_numbers, convergence_numbers, rates_numbers, thread_numbers
-from .format import (
-    MISSING,
-    counted,
-    decimals,
-    enumeration,
-    integer,
-    number,
-    percent,
-    scientific,
-    seeds,
-    setting,
-    spread,
-    text,
-)
 from .identifiability import fresh_numbers, identifiability_numbers, regimes_numbers, thread_size_numbers
 from .limitations import limitations_numbers
 from .methods import cures_numbers, methods_numbers
@@ -36,11 +22,6 @@ from .penalties import law_numbers, penalties_numbers
 from .precision import precision_numbers
 from .reproduction import claims_numbers, cost_numbers, run_numbers
 from .trapping import capture_numbers, floor_numbers, grid_numbers, map_numbers
-
-__all__ = [
-    "MISSING", "all_numbers", "counted", "decimals", "enumeration", "integer", "number", "percent", "scientific", "seeds",
-    "setting", "spread", "text", "write_numbers",
-]  # fmt: skip
 
 
 def all_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from .. import theory
 from ..aggregate import LOG_B_CLOSING
-from ..claims import (
+from ..claims.select import (
     EARLY_STEPS,
     FITTED,
     LOG_A,

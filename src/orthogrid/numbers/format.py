@@ -136,6 +136,11 @@ def estimate(value: float, low: float, high: float, form=number) -> str:
     return form(value) + (f" [{form(low)}, {form(high)}]" if low < high else "")
 
 
+def two(value) -> str:
+    """Two significant digits."""
+    return number(value, 2)
+
+
 def d1(value) -> str:
     return decimals(value, 1)
 

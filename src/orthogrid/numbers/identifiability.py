@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..claims import RECOVERY, fitted, law_error, only, planned, thread_like
+from ..claims.select import RECOVERY, fitted, law_error, only, planned, thread_like
 from ..run import Run
 from .format import (
     MISSING,

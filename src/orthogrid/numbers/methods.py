@@ -6,12 +6,20 @@ import math
 
 import pandas as pd
 
-from ..claims.select import FITTED, NEAR_MANIFOLD, ON_MANIFOLD, PARAMETRIZATIONS, crossed, methods, only, roughness
+from ..claims.select import (
+    FITTED,
+    NEAR_MANIFOLD,
+    ON_MANIFOLD,
+    PARAMETRIZATIONS,
+    ROUNDED,
+    crossed,
+    methods,
+    only,
+    roughness,
+)
 from ..grid import spec_name
 from ..run import Run
 from .format import MISSING, code, d1, d2, integer, listed, median, names, number, of, seeds, spread
-
-ROUNDED = 1e-4  # ‖S‖_F/√n of a run that is orthogonal to rounding, as in claim on-manifold
 
 
 def trained(cells: pd.DataFrame) -> pd.DataFrame:
@@ -23,11 +31,6 @@ def step_costs(cells: pd.DataFrame) -> pd.Series:
     """Median seconds a step of each trained method over those of Adam with a penalty, on the same cells' sizes."""
     seconds = trained(cells).groupby("method")["seconds_per_step"].median()
     return seconds / seconds.get("adam", math.nan)
-
-
-def _keys(run: Run, *blocks: str) -> pd.Series:
-    """The keys of all cells of some blocks, finished or not."""
-    return run.membership.loc[run.membership["block"].isin(blocks), "key"]
 
 
 def methods_numbers(run: Run) -> dict[str, str]:
@@ -47,7 +50,7 @@ def methods_numbers(run: Run) -> dict[str, str]:
     returns = wrong.max().index[~wrong.max().astype(bool)]
     worst = roughness(cells).groupby(cells["method"]).max()
     exactly = worst.index[worst <= ROUNDED]
-    both = run.cells[run.cells["key"].isin(_keys(run, "methods", "step_cost"))]
+    both = run.planned("methods", "step_cost")
     plain, free = only(cells, method="adam"), methods(cells, "newton_schulz", "parseval")
 
     def priced(series: pd.Series, which) -> str:

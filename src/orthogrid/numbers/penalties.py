@@ -10,26 +10,18 @@ from ..claims.select import (
     LAW_SHARE,
     ORTHOGONAL,
     attached,
+    best_setting,
     boundaries,
     floor_ratio,
     only,
     outside_margin,
     roughness,
     settled,
+    with_trap,
 )
 from ..grid import spec_name
 from ..run import Run
 from .format import MISSING, d2, integer, listed, median, names, number, percent, seeds, setting, spread
-
-
-def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
-    """The cells of the values of `axes` whose median ‖S‖_F/√n is smallest, with `roughness`; of one penalty."""
-    cells = cells.assign(roughness=roughness(cells))
-    medians = cells.groupby(list(axes))["roughness"].median()
-    if medians.dropna().empty:
-        return cells.iloc[:0]
-    best = medians.idxmin()
-    return only(cells, **dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True)))
 
 
 def penalties_numbers(run: Run) -> dict[str, str]:
@@ -58,14 +50,6 @@ def penalties_numbers(run: Run) -> dict[str, str]:
 
 
 NORMS = ("l1", "fro", "spectral", "nuclear", "coherence", "row_sum")  # not squared: the dual-norm law's own
-
-
-def with_trap(cells: pd.DataFrame) -> pd.DataFrame:
-    """Runs of Adam with an attached penalty and lambda > 0, and `threshold`, their reg over its closed form (NaN without one)."""
-    cells = attached(cells)
-    cells = cells[cells["lambda_min"] > 0]
-    known = cells["predicted_trap_threshold"].where(cells["predicted_trap_threshold"] > 0)
-    return cells.assign(threshold=cells["reg"] / known)
 
 
 def relative(cells: pd.DataFrame) -> pd.DataFrame:

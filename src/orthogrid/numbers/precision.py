@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims.precision import COARSER, DTYPES
-from ..claims.select import only, paired, paired_ratio
+from ..claims.precision import COARSER, coarsening
+from ..claims.select import only
 from ..run import Run
 from .format import MISSING, code, enumeration, integer, listed, median, number, seeds, setting
 
 
 def _alike(cells: pd.DataFrame) -> str:
     """By penalty, the formats that end as orthogonal as the next finer one."""
-    parts = []
-    for name, same in cells.groupby("penalty"):
-        present = [dtype for dtype in DTYPES if (same["dtype"] == dtype).any()]
-        equal = [
-            f"{code(coarse)} equals {code(fine)}"
-            for fine, coarse in zip(present, present[1:], strict=False)
-            if not paired_ratio(paired(same, "orthogonality_fro", "dtype", fine, coarse)).value >= COARSER
-        ]
-        parts += [f"for {code(name)} {enumeration(equal)}"] if equal else []
+    equal: dict[str, list[str]] = {}
+    for (name, fine, coarse), ratio in coarsening(cells).items():
+        if not ratio.value >= COARSER:
+            equal.setdefault(name, []).append(f"{code(coarse)} equals {code(fine)}")
+    parts = [f"for {code(name)} {enumeration(pairs)}" for name, pairs in equal.items()]
     return "; ".join(parts) if parts else MISSING if cells.empty else "none does"
 
 

@@ -8,8 +8,9 @@ import math
 import pandas as pd
 
 from .. import penalties
-from ..claims import CLAIMS, OURS, RECOVERY, VERDICTS
+from ..claims import CLAIMS, OURS, VERDICTS
 from ..claims.intervals import LEVEL
+from ..claims.select import RECOVERY
 from ..identity import code_digest
 from ..run import Run
 from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text

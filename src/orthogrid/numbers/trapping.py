@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims import (
+from ..claims.select import (
     FLOOR_TOLERANCE,
     MARGIN,
     NEAR,
     RECOVERY,
     SETTLED,
+    attached,
     caught,
+    crossed,
+    deciding_pairs,
     floor_cells,
     floor_ratio,
     map_cells,
     only,
+    random_starts,
     settled,
     wrong_side,
 )
-from ..claims.select import attached, crossed, paired, with_threshold
 from ..run import Run
 from .format import (
     MISSING,
@@ -140,17 +143,6 @@ def _trend(counts: pd.Series) -> str:
     return "neither"
 
 
-def _deciding_pairs(run: Run) -> int | None:
-    """Pairs of mismatched random starts at the smallest and largest rate, both decided, just one of them caught: claim rate."""
-    cells = run.block("capture", "map_haar")
-    low, high = cells["lr"].min(), cells["lr"].max()
-    cells = with_threshold(only(cells, init="haar", determinant="mismatch"))
-    cells = cells[cells["threshold"] > 1]
-    held = caught(run, cells)
-    pairs = paired(cells.assign(held=held.astype(float))[held | ~cells["wrong"]], "held", "lr", low, high)
-    return int((pairs["first"] != pairs["second"]).sum()) if len(cells) else None
-
-
 def capture_numbers(run: Run) -> dict[str, str]:
     cells = run.block("capture")
     cells = attached(cells[cells["lambda_min"] > 0])
@@ -159,6 +151,7 @@ def capture_numbers(run: Run) -> dict[str, str]:
     logdet = only(cells, penalty="logdet")
     counts = caught(run, mismatch).groupby([mismatch["penalty"], mismatch["lr"]]).sum()
     trends = pd.Series({name: _trend(part) for name, part in counts.groupby(level=0)}, dtype=object)
+    both = run.block("capture", "map_haar")
     slow = relative(only(mismatch, lr=mismatch["lr"].min()))
     return {
         "cap-seeds": seeds(cells),
@@ -175,7 +168,9 @@ def capture_numbers(run: Run) -> dict[str, str]:
             f"cap-rate-{word}": names(trends.index[trends == word]) if len(trends) else MISSING
             for word in ("fall", "rise", "neither")
         },
-        "cap-rate-pairs": integer(_deciding_pairs(run)),
+        "cap-rate-pairs": integer(
+            len(deciding_pairs(run, both)) if (random_starts(both)["threshold"] > 1).any() else None
+        ),
         "cap-match-by": enumeration(
             f"{code(name)} {of(wrong[wrong['penalty'] == name], same)}" for name, same in match.groupby("penalty")
         ),

@@ -6,9 +6,18 @@ import pandas as pd
 
 from .. import theory
 from ..aggregate import LOG_B_CLOSING
-from ..claims import LOG_A, PLATEAU_FROM, only, planned, plateau_by_seed, predicted_plateau
 from ..claims.intervals import mean
-from ..claims.select import exponents, paired, paired_ratio
+from ..claims.select import (
+    LOG_A,
+    PLATEAU_FROM,
+    exponents,
+    only,
+    paired,
+    paired_ratio,
+    planned,
+    plateau_by_seed,
+    predicted_plateau,
+)
 from ..grid import Cell
 from ..numbers.convergence import floor_constant
 from ..numbers.format import (

@@ -6,17 +6,12 @@ import math
 
 import pandas as pd
 
-from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, only, roughness
-from ..grid import spec_name
-from ..numbers.format import MISSING, code, d1, d2, median, number, of
+from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, floor_ratio, only, roughness, with_trap
+from ..grid import AXES, spec_name
+from ..numbers.format import MISSING, code, d1, d2, median, of, two
 from ..numbers.methods import last_budget, step_costs
-from ..numbers.penalties import with_trap
 from ..run import Run
 from .layout import tabular
-
-
-def two(value) -> str:
-    return number(value, 2)
 
 
 def methods(run: Run, verdicts: pd.DataFrame) -> str:
@@ -34,7 +29,6 @@ def methods(run: Run, verdicts: pd.DataFrame) -> str:
             same[which] for which in (same["samples"] < same["dimension"], same["samples"] > same["dimension"])
         )
         mismatch = only(many, determinant="mismatch")
-        floor = 4 * mismatch["lambda_min"].where(mismatch["lambda_min"] > 0)
         rows.append(
             [
                 code(name),
@@ -42,7 +36,7 @@ def methods(run: Run, verdicts: pd.DataFrame) -> str:
                 two(roughness(same).max()) if len(same) else MISSING,
                 two(median(few["fit"])),
                 two(median(only(many, determinant="match")["fit"])),
-                d2(median(mismatch["fit"] / floor)),
+                d2(median(floor_ratio(mismatch[mismatch["lambda_min"] > 0]))),
                 of(same[crossed(same)], same),
             ]
         )
@@ -93,7 +87,7 @@ def precision(run: Run, verdicts: pd.DataFrame) -> str:
     names = sorted(cells["penalty"].unique())
     present = cells["dtype"].unique()
     rows = []
-    for dtype in (name for name in ("float64", "float32", "tf32", "bfloat16") if name in present):
+    for dtype in (name for name in AXES["dtype"].choices if name in present):
         row = [code(dtype)]
         for name in names:
             same = only(cells, dtype=dtype, penalty=name, determinant="match")

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims.select import attached, caught, only, outside_margin
-from ..numbers.format import MISSING, code, is_missing, median, number, of, setting
-from ..numbers.penalties import best_setting, held_from, relative, with_trap
+from ..claims.select import attached, best_setting, caught, only, outside_margin, with_trap
+from ..numbers.format import MISSING, code, is_missing, median, of, setting, two
+from ..numbers.penalties import held_from, relative
 from ..run import Run
 from .layout import tabular
-
-
-def two(value) -> str:
-    return number(value, 2)
 
 
 def penalties(run: Run, verdicts: pd.DataFrame) -> str:
