@@ -3,273 +3,54 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import re
 import runpy
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from synthetic import (
+    CELLS,
+    CONFIG,
+    FIT,
+    FRO,
+    L1,
+    LAMBDA,
+    MEMBERS,
+    RIGHT,
+    SIGN,
+    WRONG,
+    above,
+    block,
+    cross,
+    cure,
+    each,
+    ideal,
+    on,
+    printed,
+    scatter,
+    setter,
+    times,
+    under,
+    where,
+)
 
-from orthogrid import theory
-from orthogrid.aggregate import LOG_A, LOG_B_CLOSING
 from orthogrid.claims import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
 from orthogrid.claims.intervals import (
     Estimate,
-    bracketed,
-    farthest,
-    geometric_mean,
-    instances,
-    mean,
-    share,
-    share_difference,
-    slope,
-    student_quantile,
 )
 from orthogrid.claims.ledger import SECTIONS, UNTESTED, found
-from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS, boundary, exponents, paired, settled, wrong_side
-from orthogrid.config import Block, Config
-from orthogrid.grid import Cell, spec_name
+from orthogrid.claims.select import settled, wrong_side
+from orthogrid.config import Config
+from orthogrid.grid import Cell
 from orthogrid.numbers.format import text
 from orthogrid.numbers.reproduction import claims_numbers
 from orthogrid.run import Run
-from orthogrid.store import read_table, write_table
-
-LOGS = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
-LAMBDA = 1.0  # of every cell of full rank
-
-# The blocks as the configs have them, smaller, and with enough seeds for every interval.
-
-METHODS = (*ON_MANIFOLD, "landing", "pogo", "newton_schulz", "parseval", "procrustes", "procrustes_side")
-CURES = ("reg_ramp", "early_rate", "reflection", "restart", "widened")
-SMALL = {"dimension": 20, "samples": 40}
-
-
-def cross(name: str, **axes) -> Block:
-    """A block without the config's checks."""
-    values = [value if isinstance(value, list | tuple | range) else [value] for value in axes.values()]
-    cells = [Cell(**dict(zip(axes, combination, strict=True))) for combination in itertools.product(*values)]
-    return Block(name, "", tuple(cells))
-
-
-def constrained(name: str, **axes) -> list[Block]:
-    """Constrained methods and Adam, as `make_cell` has them."""
-    return [
-        cross(name, method=METHODS, penalty="none", reg=0.0, **axes),
-        cross(name, method="adam", penalty="fro2", **axes),
-    ]
-
-
-BOTH, SIDES = ["constant", "cosine"], ["match", "mismatch"]
-CONFIG = Config("synthetic", "", "cpu", False, (
-    cross("thread_b", seed=[2021, 1, 2, 3]),
-    cross("thread_a", penalty="l1_detached", reg=0.001, steps=10_000, seed=range(1, 5)),
-    cross("ablation", penalty=["l1_detached", "l1", "fro2_detached", "fro2"], reg=[0.001, 1000.0], seed=[2021, 1, 2]),
-    cross("convergence", dimension=200, samples=12, penalty=["l1", "fro2"], reg=[0.1, 1.0, 10.0, 1000.0], schedule=BOTH, seed=range(1, 5)),
-    cross("identifiability", dimension=200, samples=[12, 100, 250], inputs=["uniform", "whitened"], seed=range(1, 5)),
-    cross("transition", dimension=40, samples=[5, 20, 39, 40, 41, 80], inputs=["uniform", "whitened"], bias=[True, False], seed=range(1, 5)),
-    cross("grid", dimension=20, penalty=["none", "l1", "fro2"], reg=[0.1, 10.0], samples=[10, 40], determinant=SIDES, seed=range(1, 5)),
-    cross("floor", **SMALL, determinant="mismatch", bias=[True, False], reg=300.0, seed=range(1, 21)),
-    cross("regimes", dimension=20, inputs="whitened", samples=[10, 20, 21, 40], bias=False, determinant=SIDES, seed=range(1, 5)),
-    cross("map_twin", **SMALL, reg=[0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0], determinant="mismatch", init="twin", seed=range(1, 20)),
-    cross("map_haar", **SMALL, reg=[0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0], determinant="mismatch", lr=[0.003, 0.01], seed=range(1, 11)),
-    cross("penalties", dimension=40, samples=[10, 80], penalty=["l1", "fro2", "fro", "huber(delta=0.01)", "coherence", "offdiag"], reg=[0.1, 10.0], schedule=BOTH, seed=range(1, 4)),
-    cross("law", **SMALL, bias=False, init="twin", determinant="mismatch", penalty=["l1", "fro", "fro2", "coherence", "logdet"], reg=[2.0**i for i in range(-7, 8)], schedule="cosine", seed=range(1, 4)),
-    cross("capture", **SMALL, bias=False, determinant=SIDES, penalty=["l1", "fro2", "logdet"], lr=[0.001, 0.01], reg=[0.1, 0.5, 1.0, 4.0, 8.0, 32.0, 128.0], seed=range(1, 19)),
-    cross("capture", **SMALL, bias=False, determinant="mismatch", reg=[4.0, 32.0], seed=range(19, 61)),
-    cross("rates", penalty=["l1", "fro2"], dimension=[32, 64, 128], samples=10, lr=[3e-4, 1e-3, 3e-3], schedule=BOTH, seed=range(1, 4)),
-    cross("fresh", dimension=50, samples=[10, 30], sampling=["fixed", "fresh"], seed=range(1, 4)),
-    cross("precision", **SMALL, dtype=["float64", "float32", "tf32", "bfloat16"], penalty=["fro2", "l1"], seed=range(1, 4)),
-    cross("precision", **SMALL, dtype=["float64", "float32", "tf32", "bfloat16"], determinant="mismatch", reg=[1.0, 64.0], seed=range(1, 9)),
-    cross("scaling", dimension=[64, 128, 256], seed=range(1, 4)),
-    *constrained("methods", dimension=20, samples=[10, 40], determinant=SIDES, inputs="whitened", schedule="cosine", seed=range(1, 8)),
-    *constrained("step_cost", steps=5, seed=1),
-    cross("cures", **SMALL, determinant="mismatch", reg=32.0, method=["adam", *CURES], steps=[500, 2000], seed=range(1, 11)),
-    cross("cures", **SMALL, determinant="mismatch", penalty="none", reg=0.0, method="landing(strength=0.01)", steps=[500, 2000], seed=range(1, 11)),
-))  # fmt: skip
-MEMBERS = pd.DataFrame(CONFIG.membership, columns=["block", "key"]).drop_duplicates()
-
-
-def block(name: str) -> set[str]:
-    return set(MEMBERS.loc[MEMBERS["block"] == name, "key"])
-
-
-LAW = {"fro": 1.0, "fro2": 1.0, "l1": 0.1, "coherence": 10.0, "logdet": 0.0}  # reg over 2 lambda that holds the twin
-
-
-def ends_wrong(cell: Cell, rank: int) -> bool:
-    """The side on which theory and expectation see a run."""
-    mismatch, threshold = cell.determinant == "mismatch", cell.reg / (2 * LAMBDA)
-    name = spec_name(cell.method)
-    if name != "adam":
-        return mismatch and name not in (*CURES, "procrustes")
-    if rank < cell.dimension:
-        return mismatch
-    if cell.init == "twin":
-        return threshold > LAW.get(spec_name(cell.penalty), 1.0)
-    if cell.penalty == "logdet":
-        return mismatch and cell.lr < 0.01
-    if not mismatch:
-        return cell.key in block("capture") and cell.reg == 128.0 and cell.lr == 0.01
-    if cell.key in block("capture") | block("map_haar"):
-        return threshold > 8 * (cell.lr / 0.001) ** 0.6  # a larger rate catches later
-    return threshold > 1
-
-
-def ideal_cell(cell: Cell) -> dict:
-    """A row as theory and thread would have it, with a little scatter over seeds."""
-    n, k = cell.dimension, cell.samples
-    noise = 1 + 1e-4 * np.random.default_rng(cell.seed).standard_normal()
-    rank = n if cell.sampling == "fresh" else min(n, k - 1 if cell.bias or cell.inputs == "whitened" else k)
-    effective = theory.effective_rank(n, k, cell.inputs, cell.sampling)
-    lam = LAMBDA if rank == n else 0.0
-    law = float(theory.coset_distance(n, effective))
-    detached = cell.penalty.endswith("_detached")
-    wrong = ends_wrong(cell, rank)
-    trap = float(theory.trap_loss(cell.reg, lam)) if lam and cell.reg else math.nan
-    paid = trap if cell.init == "twin" and cell.penalty == "fro2" else 4 * lam
-    slow = cell.inputs == "uniform" and abs(k / n - 1) <= 0.05
-    name = spec_name(cell.method)
-    jitter = 0.22 * n**2 * cell.lr * noise
-    jitter *= {"l1": 1.0, "offdiag": 1.0}.get(cell.penalty, 0.01) * (0.05 if cell.schedule == "cosine" else 1.0)
-    jitter *= {"float64": 1e-3, "tf32": 10.0, "bfloat16": 100.0}.get(cell.dtype, 1.0)
-    if name in METHODS:
-        jitter = (1e-6 if name in ON_MANIFOLD else 1e-4) * n**1.5
-    fro = 3.0 if detached or (cell.reg <= LOG_A.reg and name == "adam") else jitter / n
-    return {
-        "key": cell.key, **cell.settings, "status": "ok", "seconds": 1.0, "device": "cpu (synthetic)", "torch": "2", "code": "0",
-        "fit": paid * noise if wrong and lam else 1e-3 if slow else 1e-6, "orthogonality_fro": fro,
-        "orthogonality_l1": 3030.0 * noise if detached else jitter,  # between the printed plateau and the closed form
-        "distance": noise * (2.0 if wrong and rank >= n - 1 else law if rank < n - 1 else 0.0),
-        "distance_rho": math.sqrt(2 * n), "distance_twin": 0.0, "distance_start": 1.0, "distance_nearest": 0.7 * law,
-        "distance_l1": float(theory.entrywise_l1(n, 2 * (n - effective))), "distance_rho_l1": float(theory.entrywise_l1(n, 2 * n)),
-        "mean_direction": 0.05 * noise if k < n else math.nan, "det_sign": -1 if wrong else 1,
-        "det_sign_start": -1 if cell.determinant == "mismatch" else 1, "det_sign_target": 1, "lambda_min": lam, "rank": rank,
-        "seconds_per_step": 1e-6 * n**2.5 * (10.0 if name in PARAMETRIZATIONS else 1.0),
-        "predicted_rank_effective": effective, "predicted_distance": law, "predicted_trap_loss": trap,
-        "predicted_trap_threshold": 2 * lam * LAW.get(spec_name(cell.penalty), math.nan) if lam else math.nan,
-    }  # fmt: skip
-
-
-def ideal_thread() -> pd.DataFrame:
-    """A comparison with the logs in which ours is what the thread printed."""
-    rows = [
-        (log, row["step"], name, row[name])
-        for log, table in zip("ab", LOGS, strict=True)
-        for _, row in table.iterrows()
-        for name in table.columns.drop("step")
-    ]
-    rows += [("b", Cell().steps, name, value) for name, value in LOG_B_CLOSING.items()]
-    table = pd.DataFrame(rows, columns=["log", "step", "quantity", "thread"])
-    return table.assign(ours=table["thread"], relative_difference=0.0)
-
-
-CELLS, THREAD = pd.DataFrame(map(ideal_cell, CONFIG.cells)), ideal_thread()
-
-
-def make(cells: pd.DataFrame, thread: pd.DataFrame) -> Run:
-    """A run whose data losses have fallen from 10 000 and no longer fall."""
-    traces = [cells.assign(step=(part * cells["steps"]).astype(int)) for part in (0.6, 0.9, 1.0)]
-    traces.append(cells.assign(step=0, fit=1e4))
-    columns = ["key", "step", "fit", "orthogonality_fro", "orthogonality_l1"]
-    return Run(CONFIG, cells, MEMBERS, pd.concat(traces)[columns], thread, pd.DataFrame(), *LOGS)
-
-
-def ideal(change: Callable[[pd.DataFrame, pd.DataFrame], None] = lambda cells, thread: None) -> Run:
-    """The ideal run, its tables changed in place by `change(cells, thread)`."""
-    cells, thread = CELLS.copy(), THREAD.copy()
-    change(cells, thread)
-    return make(cells, thread)
-
-
-def setter(names: str, column: str, value, where: Callable[[pd.DataFrame], pd.Series] | None = None):
-    """A change of one column in some blocks: `value` is set, or applied to the column if it is a function."""
-
-    def change(cells: pd.DataFrame, thread: pd.DataFrame) -> None:
-        chosen = cells["key"].isin(set().union(*(block(name) for name in names.split())))
-        if where is not None:
-            chosen &= where(cells)
-        assert chosen.any()
-        if column not in ("status", "penalty"):
-            cells[column] = cells[column].astype(float)
-        cells.loc[chosen, column] = value(cells.loc[chosen, column]) if callable(value) else value
-
-    return change
-
-
-def times(factor: float):
-    return lambda column: factor * column
-
-
-def scatter(size: float):
-    """Noise that makes an interval too wide to decide."""
-    return lambda column: column * np.exp(size * np.random.default_rng(0).standard_normal(len(column)))
-
-
-def printed(quantity: str, factor: float, step: int | None = None):
-    def change(cells: pd.DataFrame, thread: pd.DataFrame) -> None:
-        chosen = (thread["log"] == "b") & (thread["quantity"] == quantity)
-        if step is not None:
-            chosen &= thread["step"] == step
-        assert chosen.any()
-        thread.loc[chosen, "ours"] *= factor
-
-    return change
-
-
-def where(**settings):
-    """Cells with these settings, method and penalty by name; a function is applied to the column."""
-
-    def chosen(cells: pd.DataFrame) -> pd.Series:
-        result = pd.Series(True, index=cells.index)
-        for name, value in settings.items():
-            column = cells[name].map(spec_name) if name in ("method", "penalty") else cells[name]
-            result &= value(column) if callable(value) else column == value
-        return result
-
-    return chosen
-
-
-def each(*changes):
-    def change(cells: pd.DataFrame, thread: pd.DataFrame) -> None:
-        for one in changes:
-            one(cells, thread)
-
-    return change
-
-
-def on(*names):
-    return lambda column: column.isin(names)
-
-
-def under(value):
-    return lambda column: column < value
-
-
-def above(value):
-    return lambda column: column > value
-
-
-RIGHT, WRONG = 1.0, -1.0
-FRO, L1, SIGN, FIT = "orthogonality_fro", "orthogonality_l1", "det_sign", "fit"
-
-
-def cure(method: str, good: str, bad: str, partly: bool = False) -> list:
-    """Nearly all runs right, nearly all wrong, half and half."""
-    some = [(setter("cures", SIGN, WRONG, where(method=method, seed=above(6))), "partly")] if partly else []
-    return [
-        (setter("cures", SIGN, RIGHT, where(method=method)), good),
-        (setter("cures", SIGN, WRONG, where(method=method)), bad),
-        (setter("cures", "status", "diverged", where(method=method)), "untested"),
-        *some,
-    ]
-
+from orthogrid.store import write_table
 
 # claim: changes of the ideal run, with the verdict each must bring about
 CHANGES = {
@@ -671,121 +452,6 @@ def test_short_budgets_do_not_count_as_cures():
     run = ideal(setter("cures", SIGN, WRONG, where(steps=500)))
     assert all(verdict(run, id) == "supported" for id, entry in CLAIMS.items() if entry.section == "cures")
     assert len(CLAIMS["restart"].evidence(run).keys) == 10
-
-
-# Intervals, on data whose truth is known.
-
-
-def test_student_quantile():
-    for df, expected in ((1, 6.3138), (2, 2.9200), (3, 2.3534), (4, 2.1318), (9, 1.8331), (30, 1.6973), (1000, 1.6464)):
-        assert student_quantile(0.95, df) == pytest.approx(expected, abs=1e-4)
-
-
-def test_mean_interval_covers_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    for size in (2, 3, 5):
-        draws = [mean(random.normal(1.0, 2.0, size)) for _ in range(2000)]
-        covered = np.mean([e.low <= 1.0 <= e.high for e in draws])
-        assert covered == pytest.approx(0.9, abs=0.025)
-
-
-def test_equivalence_is_not_passed_by_few_noisy_seeds():
-    """True value on the margin: three seeds pass in at most 5 % of the draws (plus chance), whatever the noise."""
-    random = np.random.default_rng(1)
-    for noise in (0.01, 0.1, 1.0):
-        draws = [mean(random.normal(1.1, noise, 3)) for _ in range(2000)]
-        assert np.mean([e.low >= 0.9 and e.high <= 1.1 for e in draws]) <= 0.065
-    # A true equality with much noise is not shown, with little it is.
-    noisy = [mean(random.normal(1.0, 0.3, 3)) for _ in range(500)]
-    clear = [mean(random.normal(1.0, 0.01, 3)) for _ in range(500)]
-    assert np.mean([e.low >= 0.9 and e.high <= 1.1 for e in noisy]) < 0.1
-    assert np.mean([e.low >= 0.9 and e.high <= 1.1 for e in clear]) > 0.99
-
-
-def test_one_value_has_no_interval():
-    for estimate in (mean([1.0]), geometric_mean([1.0]), bracketed([1.0], [2.0])):
-        assert math.isnan(estimate.low) and math.isnan(estimate.high)
-    assert all(math.isnan(x) for x in (*mean([]), *geometric_mean([]), *share([]), *share_difference([], [])))
-
-
-def test_geometric_mean():
-    estimate = geometric_mean([0.5, 2.0])
-    assert estimate.value == pytest.approx(1.0) and estimate.low == pytest.approx(1 / estimate.high)
-    assert geometric_mean([0.0, 1.0]).value < 1e-100
-
-
-def test_bracketed_is_no_finer_than_its_grid():
-    estimate = bracketed([1.0, 1.0, 1.0], [4.0, 4.0, 4.0])
-    assert estimate == pytest.approx((2.0, 1.0, 4.0))
-
-
-def test_share_is_wilsons():
-    # Wilson (1927) with z = 1.6449: 10 of 10 and 5 of 10.
-    assert share([True] * 10) == pytest.approx((1.0, 0.7871, 1.0), abs=1e-4)
-    assert share([True, False] * 5) == pytest.approx((0.5, 0.2693, 0.7307), abs=1e-4)
-    assert share([False] * 52).high < 0.05 < share([False] * 51).high
-
-
-def test_share_of_clusters():
-    hits, clusters = [True] * 30 + [False] * 10, [*[1] * 10, *[2] * 10, *[3] * 10, *[4] * 10]
-    assert share(hits, clusters) == share([True, True, True, False])
-    assert share([True] * 40, clusters) == share([True] * 4)
-    assert share(hits, range(40)) == share(hits)
-    assert share([True, True, False], [1, 1, 2]).value == 0.5  # of the clusters, not of the runs
-
-
-def test_slope():
-    estimate = slope([0, 1, 2, 3], [0, 1.1, 1.9, 3])
-    assert estimate.value == pytest.approx(0.98)
-    assert estimate.high - estimate.value == pytest.approx(estimate.value - estimate.low)
-    assert math.isnan(slope([1, 2], [1, 2]).low) and math.isnan(slope([1, 1, 1], [1, 2, 3]).value)
-    random, x = np.random.default_rng(2), np.arange(4)
-    draws = [slope(x, 2 * x + random.normal(0, 1, 4)) for _ in range(2000)]
-    assert np.mean([e.low <= 2 <= e.high for e in draws]) == pytest.approx(0.9, abs=0.025)
-
-
-def test_instances():
-    assert instances([False, True]) == (1.0, 1.0, 1.0)
-    assert instances([False] * 200) == (0.0, 0.0, 1.0)
-    assert instances([False] * 300) == (0.0, 0.0, 0.0)
-
-
-def test_share_difference():
-    same = share_difference([True, False] * 5, [True, False] * 5)
-    assert same.value == 0 and same.low == pytest.approx(-same.high) and 0.1 < same.high < 0.25
-    assert share_difference([True] * 4, [True] * 4).high > 0.25  # four pairs show no equality
-    assert share_difference([False] * 20, [True] * 20).low > 0.7
-
-
-def test_farthest():
-    near, far, none = Estimate(1.0, 0.9, 1.1), Estimate(1.0, 0.5, 1.2), Estimate(1.0, math.nan, math.nan)
-    assert farthest([near, far], 1.0) == far
-    assert farthest([near, none], 1.0) is none
-    assert math.isnan(farthest([], 1.0).value)
-
-
-def test_paired_needs_a_partner():
-    cells = pd.DataFrame([Cell(seed=s, lr=lr).settings | {"fit": s * lr} for s, lr in ((1, 0.1), (1, 0.2), (2, 0.1))])
-    pairs = paired(cells, "fit", "lr", 0.1, 0.2)
-    assert pairs.to_dict("list") == {"first": [0.1], "second": [0.2], "seed": [1]}
-
-
-def test_exponents():
-    cells = pd.DataFrame(
-        [(s, n, lr) for s in (1, 2) for n in (10, 20) for lr in (0.1, 0.2)], columns=["seed", "n", "lr"]
-    )
-    cells["y"] = 3 * cells["n"] ** 2.0 * cells["lr"] ** 0.5 * cells["seed"]
-    assert exponents(cells, "y", "n", "lr").to_numpy() == pytest.approx(np.array([[2.0, 0.5]] * 2))
-    assert exponents(cells[cells["n"] == 10], "y", "n", "lr").empty  # no slope from one dimension
-
-
-@pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [("0011", (2.0, 4.0)), ("0101", (2.0, 4.0)), ("0001", (4.0, 8.0)), ("0000", None), ("1111", None)],
-)
-def test_boundary(wrong, expected):
-    cells = pd.DataFrame({"reg": [1.0, 2.0, 4.0, 8.0], "wrong": [c == "1" for c in wrong]})
-    assert boundary(cells) == (expected or pytest.approx((math.nan, math.nan), nan_ok=True))
 
 
 # Beside the sentences.

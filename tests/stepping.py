@@ -1,0 +1,60 @@
+"""Shared by the tests of methods: which there are, batches made by hand, and one step of them."""
+
+import pytest
+import torch
+
+from orthogrid.grid import spec_name
+from orthogrid.identity import registry
+from orthogrid.train import Batch, _draw_all, train_batch
+
+CONSTRAINED = list(registry("constraints.py"))
+CURES = list(registry("cures.py"))
+CLOSED = ["procrustes", "procrustes_side"]
+PARAMETRIZED = ["torch_exp", "torch_cayley", "torch_householder", "geotorch"]
+RELATIVE = ["landing", "pogo", "riemannian_qr", "riemannian_polar"]
+LIBRARIES = ["geotorch", "geoopt"]
+F64 = {"dtype": "float64"}
+
+
+def skip_without_library(method: str) -> None:
+    if spec_name(method) in LIBRARIES:
+        pytest.importorskip(spec_name(method))
+
+
+def make_batch(*cells) -> Batch:
+    """A batch of at least two, as the trainer makes it."""
+    cells = list(cells) if len(cells) > 1 else [*cells, *cells]
+    with torch.no_grad():
+        return Batch(cells, _draw_all(cells), torch.device("cpu"))
+
+
+def take_step(batch: Batch, t: int = 0) -> None:
+    with torch.no_grad():
+        batch.method.step(t)
+
+
+def set_weight(batch: Batch, w: torch.Tensor) -> None:
+    with torch.no_grad():
+        batch.weight.copy_(w.expand_as(batch.weight))
+
+
+def no_data(monkeypatch, batch: Batch) -> None:
+    """Steps without any gradient."""
+    monkeypatch.setattr(batch, "compute_gradient", lambda **_: batch.grad.zero_())
+
+
+def near_orthogonal(n: int, size: float = 0.1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(n)
+    q = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64)).Q
+    return q @ (torch.eye(n, dtype=torch.float64) + size * torch.randn(n, n, generator=generator, dtype=torch.float64))
+
+
+def residual(w: torch.Tensor) -> float:
+    return float((w @ w.mT - torch.eye(w.shape[-1], dtype=w.dtype)).norm())
+
+
+def rows(cells):
+    """Results without the time they took."""
+    return [
+        repr(({k: v for k, v in r.row.items() if not k.startswith("seconds")}, r.trace)) for r in train_batch(cells)
+    ]
