@@ -25,7 +25,7 @@ def make_batch(*cells) -> Batch:
     """A batch of at least two, as the trainer makes it."""
     cells = list(cells) if len(cells) > 1 else [*cells, *cells]
     with torch.no_grad():
-        return Batch(cells, _draw_all(cells), torch.device("cpu"))
+        return Batch(cells, _draw_all(cells, torch.device("cpu")), torch.device("cpu"))
 
 
 def take_step(batch: Batch, t: int = 0) -> None:

@@ -164,7 +164,7 @@ def test_adding_a_penalty_makes_nothing_stale(source):
         ("train.py", "1e-8", "1e-7"),
         ("linalg.py", "x.sum(-1).sum(-1)", "x.sum((-1, -2))"),
         ("problem.py", "torch.rand(k, n", "torch.rand(n, k"),
-        ("methods.py", "self.batch.update(t)", "self.batch.update(t + 1)"),
+        ("methods.py", "self.batch.set_rates(t)", "self.batch.set_rates(t + 1)"),
         ("penalties.py", "self.value(s, **options)", "2 * self.value(s, **options)"),
     ],
 )

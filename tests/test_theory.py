@@ -9,7 +9,7 @@ from geometry import F64, haar, loss_of, on_path, weakest_image
 
 from orthogrid import theory
 from orthogrid.grid import make_cell
-from orthogrid.metrics import data_loss, final, nearest_in_coset
+from orthogrid.metrics import data_loss, final
 from orthogrid.predictions import predict_cells
 from orthogrid.problem import det_sign, draw_problem
 
@@ -188,7 +188,7 @@ def test_the_closing_line_is_predicted_without_training():
 @pytest.mark.parametrize("n, k", [(7, 3), (8, 3), (8, 7), (8, 12)])
 def test_nearest_in_coset_is_in_the_coset_and_nearest(n, k, determinant):
     problem = draw_problem(make_cell(dimension=n, samples=k, dtype="float64", determinant=determinant))
-    nearest = nearest_in_coset(problem)
+    nearest = problem.nearest
     assert (nearest @ nearest.mT - torch.eye(n, dtype=F64)).abs().max() < 1e-12
     assert float((problem.x @ nearest.mT - problem.x @ problem.rho).norm()) < 1e-9
     if k >= n:

@@ -25,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="overrides the config's device")
             command.add_argument("--results", type=Path, default=Path("results"), help="folder of the runs")
             command.add_argument("--only", nargs="+", metavar="FAMILY", help="penalties or methods to train")
+            command.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds of each block")
+            command.add_argument(
+                "--minutes", type=float, metavar="M", help="cheapest cells first; start nothing new after M minutes"
+            )
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
     latex = commands.add_parser("latex", help="say whether LaTeX can build the paper, and what is missing")
     latex.add_argument("--install", action="store_true", help="install it where that needs no question")
@@ -59,22 +63,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(config: Config, options: argparse.Namespace) -> int:
-    from .plan import require_libraries
-    from .runner import train_cells  # imports torch
+    from .runner import train_run  # imports torch
 
     families = {cells[0].family for cells in config.groups.values()}
     for name in set(options.only or ()) - families:
         raise ConfigError(f"--only {name}: the config trains {', '.join(sorted(families))}")
-    require_libraries([cell for cell in config.cells if not options.only or cell.family in options.only])
-    trained = 0
-    for group, cells in config.groups.items():
-        if options.only and cells[0].family not in options.only:
-            continue
-        root = options.results / config.run
-        trained += train_cells(
-            group, cells, root, options.device or config.device, log=root / "logs" / "train" / f"{group}.log"
-        )
-    print(json.dumps({"run": config.run, "cells": len(config.cells), "trained": trained}))
+    for name in ("seeds", "minutes"):
+        if (value := getattr(options, name)) is not None and value <= 0:
+            raise ConfigError(f"--{name} {value}: must be > 0; leave it out to train everything")
+    cells = config.cells if options.seeds is None else config.of_first_seeds(options.seeds)
+    cells = [cell for cell in cells if not options.only or cell.family in options.only]
+    root = options.results / config.run
+    trained = train_run(
+        config, cells, root, options.device or config.device, options.minutes, root / "logs" / "train.log"
+    )
+    print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
     return 0
 
 

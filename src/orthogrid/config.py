@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +56,15 @@ class Config:
         families: dict[str, list[Cell]] = {}
         for cell in self.cells:
             families.setdefault(cell.family, []).append(cell)
-        return {f"{name}-{_group_digest(cells)}": cells for name, cells in families.items()}
+        return {group_name(cells): cells for cells in families.values()}
+
+    def of_first_seeds(self, count: int) -> list[Cell]:
+        """The cells of the first `count` seeds of each block: a smaller run over the whole product."""
+        kept: dict[str, Cell] = {}
+        for block in self.blocks:
+            seeds = list(dict.fromkeys(cell.seed for cell in block.cells))[:count]
+            kept |= {cell.key: cell for cell in block.cells if cell.seed in seeds}
+        return list(kept.values())
 
     @cached_property
     def digest(self) -> str:
@@ -65,9 +73,10 @@ class Config:
         return hashlib.sha256(json.dumps(view).encode()).hexdigest()[:12]
 
 
-def _group_digest(cells: list[Cell]) -> str:
+def group_name(cells: Sequence[Cell]) -> str:
+    """The name of a rows file: the family of its cells, and a digest of them and of their code."""
     text = "\n".join([*sorted({cell.code for cell in cells}), *sorted(cell.key for cell in cells)])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{cells[0].family}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 # key: (description, required)

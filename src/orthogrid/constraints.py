@@ -34,7 +34,7 @@ class Corrected(Adam):
     def newton_schulz_step(self, strength: float = 0.5) -> None:
         """W ← W - strength (WWᵀ - I) W; with 1/2 one cubic Newton-Schulz step (3W - WWᵀW)/2 towards the polar factor."""
         weight = self.batch.weight
-        self.products.bmm(weight, weight.mT, out=self.s)
+        self.products.gram(weight, out=self.s)
         self.s.diagonal(dim1=1, dim2=2).sub_(1)
         self.saved.copy_(weight)
         self.products.baddbmm(weight, self.s, self.saved, out=weight, alpha=-strength)
@@ -105,7 +105,7 @@ class landing(Relative):
         """The field is evaluated where the step began, as in the paper."""
         batch, before = self.batch, self.before
         self.rates.copy_(torch.tensor(batch.rates, dtype=torch.float64)[:, None, None])
-        self.products.bmm(before, before.mT, out=self.s)
+        self.products.gram(before, out=self.s)
         self.s.diagonal(dim1=1, dim2=2).sub_(1)
         self.s.mul_(-self.strength * self.rates)
         self.products.baddbmm(batch.weight, self.s, before, out=batch.weight)

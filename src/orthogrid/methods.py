@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .graphs import Repeated
 from .grid import spec_name, spec_options
 
 if TYPE_CHECKING:
@@ -21,11 +22,16 @@ class Adam:
 
     def __init__(self, batch: Batch):
         self.batch = batch
+        self.advance = Repeated(self._advance, batch.device, capture=not batch.penalty.decomposes)
 
     def step(self, t: int) -> None:
         """Step t (0-based) of the batch: gradient, then update."""
+        self.batch.set_rates(t)
+        self.advance()
+
+    def _advance(self) -> None:
         self.batch.compute_gradient()
-        self.batch.update(t)
+        self.batch.apply_gradient()
 
 
 METHODS: dict[str, type[Adam]] = {"adam": Adam}

@@ -55,7 +55,7 @@ def final(weight: Tensor, bias: Tensor, problem: Problem) -> dict[str, float]:
     return {
         "distance_rho": float((weight - rho).norm()),
         "distance_start": float((weight - start).norm()),
-        "distance_nearest": float((weight - nearest_in_coset(problem)).norm()),
+        "distance_nearest": float((weight - problem.nearest).norm()),
         "distance_twin": float(twin_difference.norm()),
         "distance_l1": float(difference.abs().sum()),
         "distance_rho_l1": float((weight - rho).abs().sum()),
@@ -64,26 +64,3 @@ def final(weight: Tensor, bias: Tensor, problem: Problem) -> dict[str, float]:
         "sigma_min": float(singular[-1]),
         "sigma_max": float(singular[0]),
     }
-
-
-def nearest_in_coset(problem: Problem) -> Tensor:
-    """The point nearest the start among the orthogonal matrices that agree with rhoᵀ on the samples' row space (n, n).
-
-    With V the row space's complement the coset is rhoᵀ(P + V Q Vᵀ), Q in O(n - r'); the nearest Q is the polar factor
-    of Vᵀ rho W₀ V (orthogonal Procrustes). Q's determinant is kept at the sign that the start's component asks for,
-    by the reflection of Kabsch and Umeyama, since training rarely leaves that component.
-    """
-    rho, start = problem.rho.double(), problem.weight.double()
-    basis = problem.row_space
-    n, r = basis.shape
-    target = rho.mT
-    if r == n:
-        return target
-    complement = torch.linalg.qr(basis, mode="complete").Q[:, r:] if r else torch.eye(n, dtype=basis.dtype)
-    u, _, vt = torch.linalg.svd(complement.mT @ rho @ start @ complement)
-    wanted = torch.linalg.slogdet(start)[0] * torch.linalg.slogdet(target)[0]
-    if torch.linalg.slogdet(u @ vt)[0] != wanted:
-        u[:, -1].neg_()
-    # rhoᵀ(P + V Q Vᵀ) = rhoᵀ + rhoᵀ V (Q - I) Vᵀ
-    q = u @ vt - torch.eye(n - r, dtype=basis.dtype)
-    return target + target @ complement @ q @ complement.mT

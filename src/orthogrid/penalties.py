@@ -30,6 +30,7 @@ class Penalty:
     value: Callable[..., Tensor]  # S (B, n, n), options → (B,)
     attached: bool  # False: the penalty is measured but has no gradient, the thread's bug
     uses_reg: bool
+    decomposes: bool  # True: its gradient decomposes matrices, which makes a GPU's step wait for the host
     multiplier_of: Callable[..., Tensor] | None = None
     gradient_of: Callable[..., Tensor] | None = None
 
@@ -47,11 +48,16 @@ class Penalty:
         return function
 
 
-def register(*, attached: bool = True, uses_reg: bool = True) -> Callable[[Callable[..., Tensor]], Penalty]:
-    """Make a function of S a penalty of its own name. `uses_reg=False`: reg changes neither training nor report."""
+def register(
+    *, attached: bool = True, uses_reg: bool = True, decomposes: bool = False
+) -> Callable[[Callable[..., Tensor]], Penalty]:
+    """Make a function of S a penalty of its own name. `uses_reg=False`: reg changes neither training nor report.
+
+    `decomposes=True`: the gradient needs `each` or looks at values, so a GPU's step cannot be captured as a graph.
+    """
 
     def wrap(function: Callable[..., Tensor]) -> Penalty:
-        penalty = Penalty(function.__name__, function, attached, uses_reg)
+        penalty = Penalty(function.__name__, function, attached, uses_reg, decomposes)
         PENALTIES[penalty.name] = penalty
         return penalty
 
@@ -115,7 +121,7 @@ def _(s: Tensor) -> Tensor:
     return s.mul_((2 / norm)[:, None, None])
 
 
-@register()
+@register(decomposes=True)
 def spectral(s: Tensor) -> Tensor:
     """sigma_max(S), the largest absolute eigenvalue (SRIP, Bansal et al., NeurIPS 2018, before squaring).
 
@@ -130,7 +136,7 @@ def _(s: Tensor) -> Tensor:
     return s.copy_(projector.mul_(2 * mu.sign()[:, None, None]))
 
 
-@register()
+@register(decomposes=True)
 def spectral2(s: Tensor) -> Tensor:
     """sigma_max(S)², as the code published with Bansal et al. (NeurIPS 2018) has it. Gradient 4 mu q qᵀ W."""
     return _eigenvalues(s).square().amax(-1)
@@ -142,7 +148,7 @@ def _(s: Tensor) -> Tensor:
     return s.copy_(projector.mul_(4 * mu[:, None, None]))
 
 
-@register()
+@register(decomposes=True)
 def nuclear(s: Tensor) -> Tensor:
     """Sum of the singular values of S: an exact penalty. Gradient 2 sign(S) W, the matrix sign."""
     return _eigenvalues(s).abs().sum(-1)
@@ -218,7 +224,7 @@ def _(s: Tensor, *, delta: float = 1e-3) -> Tensor:
     return s.clamp_(-delta, delta).mul_(2)
 
 
-@register()
+@register(decomposes=True)
 def logdet(s: Tensor) -> Tensor:
     """tr(WWᵀ) - log det(WWᵀ) - n (Bregman divergence; Xie et al., ICML 2018). Infinite where det W = 0."""
     gram = s + torch.eye(s.shape[-1], dtype=s.dtype, device=s.device)
@@ -235,7 +241,7 @@ def _inverse_transposed(w: Tensor) -> Tensor:
     return torch.linalg.inv_ex(w).inverse.mT
 
 
-@register()
+@register(decomposes=True)
 def vonneumann(s: Tensor) -> Tensor:
     """tr(G log G - G) + n, G = WWᵀ (Bregman divergence; Xie et al., ICML 2018). Finite at det W = 0. Gradient 2 log(G) W."""
     mu = _eigenvalues(s)

@@ -11,6 +11,8 @@ from .grid import AXES, Cell, ConfigError, registered, spec_name
 # Elements of one weight stack on the CPU: enough to keep the cores busy at small n, little enough to stay near the caches.
 CPU_ELEMENTS = 2_000_000
 CPU_MOST = 64
+# Effort of a batch, about a minute of one core: a batch is what an interruption costs.
+CPU_EFFORT = 6e12
 
 
 # As in train, which this module must not import.
@@ -65,15 +67,21 @@ def effort(cell: Cell) -> float:
 
 
 def batches(cells: Sequence[Cell], shape_of, most=lambda cell: None) -> list[list[Cell]]:
-    """Cells cut into batches of one shape, in order of appearance; `most` of a cell, if any, overrides the CPU's batch size."""
-    shapes: dict[tuple, list[Cell]] = {}
+    """Cells cut into batches of one shape, in order of appearance; `most` of a cell, if any, overrides the CPU's batch size.
+
+    Within a shape, cells that share a problem stand together: it is drawn once for a batch.
+    """
+    shapes: dict[tuple, dict[Cell, list[Cell]]] = {}
     for cell in cells:
-        shapes.setdefault(shape_of(cell), []).append(cell)
+        shapes.setdefault(shape_of(cell), {}).setdefault(cell.problem, []).append(cell)
     cut = []
-    for same in shapes.values():
-        size = most(same[0]) or max(1, min(CPU_MOST, CPU_ELEMENTS // same[0].dimension ** 2))
+    for by_problem in shapes.values():
+        same = [cell for sharing in by_problem.values() for cell in sharing]
+        size = most(same[0]) or max(
+            1, min(CPU_MOST, CPU_ELEMENTS // same[0].dimension ** 2, CPU_EFFORT // effort(same[0]))
+        )
         # Equal parts rather than full ones and a rest.
-        parts = -(-len(same) // size)
+        parts = math.ceil(len(same) / size)
         bounds = [len(same) * i // parts for i in range(parts + 1)]
         cut += [same[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
     return cut

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,6 +34,28 @@ class Problem:
     row_space: Tensor  # (n, r') float64 orthonormal basis of the samples' row space
     mean_outside: Tensor  # (n,) float64, the samples' mean outside the row space of the centred samples; may be 0
     generator: torch.Generator  # stands where the fresh samples begin
+
+    @cached_property
+    def nearest(self) -> Tensor:
+        """The point nearest the start among the orthogonal matrices that agree with rhoᵀ on the samples' row space (n, n), float64.
+
+        With V the row space's complement the coset is rhoᵀ(P + V Q Vᵀ), Q in O(n - r'); the nearest Q is the polar factor
+        of Vᵀ rho W₀ V (orthogonal Procrustes). Q's determinant is kept at the sign that the start's component asks for,
+        by the reflection of Kabsch and Umeyama, since training rarely leaves that component.
+        """
+        rho, start, basis = self.rho.double(), self.weight.double(), self.row_space
+        n, r = basis.shape
+        target = rho.mT
+        if r == n:
+            return target
+        complement = torch.linalg.qr(basis, mode="complete").Q[:, r:] if r else torch.eye(n, dtype=basis.dtype)
+        u, _, vt = torch.linalg.svd(complement.mT @ rho @ start @ complement)
+        wanted = torch.linalg.slogdet(start)[0] * torch.linalg.slogdet(target)[0]
+        if torch.linalg.slogdet(u @ vt)[0] != wanted:
+            u[:, -1].neg_()
+        # rhoᵀ(P + V Q Vᵀ) = rhoᵀ + rhoᵀ V (Q - I) Vᵀ
+        q = u @ vt - torch.eye(n - r, dtype=basis.dtype)
+        return target + target @ complement @ q @ complement.mT
 
 
 def draw_problem(cell: Cell) -> Problem:

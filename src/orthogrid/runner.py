@@ -1,23 +1,27 @@
-"""A training job: takes the finished rows, trains the missing cells batch by batch, journals each, writes the rows file."""
+"""Training jobs: take the finished rows, train the missing cells batch by batch, journal each, write the rows files."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import json
 import multiprocessing
 import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import torch
 
+from .config import Config
 from .grid import Cell, ConfigError, spec_name
 from .plan import batches, effort, require_libraries, shared_out
 from .progress import Progress
-from .store import Store
+from .store import Store, write_bytes
 from .train import Result, shape_of, train_batch
 
 
@@ -76,36 +80,84 @@ def train_cells(
     one batch on all cores, far faster where other programs run too, and a row's bits do not depend on their number.
     Interrupt it anywhere and call it again: cells whose batch had finished are not trained twice.
     """
-    store, target = Store(results), find_device(device)
+    store = Store(results)
+    trained = _train_missing(group.rpartition("-")[0], cells, store, device, workers, log)
+    store.write_group(group, cells)
+    return trained
+
+
+def train_run(
+    config: Config,
+    cells: Sequence[Cell],
+    results: str | Path,
+    device: str = "auto",
+    minutes: float | None = None,
+    log: str | Path | None = None,
+) -> int:
+    """Train cells of a config, of all its families together; returns how many were trained.
+
+    With `minutes` the cheapest go first and no batch starts later than that. However it ends, what is finished by then is in
+    the rows files, and `run.json` says how much of the config that is.
+    """
+    store = Store(results)
+    try:
+        return _train_missing(config.run, cells, store, device, None, log, minutes)
+    finally:
+        finished = store.write_finished(config.cells)
+        summary = {
+            "run": config.run, "title": config.title, "cells": len(config.cells), "finished": finished,
+            "partial": finished < len(config.cells), "digest": config.digest,
+        }  # fmt: skip
+        write_bytes((json.dumps(summary, indent=2) + "\n").encode(), store.root / "run.json")
+
+
+def _train_missing(
+    name: str,
+    cells: Sequence[Cell],
+    store: Store,
+    device: str,
+    workers: int | None,
+    log: str | Path | None,
+    minutes: float | None = None,
+) -> int:
+    target = find_device(device)
     finished, _ = store.finished(cells)
     done_keys = set(finished["key"])
     missing = [cell for cell in cells if cell.key not in done_keys]
     if log:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
     require_libraries(missing)
-    if missing:
-        progress = Progress(group.rpartition("-")[0], sum(map(effort, missing)), log)
-        kept = f"; {len(done_keys)} more are finished already" if done_keys else ""
-        progress.say(f"{progress.name}: {len(missing)} cells to train on {device_name(target)}{kept}")
-        workers = workers or os.cpu_count() or 1
-        waiting = batches(missing, shape_of, lambda cell: gpu_batch(cell, target))
-        if target.type == "cpu":
-            waiting = shared_out(waiting, workers)
-        count = 0
+    if not missing:
+        return 0
+    progress = Progress(name, sum(map(effort, missing)), log)
+    kept = f"; {len(done_keys)} more are finished already" if done_keys else ""
+    progress.say(f"{name}: {len(missing)} cells to train on {device_name(target)}{kept}")
+    workers = workers or os.cpu_count() or 1
+    waiting = batches(missing, shape_of, lambda cell: gpu_batch(cell, target))
+    if target.type == "cpu":
+        waiting = shared_out(waiting, workers)
+    if minutes is not None:
+        waiting.sort(key=lambda batch: effort(batch[0]))
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else None
+    count = 0
 
-        def report(done: float) -> None:
-            progress.update(done, f"{count} of {len(missing)} cells done, ")
+    def report(done: float) -> None:
+        progress.update(done, f"{count} of {len(missing)} cells done, ")
 
-        try:
-            for results_of_batch in _train_all(waiting, target, workers, report):
-                store.append(cells[0].family, [_record(result, target) for result in results_of_batch])
-                count += len(results_of_batch)
-        except KeyboardInterrupt:
-            progress.close(f"interrupted; {count} cells are kept, run the same command again to go on. Stopped")
-            raise
-        progress.close(f"{len(missing)} cells trained")
-    store.write_group(group, cells)
-    return len(missing)
+    try:
+        for results_of_batch in _train_all(waiting, target, workers, report, deadline):
+            families: dict[str, list[Result]] = {}
+            for result in results_of_batch:
+                families.setdefault(result.cell.family, []).append(result)
+            for family, same in families.items():
+                store.append(family, [_record(result, target) for result in same])
+            count += len(results_of_batch)
+    except KeyboardInterrupt:
+        progress.close(f"interrupted; {count} cells are kept, run the same command again to go on. Stopped")
+        raise
+    rest = f", {len(missing) - count} are left" if count < len(missing) else ""
+    progress.close(f"{count} cells trained{rest}")
+    return count
 
 
 # Below this effort (some seconds) starting workers would cost more than it saves.
@@ -113,25 +165,41 @@ WORTH_WORKERS = 2e11
 
 
 def _train_all(
-    waiting: list[list[Cell]], device: torch.device, workers: int, report: Callable[[float], None]
+    waiting: list[list[Cell]],
+    device: torch.device,
+    workers: int,
+    report: Callable[[float], None],
+    deadline: float | None = None,
 ) -> Iterator[list[Result]]:
-    """The results of each batch, as they come; `report` hears the effort done."""
+    """The results of each batch, as they come; `report` hears the effort done. No batch starts after the deadline."""
     efforts = [sum(map(effort, batch)) for batch in waiting]
     workers = min(workers, len(waiting))
+
+    def in_time() -> bool:
+        return deadline is None or time.monotonic() < deadline
+
     if device.type == "cpu":
         torch.set_num_threads(1)
     if device.type != "cpu" or workers == 1 or sum(efforts) < WORTH_WORKERS:
         done = 0.0
         for batch, work in zip(waiting, efforts, strict=True):
+            if not in_time():
+                return
             yield from _train(batch, device, lambda fraction, done=done, work=work: report(done + fraction * work))
             done += work
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     fractions = context.Array("d", len(waiting), lock=False)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (fractions, os.getpid()))
+    running: dict[Future, int] = {}
+    following = iter(enumerate(waiting))
     try:
-        running = {pool.submit(_train_in_worker, i, batch): i for i, batch in enumerate(waiting)}
-        while running:
+        while True:
+            # One batch ahead of each worker, so that none waits for the next.
+            while len(running) < 2 * workers and in_time() and (numbered := next(following, None)):
+                running[pool.submit(_train_in_worker, *numbered)] = numbered[0]
+            if not running:
+                break
             finished, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 fractions[running.pop(future)] = 1.0
@@ -169,6 +237,8 @@ def _train_in_worker(index: int, batch: list[Cell]) -> list[Result]:
 
 def _train(cells: list[Cell], device: torch.device, report):
     """Train a batch, in halves where the GPU's memory does not suffice."""
+    if device.type == "cuda":
+        gc.collect()  # a finished batch and its method hold each other, and the GPU's memory with them
     try:
         results = train_batch(cells, device, report)
     except torch.cuda.OutOfMemoryError:

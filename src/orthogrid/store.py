@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from .config import group_name
 from .grid import Cell
 
 # As text, also where every one of them happens to look like a number.
@@ -123,6 +124,23 @@ class Store:
             raise KeyError(f"{len(missing)} cells of {group} are not finished")
         write_table(traces.sort_values(["key", "step"]), self.traces_file(group))
         write_table(rows.set_index("key").loc[keys].reset_index(), self.rows_file(group))
+
+    def write_finished(self, cells: Sequence[Cell]) -> int:
+        """Write what is finished of some cells, a group for each family, and remove files that hold nothing else; returns how many."""
+        families: dict[str, list[Cell]] = {}
+        done = set(self.finished(cells)[0]["key"])
+        for cell in cells:
+            if cell.key in done:
+                families.setdefault(cell.family, []).append(cell)
+        for family, held in families.items():
+            group = group_name(held)
+            self.write_group(group, held)
+            keys = {cell.key for cell in held}
+            for path in self.root.glob(f"rows/{family}-*.csv"):
+                if path.stem != group and set(read_table(path)["key"]) <= keys:
+                    path.unlink()
+                    self.traces_file(path.stem).unlink(missing_ok=True)
+        return len(done)
 
     def clear(self, keep: Sequence[str]) -> list[Path]:
         """Remove rows and traces of other groups than those to keep; the journals too, once all of those are written."""

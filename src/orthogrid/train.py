@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from . import constraints, cures, metrics  # noqa: F401 - constraints and cures enter their methods
 from .grid import Cell, spec_name
-from .linalg import Products, gram_residual, padded, padded_copy
+from .linalg import ALONE_FROM, Products, gram_residual, padded, padded_copy
 from .methods import METHODS, make_method
 from .penalties import find_penalty
 from .problem import DTYPES, Problem, draw_fresh, draw_problem
@@ -60,14 +62,15 @@ def shape_of(cell: Cell) -> tuple:
 class Batch:
     """The state of B cells in training: weights, biases, data, the optimiser, and the method that steps them.
 
-    A method may use weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update, rates, optimizers, products and loss, and
-    read cells, problems, x, y and steps.
+    A method may use weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update (or set_rates and apply_gradient),
+    rates, optimizers, products and loss, and read cells, problems, x, y and steps.
     """
 
     def __init__(self, cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device):
         first = cells[0]
         n, k, count = first.dimension, first.samples, len(cells)
         self.cells, self.problems, self.device = cells, problems, device
+        self.on_gpu = device.type == "cuda"
         self.dtype = DTYPES[first.dtype]
         self.steps = first.steps
         self.penalty, self.options = find_penalty(first.penalty)
@@ -101,18 +104,22 @@ class Batch:
         trained = [] if method.trains_weight else [(weights, grads)]
         trained += [(biases, bias_grads)] if first.bias else []
         self.optimizers: list[torch.optim.Optimizer] = []
+        # For each cell the first one with its rate, so that a step works out few rates.
+        alike: dict[tuple, int] = {}
+        self.alike = [alike.setdefault((cell.lr, cell.schedule), i) for i, cell in enumerate(cells)]
         self.rates = [cell.lr for cell in cells]
         if trained:
             self.train_with_adam(trained)
 
-        # Fresh samples: cells that share a problem share its stream.
+        # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
         streams: dict[Cell, int] = {}
         self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
+        self.generators = {i: problems[i].generator.clone_state() for i in sorted(set(self.stream_of))}
         self.method = make_method(first.method, self)
 
     def draw_samples(self) -> None:
         """Replace the data by the next fresh samples of each stream."""
-        drawn = {i: draw_fresh(self.cells[i], self.problems[i].generator) for i in sorted(set(self.stream_of))}
+        drawn = {i: draw_fresh(self.cells[i], generator) for i, generator in self.generators.items()}
         for i, stream in enumerate(self.stream_of):
             self.x[i] = drawn[stream].to(self.dtype)
         self.y.copy_(torch.bmm(self.x.to(self.target.dtype), self.target.mT))
@@ -142,19 +149,33 @@ class Batch:
                 part = flat[start * stride : stop * stride]
                 part.grad = grad[start * stride : stop * stride]
                 params.append(part)
-            groups.append({"params": params, "lr": self.cells[start].lr, "cells": range(start, stop)})
+            rate = self.cells[start].lr
+            if self.on_gpu:
+                rate = torch.tensor(rate, device=self.device)  # a captured step reads it where it lies
+            groups.append({"params": params, "lr": rate, "cells": range(start, stop)})
             start = stop
-        self.optimizers.append(torch.optim.Adam(groups, fused=True, **ADAM))
+        self.optimizers.append(torch.optim.Adam(groups, fused=True, capturable=self.on_gpu, **ADAM))
 
     def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
-        """One step of the optimisers, at `factor` times the rate of step t of `steps` (the cell's own number by default).
+        """One step of the optimisers, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
+        self.set_rates(t, factor, steps)
+        self.apply_gradient()
 
-        A method that trains the weight in its own way finds each cell's rate in `rates`.
-        """
-        self.rates = [factor * learning_rate(cell, t, steps) for cell in self.cells]
+    def set_rates(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
+        """The first half of `update`. A method that trains the weight in its own way finds each cell's rate in `rates`."""
+        rate_of = {i: factor * learning_rate(self.cells[i], t, steps) for i in set(self.alike)}
+        self.rates = [rate_of[i] for i in self.alike]
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self.rates[group["cells"][0]]
+                rate = self.rates[group["cells"][0]]
+                if self.on_gpu:
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+
+    def apply_gradient(self) -> None:
+        """The second half of `update`: the optimisers' step, at the rates that were set."""
+        for optimizer in self.optimizers:
             optimizer.step()
 
     def _data_gradient_by_residuals(self) -> None:
@@ -186,7 +207,7 @@ class Batch:
         """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at padded weights (B, n, n), with room for S of that shape."""
         penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
         if penalty.multiplier_of is not None:
-            self.products.bmm(weight, weight.mT, out=s)
+            self.products.gram(weight, out=s)
             s.diagonal(dim1=1, dim2=2).sub_(1)
             z = penalty.multiplier_of(s, **self.options).mul_(reg)
             self.products.baddbmm(grad, z, weight, beta=beta, out=grad)
@@ -230,58 +251,98 @@ def train_batch(
     """
     if len({shape_of(cell) for cell in cells}) > 1:
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
-    started = time.perf_counter()
     device = torch.device(device)
-    asked = len(cells)
-    if asked == 1 and device.type == "cpu":
-        # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
-        cells = [*cells, *cells]
-    steps = cells[0].steps
-    order = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
-    problems = _draw_all([cells[i] for i in order])
-    batch = Batch([cells[i] for i in order], problems, device)
+    started = time.perf_counter()
+    problems = _draw_all(cells, device)
+    drawing = (time.perf_counter() - started) / len(cells)
+    results: dict[int, Result] = {}
+    stacks = _stacks(cells, device)
+    for done, stack in enumerate(stacks):
+
+        def report(fraction: float, done: int = done) -> None:
+            progress((done + fraction) / len(stacks))
+
+        started = time.perf_counter()
+        trained = _train_stack([cells[i] for i in stack], [problems[i] for i in stack], device, report)
+        results |= zip(stack, trained, strict=True)
+        seconds = drawing + (time.perf_counter() - started) / len(set(stack))
+        for i in stack:
+            results[i].row["seconds"] = round(seconds, 6)
+    return [results[i] for i in range(len(cells))]
+
+
+def _stacks(cells: Sequence[Cell], device: torch.device) -> list[list[int]]:
+    """Which cells, by number, are stepped together."""
+    if device.type == "cpu" and cells[0].dimension >= ALONE_FROM:
+        return [[i] for i in range(len(cells))]
+    # Neighbours with one rate share a parameter group.
+    stack = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
+    # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
+    return [stack * 2 if len(stack) == 1 and device.type == "cpu" else stack]
+
+
+def _train_stack(
+    cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device, report: Callable[[float], None]
+) -> list[Result]:
+    """Train cells in one stack."""
+    batch = Batch(cells, problems, device)
+    steps = batch.steps
     logged: list[tuple[int, dict[str, Tensor]]] = []
     wanted = set(log_steps(steps))
     stepping = 0.0
     with torch.no_grad():
+        mark = time.perf_counter()
         for t in range(steps + 1):
             if cells[0].sampling == "fresh" and t > 0:
                 batch.draw_samples()
             if t in wanted:
+                if batch.on_gpu:
+                    torch.cuda.synchronize(device)  # between logged steps the host runs ahead
+                stepping += time.perf_counter() - mark
                 logged.append((t, batch.measure()))
-                progress(t / steps)
+                report(t / steps)
+                mark = time.perf_counter()
             if t < steps:
-                before = time.perf_counter()
                 batch.method.step(t)
-                stepping += time.perf_counter() - before
-        results = [_result(batch, i, logged) for i in range(len(cells))]
-    seconds = (time.perf_counter() - started) / asked
+        weights, biases = batch.weight.double().cpu(), batch.bias.double().cpu()
+    ends = zip(cells, problems, weights, biases, range(len(cells)), strict=True)
+    results = _on_host(lambda end: _result(*end, logged), ends, device)
     for result in results:
-        result.row["seconds"] = round(seconds, 6)
         result.row["seconds_per_step"] = float(f"{stepping / (steps * len(cells)):.4g}")
-    by_position = dict(zip(order, results, strict=True))
-    return [by_position[i] for i in range(asked)]
+    return results
 
 
-def _draw_all(cells: Sequence[Cell]) -> list[Problem]:
+def _on_host(function: Callable, items: Iterable, device: torch.device) -> list:
+    """The function of each item, on the CPU: by a thread a core where a GPU trains, else one after another, since then
+    the cores train other batches."""
+    if device.type == "cpu":
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(function, items))
+
+
+def _draw_all(cells: Sequence[Cell], device: torch.device) -> list[Problem]:
     """Problems of cells; what paired cells share is drawn once."""
-    shared: dict[Cell, Problem] = {}
-    problems = []
-    for cell in cells:
-        drawn_as = replace(cell.problem, determinant=cell.determinant, init=cell.init)
-        if drawn_as not in shared:
-            shared[drawn_as] = draw_problem(drawn_as)
-        problems.append(shared[drawn_as])
-    return problems
+    drawn_as = [replace(cell.problem, determinant=cell.determinant, init=cell.init) for cell in cells]
+    distinct = list(dict.fromkeys(drawn_as))
+    shared = dict(zip(distinct, _on_host(_draw, distinct, device), strict=True))
+    return [shared[cell] for cell in drawn_as]
 
 
-def _result(batch: Batch, i: int, logged: list[tuple[int, dict[str, Tensor]]]) -> Result:
-    cell, problem = batch.cells[i], batch.problems[i]
-    trace = [{"step": t, **{name: float(values[name][i]) for name in metrics.TRACE}} for t, values in logged]
-    weight, bias = batch.weight[i].double().cpu().contiguous(), batch.bias[i].double().cpu().contiguous()
+def _draw(cell: Cell) -> Problem:
+    problem = draw_problem(cell)
+    problem.nearest  # noqa: B018 - computed here, once for all that share it
+    return problem
+
+
+def _result(
+    cell: Cell, problem: Problem, weight: Tensor, bias: Tensor, i: int, logged: list[tuple[int, dict[str, Tensor]]]
+) -> Result:
+    """Row and trace of the i-th cell of a stack, from its final weight and bias in float64 on the CPU."""
+    trace = [{"step": t, **{name: _short(values[name][i]) for name in metrics.TRACE}} for t, values in logged]
     row: dict[str, float | int | str] = dict.fromkeys(metrics.FINAL, math.nan)
     if torch.isfinite(weight).all() and torch.isfinite(bias).all():
-        row |= {name: trace[-1][name] for name in metrics.TRACE if name in metrics.FINAL}
+        row |= {name: float(logged[-1][1][name][i]) for name in metrics.TRACE if name in metrics.FINAL}
         row |= metrics.final(weight, bias, problem)
         penalty, options = find_penalty(cell.penalty)
         row["penalty_value"] = float(penalty(gram_residual(weight[None]), **options)[0])
@@ -294,3 +355,8 @@ def _result(batch: Batch, i: int, logged: list[tuple[int, dict[str, Tensor]]]) -
     for name in ("det_sign", "det_sign_start", "det_sign_target"):
         row[name] = int(row[name]) if row[name] == row[name] else math.nan
     return Result(cell, row, trace)
+
+
+def _short(value: Tensor) -> float:
+    """A trace's number, to seven digits: as many as the thread's longest, and half the bytes on disk."""
+    return float(f"{float(value):.7g}")

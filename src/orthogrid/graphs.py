@@ -1,0 +1,53 @@
+"""CUDA graphs: the kernels of a training step, captured once and launched together from then on.
+
+Only how kernels are launched is here, never which: a row's code digest leaves this module out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+# Steps made launch by launch before the capture: they create what a step keeps (the optimiser's state, workspaces).
+WARM_UP = 3
+
+
+class Repeated:
+    """Calls `work`; on a GPU, after some calls, replays its captured kernels instead.
+
+    `work` must do the same on the same storage at every call and never wait for the GPU: what changes between calls is
+    written into tensors that it reads. `capture=False` calls it always.
+    """
+
+    def __init__(self, work: Callable[[], None], device: torch.device, capture: bool = True):
+        self.work = work
+        self.capture = capture and device.type == "cuda"
+        self.calls = 0
+        self.graph = None
+
+    def __call__(self) -> None:
+        if not self.capture:
+            self.work()
+            return
+        if self.graph is not None:
+            self.graph.replay()
+            return
+        self.calls += 1
+        if self.calls <= WARM_UP:
+            self.work()
+            return
+        self.graph = self._captured()
+        self.graph.replay()  # capturing did not run it
+
+    def _captured(self):
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self.work()
+        except RuntimeError as error:
+            # Ending a capture that ran out of memory fails too, and hides what the caller halves the batch for.
+            if isinstance(error.__context__, torch.OutOfMemoryError):
+                raise error.__context__ from None
+            raise
+        return graph
