@@ -1,0 +1,174 @@
+"""Milliseconds a cell and step of every contender, as ratios to two plain products timed in the same round.
+
+On a CPU every core runs the same list at the same time, one thread each: what a machine does when its cores train
+different cells, for us and for every other contender alike. A cell's milliseconds are the mean over cores, divided by their number.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+
+from .contenders import BATCHED, CONTENDERS, METHODS, SINGLE, Task, rounded
+
+ROUNDS = 5
+SLICE = 0.4  # seconds of a contender in a round
+FLOOR = "two products"
+
+
+@dataclass
+class Timing:
+    """One contender on one task."""
+
+    what: str
+    task: Task
+    rounds: list[float]  # milliseconds a cell and step, on one core
+    floor: list[float]  # those of the floor, in the same rounds
+
+    def record(self, cores: int) -> dict:
+        ratios = sorted(a / b for a, b in zip(self.rounds, self.floor, strict=True))
+        shown = {k: v for k, v in asdict(self.task).items() if k != "device"}
+        return {
+            "what": self.what, **shown, "milliseconds": statistics.median(self.rounds) / cores,
+            "ratio_to_floor": statistics.median(ratios), "ratio_low": ratios[0], "ratio_high": ratios[-1],
+            "rounds": len(ratios),
+        }  # fmt: skip
+
+
+def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
+    """Which contenders are timed on which tasks."""
+    n = 100 if quick else 500
+    largest = 512 if device == "cuda" else 64
+    for samples in (n * 3 // 50, 2 * n):
+        for penalty in ("fro2", "l1"):
+            for batch in (1, 8, 64) if largest == 64 else (1, 8, 64, largest):
+                yield Task(n, samples, penalty, batch, device), [*BATCHED, *(SINGLE if batch == 1 else ())]
+    yield Task(n, n * 3 // 50, "none", 1, device), METHODS
+    for penalty in ("huber", "fro", "offdiag", "coherence", "row_sum"):
+        yield Task(n, n * 3 // 50, penalty, 8, device), ["orthogrid"]
+    for dimension in (32, 64, 128, 256, 512, 1024)[: 4 if quick else 6]:
+        yield Task(dimension, max(2, dimension // 16), "fro2", 8, device), ["orthogrid"]
+    for samples in (n // 50, n // 5, n, n * 11 // 10, n * 12 // 10, 4 * n):
+        yield Task(n, samples, "fro2", 8, device), ["orthogrid"]
+    for batch in (2, 4, 16, 32, 64):
+        yield Task(100, 200, "fro2", batch, device), ["orthogrid"]
+
+
+def time_tasks(tasks: list[tuple[Task, list[str]]], barrier, say: Callable[[str], None]) -> list[Timing]:
+    """Time contenders in turn, round by round; those whose library is missing or whose memory is, are left out."""
+    timings = []
+    for task, names in tasks:
+        say(f"n={task.dimension} k={task.samples} {task.penalty} batch {task.batch}")
+        running = {}
+        for name in dict.fromkeys([FLOOR, *names]):
+            single = replace(task, batch=1) if name in (*SINGLE, *METHODS) else task
+            try:
+                advance = CONTENDERS[name](single)
+                advance(rounded(advance, 1))  # compiles, fills caches, makes the optimiser's state
+                started = time.perf_counter()
+                advance(rounded(advance, 2))
+                one = (time.perf_counter() - started) / rounded(advance, 2)
+            except ImportError as error:
+                say(f"  {name} left out: {error}")
+                continue
+            running[name] = (advance, single, rounded(advance, max(2, SLICE / one)))
+        barrier.wait()
+        seen: dict[str, list[float]] = {name: [] for name in running}
+        for _ in range(ROUNDS):
+            for name, (advance, single, steps) in running.items():
+                barrier.wait()
+                started = time.perf_counter()
+                advance(steps)
+                seen[name].append(1e3 * (time.perf_counter() - started) / steps / single.batch)
+        timings += [Timing(name, running[name][1], seen[name], seen[FLOOR]) for name in running]
+    return timings
+
+
+def time_training(device: str, quick: bool, barrier, say: Callable[[str], None]) -> list[Timing]:
+    """Whole trainings of eight cells: problems, a thousand steps, the default log's metrics, final metrics, all of it.
+
+    Four cells at a time, which share a problem, with the floor timed before and after.
+    """
+    from orthogrid.grid import make_cell
+    from orthogrid.train import train_batch
+
+    n, steps, timings = (100 if quick else 500), (200 if quick else 1000), []
+    together = 8 if device == "cpu" else 64
+    for samples in (n * 3 // 50, 2 * n):
+        for penalty in ("fro2", "l1"):
+            task = Task(n, samples, penalty, together, device)
+            say(f"whole training, n={n} k={samples} {penalty}")
+            floor = CONTENDERS[FLOOR](task)
+            floor(2)
+            rounds, floors = [], []
+            for seed in (2021, 1):
+                cells = [make_cell(**{**c.settings, "seed": seed, "steps": steps}) for c in task.cells[: together // 2]]
+                before = _floor(floor, task, barrier)
+                barrier.wait()
+                started = time.perf_counter()
+                train_batch(cells, device)
+                rounds.append(1e3 * (time.perf_counter() - started) / steps / len(cells))
+                floors.append((before + _floor(floor, task, barrier)) / 2)
+            timings.append(Timing(FLOOR, task, floors, floors))
+            timings.append(Timing("orthogrid, whole training", task, rounds, floors))
+    return timings
+
+
+def _floor(advance, task: Task, barrier) -> float:
+    barrier.wait()
+    steps = 1 + 3 * 10**10 // (4 * task.dimension**3 * task.batch)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        advance(steps)
+        times.append(1e3 * (time.perf_counter() - started) / steps / task.batch)
+    return statistics.median(times)
+
+
+def _on_core(core: int, barrier, queue, device: str, quick: bool) -> None:
+    import torch
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    torch.set_num_threads(1)
+
+    def say(text: str) -> None:
+        if core == min(available_cores()):
+            print(text, file=sys.stderr, flush=True)
+
+    timings = time_tasks(list(step_tasks(device, quick)), barrier, say)
+    queue.put(timings + time_training(device, quick, barrier, say))
+
+
+def available_cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def measure(device: str, quick: bool) -> list[dict]:
+    """All timings of this machine, as records."""
+    if device == "cuda":
+        barrier = multiprocessing.Barrier(1)
+        say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
+        timings = time_tasks(list(step_tasks(device, quick)), barrier, say)
+        return [t.record(1) for t in timings + time_training(device, quick, barrier, say)]
+    cores = available_cores()
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(len(cores)), context.Queue()
+    processes = [context.Process(target=_on_core, args=(core, barrier, queue, device, quick)) for core in cores]
+    for process in processes:
+        process.start()
+    by_core = [queue.get() for _ in processes]
+    for process in processes:
+        process.join()
+    together = []
+    for same in zip(*by_core, strict=True):
+        mean = [[math.fsum(values) / len(values) for values in zip(*lists, strict=True)] for lists in
+                ([t.rounds for t in same], [t.floor for t in same])]  # fmt: skip
+        together.append(Timing(same[0].what, same[0].task, *mean))
+    return [timing.record(len(cores)) for timing in together]
