@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help paper smoke full test test-all lint report env latex unlock schema lock clean
+.PHONY: help paper smoke full published bench test test-all lint report env latex unlock schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -19,6 +19,13 @@ smoke: env latex unlock ## a miniature of it in a minute or two: results/smoke/p
 full: env latex unlock ## the published run; wants a GPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
+published: env latex unlock ## the paper of the published rows in results/full: trains nothing, also where they are partial
+	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml --config partial=true
+
+bench: env ## what steps, memory and workflow cost, beside others: results/bench/<device>.csv; wants an idle machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks
+
 test: env latex ## the tests, some minutes
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -26,8 +33,8 @@ test-all: env latex ## the slow ones too
 	$(BIN)/python -m pytest
 
 lint: env ## format and lint, as the tests check it
-	$(BIN)/ruff format src tests workflow
-	$(BIN)/ruff check --fix src tests workflow
+	$(BIN)/ruff format src tests workflow benchmarks
+	$(BIN)/ruff check --fix src tests workflow benchmarks
 	$(BIN)/snakefmt Snakefile workflow
 
 report: env ## Snakemake's HTML report of a finished default run

@@ -15,15 +15,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from orthogrid.bench import COLUMNS
 from orthogrid.runner import device_name, find_device
 from orthogrid.store import write_table
 
 from . import memory, steps, workflow
 
-COLUMNS = (
-    "what", "dimension", "samples", "penalty", "batch", "milliseconds", "ratio_to_floor", "ratio_low", "ratio_high", "rounds",
-    "cells", "value", "unit", "cores", "device", "torch", "jax",
-)  # fmt: skip
 PARTS = ("steps", "memory", "workflow")
 
 
@@ -50,7 +47,8 @@ def main() -> int:
     cores = 1 if device.type == "cuda" else len(steps.available_cores())
     table = pd.DataFrame(records).reindex(columns=list(COLUMNS))
     table[["cores", "device", "torch", "jax"]] = [cores, _device(device), torch.__version__, _version("jax")]
-    path = options.results / f"{'quick-' if options.quick else ''}{_slug(_device(device))}.csv"
+    folder = options.results / "quick" if options.quick else options.results
+    path = folder / f"{_slug(_device(device))}.csv"
     write_table(table, path)
     shown = table.drop(columns=["cores", "device", "torch", "jax"]).dropna(axis=1, how="all")
     print(shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4g}"))

@@ -1,7 +1,7 @@
 """Ways to make a training step, all on the same task: the floor, ours, and what a user would otherwise write or take.
 
 Each is a function of a `Task` that sets everything up and returns `advance(steps)`, which makes so many steps of every
-cell of the batch and returns when they are done.
+cell of the batch and returns when they are done; `advance.weight()` is the first cell's weight now.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from orthogrid.bench import FLOOR, OURS, PART
 from orthogrid.grid import Cell, make_cell
 from orthogrid.linalg import padded
 from orthogrid.problem import Problem, draw_problem
@@ -59,7 +60,7 @@ def contender(name: str):
     return wrap
 
 
-@contender("two products")
+@contender(FLOOR)
 def two_products(task: Task) -> Advance:
     """The floor: S = WWᵀ and S W as two plain batched products, nothing else."""
     weight, s, out = (
@@ -76,7 +77,7 @@ def two_products(task: Task) -> Advance:
     return advance
 
 
-@contender("orthogrid")
+@contender(OURS)
 def ours(task: Task) -> Advance:
     """The trainer's own step, without metrics. On a CPU large cells are stepped one after another, as in training."""
     from orthogrid.train import _stacks
@@ -93,6 +94,7 @@ def ours(task: Task) -> Advance:
                 batch.method.step(t)
         task.wait()
 
+    advance.weight = lambda: batches[0].weight[0]
     return advance
 
 
@@ -125,6 +127,7 @@ def _loop(task: Task, layer: torch.nn.Module, penalty: str, optimizer, slogdet: 
             optimizer.step()
         task.wait()
 
+    advance.weight = lambda: layer.weight.detach()
     return advance
 
 
@@ -167,6 +170,7 @@ def vmapped(task: Task) -> Advance:
             optimizer.step()
         task.wait()
 
+    advance.weight = lambda: weight[0].detach()
     return advance
 
 
@@ -219,6 +223,7 @@ def jax_scan(task: Task) -> Advance:
         jax.block_until_ready(state)
 
     advance.multiple = chunk
+    advance.weight = lambda: torch.tensor(state[0][0][0].tolist())
     return advance
 
 
@@ -257,8 +262,36 @@ def geoopt_loop(task: Task) -> Advance:
     return _loop(task, layer, "none", geoopt.optim.RiemannianAdam(layer.parameters(), lr=LR))
 
 
+def _part(name: str, work: Callable[[Batch], object]):
+    """A part of a step of ours, on one cell after another."""
+
+    def make(task: Task) -> Advance:
+        cells, problem = task.cells, task.problem()
+        with torch.no_grad():
+            batches = [Batch([cell], [problem], torch.device(task.device)) for cell in cells]
+            for batch in batches:
+                batch.method.step(0)
+
+        @torch.no_grad()
+        def advance(steps: int) -> None:
+            for batch in batches:
+                for _ in range(steps):
+                    work(batch)
+            task.wait()
+
+        return advance
+
+    return contender(PART + name)(make)
+
+
+_part("symmetric product by lower blocks", lambda b: b.products.gram(b.weight, out=b.s))
+_part("general product", lambda b: b.products.baddbmm(b.grad, b.s, b.weight, beta=2, out=b.grad))
+_part("data gradient", lambda b: b._data_gradient_by_gram() if b.by_gram else b._data_gradient_by_residuals())
+_part("Adam", lambda b: b.apply_gradient())
+_part("metrics of one logged step", lambda b: b.measure())
+
 # Train with a penalty, in stacks of any size.
-BATCHED = ["two products", "orthogrid", "torch.func.vmap", "JAX jit + vmap + scan"]
+BATCHED = [FLOOR, OURS, "torch.func.vmap", "JAX jit + vmap + scan"]
 # Train one cell at a time.
 SINGLE = ["thread's loop", "thread's loop, slogdet each step"]
 # Keep the weight orthogonal instead.
@@ -269,6 +302,7 @@ METHODS = [
     "geotorch",
     "geoopt",
 ]
+PARTS = [name for name in CONTENDERS if name.startswith(PART)]
 
 
 def rounded(advance: Advance, steps: float) -> int:

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
-from .contenders import BATCHED, CONTENDERS, METHODS, SINGLE, Task, rounded
+from orthogrid.bench import BATCH_DIMENSION, FLOOR, OURS, WHOLE
+
+from .contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task, rounded
 
 ROUNDS = 5
 SLICE = 0.4  # seconds of a contender in a round
-FLOOR = "two products"
 
 
 @dataclass
@@ -50,14 +51,16 @@ def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
             for batch in (1, 8, 64) if largest == 64 else (1, 8, 64, largest):
                 yield Task(n, samples, penalty, batch, device), [*BATCHED, *(SINGLE if batch == 1 else ())]
     yield Task(n, n * 3 // 50, "none", 1, device), METHODS
+    for samples in (n * 3 // 50, 2 * n):
+        yield Task(n, samples, "fro2", 8, device), PARTS
     for penalty in ("huber", "fro", "offdiag", "coherence", "row_sum"):
-        yield Task(n, n * 3 // 50, penalty, 8, device), ["orthogrid"]
+        yield Task(n, n * 3 // 50, penalty, 8, device), [OURS]
     for dimension in (32, 64, 128, 256, 512, 1024)[: 4 if quick else 6]:
-        yield Task(dimension, max(2, dimension // 16), "fro2", 8, device), ["orthogrid"]
+        yield Task(dimension, max(2, dimension // 16), "fro2", 8, device), [OURS]
     for samples in (n // 50, n // 5, n, n * 11 // 10, n * 12 // 10, 4 * n):
-        yield Task(n, samples, "fro2", 8, device), ["orthogrid"]
-    for batch in (2, 4, 16, 32, 64):
-        yield Task(100, 200, "fro2", batch, device), ["orthogrid"]
+        yield Task(n, samples, "fro2", 8, device), [OURS]
+    for batch in (1, 2, 4, 8, 16, 32, 64):
+        yield Task(BATCH_DIMENSION, 2 * BATCH_DIMENSION, "fro2", batch, device), [OURS]
 
 
 def time_tasks(tasks: list[tuple[Task, list[str]]], barrier, say: Callable[[str], None]) -> list[Timing]:
@@ -116,7 +119,7 @@ def time_training(device: str, quick: bool, barrier, say: Callable[[str], None])
                 rounds.append(1e3 * (time.perf_counter() - started) / steps / len(cells))
                 floors.append((before + _floor(floor, task, barrier)) / 2)
             timings.append(Timing(FLOOR, task, floors, floors))
-            timings.append(Timing("orthogrid, whole training", task, rounds, floors))
+            timings.append(Timing(WHOLE, task, rounds, floors))
     return timings
 
 

@@ -339,6 +339,25 @@ def test_missing_and_diverged_cells_are_no_evidence():
     assert verdict(ideal(lose), "floor") == "untested"
 
 
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_missing_cell_leaves_the_claims_on_its_blocks_untested(claim):
+    """In a partial run, whatever the other cells say; a claim on one seed does without the others."""
+    entry, run = CLAIMS[claim], ideal()
+    cells = run.planned(*entry.blocks)
+    needed = cells if entry.seed is None else cells[cells["seed"] == entry.seed]
+
+    def without(key):
+        status = run.cells["status"].mask(run.cells["key"] == key, "missing")
+        partial = replace(run, cells=run.cells.assign(status=status))
+        return judge(partial).set_index("id").loc[claim]
+
+    row = without(needed["key"].iloc[-1])
+    assert row["verdict"] == "untested" and row["reason"].startswith(f"1 of the {len(needed)} cells")
+    if entry.seed is not None:
+        spare = cells.loc[cells["seed"] != entry.seed, "key"].iloc[-1]
+        assert without(spare)["verdict"] == "supported"
+
+
 @pytest.mark.parametrize("claim", [id for id, entry in CLAIMS.items() if entry.relation in ("≈", "±")])
 def test_one_seed_shows_no_equality(claim):
     """Except for comparisons that are no samples."""

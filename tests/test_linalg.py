@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from orthogrid.grid import make_cell
-from orthogrid.linalg import Products, padded, padded_copy, round_tf32
+from orthogrid.linalg import ALONE_FROM, Products, gram, padded, padded_copy, round_tf32
 from orthogrid.train import train_batch
 
 CPU = torch.device("cpu")
@@ -65,3 +65,19 @@ def test_orthogonality_floor_is_ordered_by_precision():
         assert row["status"] == "ok"
         floor[dtype] = row["orthogonality_fro"]
     assert 2 * floor["float64"] < floor["tf32"] and 2 * floor["float32"] < floor["tf32"] < floor["bfloat16"] / 3
+
+
+@pytest.mark.parametrize("n", [ALONE_FROM - 1, ALONE_FROM, ALONE_FROM + 7, 500])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "tf32", "bfloat16"])
+def test_the_symmetric_product_is_the_plain_one(n, dtype):
+    generator = torch.Generator().manual_seed(n)
+    kind = {"float64": torch.float64, "bfloat16": torch.bfloat16}.get(dtype, torch.float32)
+    # Sparse integers: every product and sum is exact, so that a block at the wrong place cannot hide in a tolerance.
+    w = torch.randint(-3, 4, (2, n, n), generator=generator) * (torch.rand(2, n, n, generator=generator) < 0.02)
+    w, out = padded_copy(w, kind), padded(2, n, n, dtype=kind, device=CPU)[0].fill_(torch.nan)
+    result = Products(dtype, CPU).gram(w, out=out)
+    assert result is out and torch.equal(out.long(), w.long() @ w.long().mT)
+    w.copy_(torch.randn(2, n, n, generator=generator))
+    gram(w, out)
+    exact = w.double() @ w.double().mT
+    assert (out.double() - exact).abs().max() <= {torch.float64: 1e-11, torch.bfloat16: 3.0}.get(kind, 2e-3)

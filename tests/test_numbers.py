@@ -224,7 +224,7 @@ def test_tables(small_run, empty_run, tmp_path, name):
     for run in (small_run, empty_run):
         write_tables(run, judge(run), [tmp_path / f"{name}.tex"])
         table = (tmp_path / f"{name}.tex").read_text()
-        kind = "longtable" if name in ("claims", "grid_axes") else "tabular"
+        kind = "longtable" if name in ("claims", "grid_axes", "bench_workflow") else "tabular"
         assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
         assert len(set(columns(table))) == 1
         assert not re.search(r"\bnan\b|None|\binf\b", table)

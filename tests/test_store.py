@@ -8,7 +8,7 @@ import pytest
 
 from orthogrid import runner
 from orthogrid.aggregate import RowsError, collect_cells
-from orthogrid.config import check_config
+from orthogrid.config import check_config, group_name
 from orthogrid.grid import make_cell
 from orthogrid.plan import effort, shared_out
 from orthogrid.store import Store, read_table, write_bytes, write_table
@@ -206,3 +206,101 @@ def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
     assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in many + few)
     assert len(cut) > 4 and min(map(len, cut)) >= 2
     assert [effort(b[0]) * len(b) for b in cut] == sorted((effort(b[0]) * len(b) for b in cut), reverse=True)
+
+
+# ---- A run in pieces ----
+
+
+SETTINGS = {"dimension": 6, "steps": 5, "penalty": ["fro2", "l1"], "samples": [3, 4], "seed": [1, 2, 3]}
+
+
+def in_pieces(**more):
+    return check_config({"run": "x", "blocks": [{"name": "a", "axes": SETTINGS}], **more})
+
+
+def train_part(config, root, cells=None, minutes=None):
+    return runner.train_run(config, config.cells if cells is None else cells, root, "cpu", minutes)
+
+
+def rows_files(root):
+    return sorted((root / "rows").glob("*.csv"))
+
+
+def test_first_seeds_are_the_whole_product_for_fewer_seeds():
+    config = in_pieces()
+    first = config.of_first_seeds(1)
+    assert len(first) == 4 and {c.seed for c in first} == {1}
+    assert {(c.penalty, c.samples) for c in first} == {(c.penalty, c.samples) for c in config.cells}
+    assert len(config.of_first_seeds(2)) == 8 and config.of_first_seeds(9) == config.cells
+
+
+def test_a_run_in_pieces_is_the_run_at_once(tmp_path, trained):
+    config = in_pieces()
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    assert train_part(config, whole) == 12
+    trained.clear()
+    assert train_part(config, pieces, config.of_first_seeds(1)) == 4
+    assert json.loads((pieces / "run.json").read_text())["finished"] == 4
+    table = collect_cells(in_pieces(partial=True), rows_files(pieces))
+    assert (table["status"] == "missing").sum() == 8 and set(table.loc[table["status"] == "ok", "seed"]) == {1}
+    for path in (pieces / "journal").iterdir():  # a clone ships rows and traces alone
+        path.unlink()
+    assert train_part(config, pieces) == 8 and len(trained) == 12
+    summary = json.loads((pieces / "run.json").read_text())
+    assert summary["finished"] == summary["cells"] == 12 and not summary["partial"]
+    # The files are those that the workflow asks for, and those of the first piece are gone.
+    assert [p.stem for p in rows_files(pieces)] == sorted(config.groups)
+    for one, two in zip(rows_files(whole), rows_files(pieces), strict=True):
+        pd.testing.assert_frame_equal(without_time(one), without_time(two))
+    assert {p.name for p in (pieces / "traces").iterdir()} == {f"{group}.csv.gz" for group in config.groups}
+
+
+def test_rows_of_another_config_stay_where_they_are(tmp_path):
+    other = check_config({"run": "x", "blocks": [{"name": "a", "axes": {**SETTINGS, "seed": [1, 9]}}]})
+    train_part(other, tmp_path)
+    train_part(in_pieces(), tmp_path)
+    kept = pd.concat(read_table(p) for p in rows_files(tmp_path))
+    assert {c.key for c in other.cells} | {c.key for c in in_pieces().cells} == set(kept["key"])
+
+
+def test_a_time_limit_starts_nothing_after_it_and_keeps_the_cheapest(tmp_path, monkeypatch, trained):
+    cells = [*in_pieces().cells, make_cell(dimension=40, samples=30, steps=5)]
+    config = in_pieces()
+    clock = iter([0.0, 30.0, 90.0, 90.0, 90.0])
+    monkeypatch.setattr(runner.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        runner, "Progress", lambda *_: type("P", (), {"say": print, "close": print, "update": print, "name": ""})()
+    )
+    assert 0 < train_part(config, tmp_path, cells, minutes=1) == len(trained) < len(cells)
+    assert max(effort(c) for c in trained) < effort(cells[-1])
+    assert rows_files(tmp_path)
+
+
+def test_an_interrupted_run_writes_what_it_has(tmp_path, monkeypatch):
+    train_batch, count = runner.train_batch, []
+
+    def interrupted(cells, *arguments):
+        if count:
+            raise KeyboardInterrupt
+        count.append(len(cells))
+        return train_batch(cells, *arguments)
+
+    monkeypatch.setattr(runner, "train_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_part(in_pieces(), tmp_path)
+    held = pd.concat(read_table(p) for p in rows_files(tmp_path))
+    assert len(held) == count[0] and json.loads((tmp_path / "run.json").read_text())["partial"]
+    cells = [c for c in in_pieces().cells if c.key in set(held["key"])]
+    assert [p.stem for p in rows_files(tmp_path)] == [group_name(cells)]
+
+
+def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_effort():
+    from orthogrid.plan import CPU_EFFORT, batches
+    from orthogrid.train import shape_of
+
+    cells = [make_cell(steps=4000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
+    cut = batches(cells, shape_of)
+    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in cells)
+    assert all(sum(map(effort, batch)) <= CPU_EFFORT for batch in cut) and 1 < len(cut) < len(cells)
+    seeds = [c.seed for batch in cut for c in batch]
+    assert seeds == sorted(seeds)

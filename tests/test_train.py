@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from orthogrid.grid import Cell, make_cell
+from orthogrid.linalg import ALONE_FROM
 from orthogrid.penalties import PENALTIES
 from orthogrid.problem import draw_problem
 from orthogrid.train import learning_rate, log_steps, train_batch
@@ -107,6 +108,24 @@ def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
         assert same(rows([cells[i]])[0], together[i])
     shuffled = rows(cells[::-1])[::-1]
     assert same(shuffled, together)
+
+
+@pytest.mark.parametrize("change", [{}, {"samples": 500}, {"sampling": "fresh"}, {"penalty": "l1"}])
+def test_large_cells_are_stepped_alone_with_the_same_bits(change):
+    """Whatever the batch: they share a problem there, and a fresh problem's stream must not run on from cell to cell."""
+    settings = {"dimension": ALONE_FROM, "samples": 6, "steps": 4, **change}
+    cells = [make_cell(seed=s, reg=reg, **settings) for s in (1, 2) for reg in (1.0, 1000.0)]
+    together = rows(cells)
+    assert same(rows(cells[1:2])[0], together[1]) and same(rows(cells[::-1])[::-1], together)
+    assert together[0][0]["fit"] != together[1][0]["fit"]
+
+
+def test_large_cells_follow_an_independent_loop():
+    cell = make_cell(dimension=ALONE_FROM, samples=9, reg=2.5, steps=6, lr=0.01, dtype="float64")
+    fit, weight = reference_loop(cell)
+    row = train_batch([cell])[0].row
+    assert row["fit"] == pytest.approx(fit, rel=1e-9)
+    assert row["distance"] == pytest.approx(float((weight - draw_problem(cell).rho.mT).norm()), rel=1e-10)
 
 
 @pytest.mark.parametrize(

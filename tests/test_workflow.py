@@ -249,8 +249,8 @@ def test_lint_and_format():
     output = snakemake(ROOT, "--lint")
     assert "Congratulations" in output, output
     subprocess.run([BIN / "snakefmt", "--check", "Snakefile", "workflow"], cwd=ROOT, check=True)
-    subprocess.run([BIN / "ruff", "check", "src", "tests", "workflow"], cwd=ROOT, check=True)
-    subprocess.run([BIN / "ruff", "format", "--check", "src", "tests", "workflow"], cwd=ROOT, check=True)
+    subprocess.run([BIN / "ruff", "check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)
+    subprocess.run([BIN / "ruff", "format", "--check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)
 
 
 def test_environment_yml_has_the_pins_of_the_lock():

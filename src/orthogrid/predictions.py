@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import torch
 
 from . import theory
 from .config import Config
@@ -24,16 +27,16 @@ def predict_cells(config: Config, progress=lambda done, total: None) -> pd.DataF
 
     `w_max2` is max w_i² and `w_l1` is ‖w‖₁. Paired cells share their problem, which is drawn once.
     """
+    problems = list(dict.fromkeys(cell.problem for cell in config.cells))
     drawn: dict[Cell, tuple[int, float, np.ndarray]] = {}
-    rows = []
-    problems = {cell.problem for cell in config.cells}
-    for cell in config.cells:
-        if (data := cell.problem) not in drawn:
-            problem = draw_problem(data)
-            w = (problem.rho.double().mT @ problem.weakest).numpy()
-            drawn[data] = (problem.rank, problem.lambda_min, w)
+    # The decompositions let go of Python's lock: a thread a core, each with one thread of LAPACK's.
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for data, spectrum in zip(problems, pool.map(_spectrum, problems), strict=True):
+            drawn[data] = spectrum
             progress(len(drawn), len(problems))
-        rank, lam, w = drawn[data]
+    rows = []
+    for cell in config.cells:
+        rank, lam, w = drawn[cell.problem]
         n = cell.dimension
         effective = theory.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
         penalty = spec_name(cell.penalty)
@@ -47,6 +50,12 @@ def predict_cells(config: Config, progress=lambda done, total: None) -> pd.DataF
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _spectrum(cell: Cell) -> tuple[int, float, np.ndarray]:
+    """Rank, smallest eigenvalue and w = rhoᵀv of a problem."""
+    problem = draw_problem(cell)
+    return problem.rank, problem.lambda_min, (problem.rho.double().mT @ problem.weakest).numpy()
 
 
 def _shape(w: np.ndarray) -> tuple[float, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from .bench import read_bench
 from .config import Config
 from .store import read_table
 
@@ -29,10 +31,11 @@ class Run:
     predictions: pd.DataFrame
     log_a: pd.DataFrame
     log_b: pd.DataFrame
+    bench: pd.DataFrame = field(default_factory=read_bench)
 
     @classmethod
-    def read(cls, config: Config, root: str | Path, thread_data: str | Path) -> Run:
-        """Read a run's folder and the thread's logs."""
+    def read(cls, config: Config, root: str | Path, thread_data: str | Path, bench: Sequence[str | Path] = ()) -> Run:
+        """Read a run's folder, the thread's logs and the benchmark's files."""
         root, thread_data = Path(root), Path(thread_data)
         cells, predictions = read_table(root / "cells.csv"), read_table(root / "predictions.csv")
         return cls(
@@ -46,6 +49,7 @@ class Run:
             predictions,
             read_table(thread_data / "log_a.csv"),
             read_table(thread_data / "log_b.csv"),
+            read_bench(bench),
         )
 
     def planned(self, *names: str) -> pd.DataFrame:

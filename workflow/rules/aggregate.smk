@@ -1,3 +1,7 @@
+# What `make bench` measured, on any machine; a paper without it says so.
+BENCH = sorted(map(str, Path("results/bench").glob("*.csv")))
+
+
 # Predictions need the config alone. Priority puts them before the training that will be held against them.
 rule predict_cells:
     input:
@@ -9,6 +13,7 @@ rule predict_cells:
     benchmark:
         "results/{run}/benchmarks/predict_cells.tsv"
     priority: 100
+    threads: workflow.cores
     conda:
         "../../environment.yml"
     params:

@@ -15,6 +15,7 @@ FIGURES = [
     "methods",
     "cures",
     "precision",
+    "cost",
 ]
 
 
@@ -28,6 +29,7 @@ rule draw_figures:
         predictions="results/{run}/predictions.csv",
         log_a="data/thread/log_a.csv",
         log_b="data/thread/log_b.csv",
+        bench=BENCH,
     output:
         report(
             expand("results/{{run}}/figures/{figure}.pdf", figure=FIGURES),

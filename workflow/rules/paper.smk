@@ -13,6 +13,9 @@ TABLES = [
     "grid_axes",
     "cost",
     "versions",
+    "bench_peers",
+    "bench_parts",
+    "bench_workflow",
 ]
 
 
@@ -25,6 +28,7 @@ rule write_numbers:
         predictions="results/{run}/predictions.csv",
         log_a="data/thread/log_a.csv",
         log_b="data/thread/log_b.csv",
+        bench=BENCH,
     output:
         numbers="results/{run}/numbers.tex",
         claims=report("results/{run}/claims.csv", caption="../report/claims.rst", category="Claims"),

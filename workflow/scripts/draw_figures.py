@@ -9,7 +9,7 @@ from orthogrid.run import Run
 
 if __name__ == "__main__":
     results = Path(snakemake.input.cells).parent
-    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent)
+    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     names = [Path(path).stem for path in snakemake.output]
     progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
     draw_figures(run, names, Path(snakemake.output[0]).parent, lambda done, _: progress.update(done))

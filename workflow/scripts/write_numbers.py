@@ -11,7 +11,7 @@ from orthogrid.tables import write_tables
 
 if __name__ == "__main__":
     results = Path(snakemake.input.cells).parent
-    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent)
+    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     verdicts = judge(run)
     write_table(verdicts, Path(snakemake.output.claims))
     write_numbers(run, verdicts, Path(snakemake.output.numbers))

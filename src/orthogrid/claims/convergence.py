@@ -35,7 +35,9 @@ from .select import (
 # The logs.
 
 
-@claim("log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b")
+@claim(
+    "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b", seed=Cell().seed
+)  # fmt: skip
 def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
     """Largest difference to a printed number, over half a unit of its last digit plus ROUNDING of it; steps ≤ EARLY_STEPS
     and the closing line. The same run twice: no sample."""

@@ -85,6 +85,7 @@ class Claim:
     quote: str = ""
     foretold: str = "supported"
     check: bool = False
+    seed: int | None = None  # the only seed whose cells it rests on, if it is one
 
     @property
     def predicate(self) -> str:
@@ -99,8 +100,20 @@ class Claim:
         cells = run.block(*self.blocks)
         return UNTESTED if cells.empty else self.measure(run, cells)
 
-    def verdict(self, seen: Measurement) -> tuple[str, str]:
-        """Verdict and, where it is partly or untested, the reason."""
+    def missing(self, run: Run) -> str:
+        """How many of the cells that it may rest on a partial run lacks, in words; empty for none."""
+        cells = run.planned(*self.blocks)
+        cells = cells if self.seed is None else select.only(cells, seed=self.seed)
+        missing = int((cells["status"] == "missing").sum())
+        return f"{missing} of the {len(cells)} cells of its blocks are missing" if missing else ""
+
+    def verdict(self, seen: Measurement, missing: str = "") -> tuple[str, str]:
+        """Verdict and, where it is partly or untested, the reason.
+
+        Cells that a partial run lacks leave a claim untested, whatever the others say: they were not left out at random.
+        """
+        if missing:
+            return "untested", missing
         if not seen.keys or math.isnan(seen.measured):
             return "untested", "no cells that bear on it"
         if seen.partly:
@@ -125,7 +138,7 @@ CLAIMS: dict[str, Claim] = {}
 
 def claim(
     id: str, statement: str, relation: str, *, blocks: str, tolerance: float = 0.0, author: str = OURS, quote: str = "",
-    foretold: str = "supported", check: bool = False,
+    foretold: str = "supported", check: bool = False, seed: int | None = None,
 ):  # fmt: skip
     """Enter a function (run, finished cells of the blocks) → Measurement in the ledger; its module is the claim's section."""
     assert id not in CLAIMS and relation in RELATIONS and foretold in VERDICTS
@@ -135,7 +148,18 @@ def claim(
         section = function.__module__.rsplit(".", 1)[-1]
         assert section in SECTIONS
         CLAIMS[id] = Claim(
-            id, statement, section, relation, tolerance, tuple(blocks.split()), function, author, quote, foretold, check
+            id,
+            statement,
+            section,
+            relation,
+            tolerance,
+            tuple(blocks.split()),
+            function,
+            author,
+            quote,
+            foretold,
+            check,
+            seed,
         )
         return function
 
@@ -153,7 +177,7 @@ def judge(run: Run) -> pd.DataFrame:
     rows = []
     for entry in sorted(CLAIMS.values(), key=lambda entry: SECTIONS.index(entry.section)):
         seen = entry.evidence(run)
-        verdict, reason = entry.verdict(seen)
+        verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({families[key] for key in seen.keys if key in families}))
         command = f"python -m orthogrid train --config config/{config}.yaml --only {only}" if only else ""
         rows.append((

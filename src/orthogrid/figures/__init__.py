@@ -20,7 +20,7 @@ import matplotlib as mpl
 
 from ..run import Run
 from ..store import write_bytes
-from . import ends, floors, maps, moves, remedies, trapping  # noqa: F401 - each registers its figures
+from . import compute, ends, floors, maps, moves, remedies, trapping  # noqa: F401 - each registers its figures
 from .style import FIGURES, STYLE
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..run import Run
 from ..store import write_bytes
+from .compute import bench_numbers
 from .convergence import ablation_numbers, convergence_numbers, rates_numbers, thread_numbers
 from .identifiability import fresh_numbers, identifiability_numbers, regimes_numbers, thread_size_numbers
 from .limitations import limitations_numbers
@@ -48,6 +49,7 @@ def all_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
         "claims": claims_numbers(verdicts),
         "limitations": limitations_numbers(verdicts),
         "cost": cost_numbers(run),
+        "bench": bench_numbers(run),
     }
     keys = [key for numbers in sections.values() for key in numbers]
     if twice := {key for key in keys if keys.count(key) > 1}:

@@ -38,7 +38,9 @@ def run_numbers(run: Run) -> dict[str, str]:
     return {
         "run-name": text(run.config.run),
         "run-title": text(run.config.title),
+        "run-completeness": completeness(run),
         "cells-total": integer(len(run.cells)) if len(run.cells) else MISSING,
+        "cells-finished": integer((run.cells["status"] != "missing").sum()) if len(run.cells) else MISSING,
         "cells-diverged": integer((run.cells["status"] == "diverged").sum()) if len(run.cells) else MISSING,
         "blocks-total": integer(len(run.config.blocks)) if run.config.blocks else MISSING,
         **{f"dimension-{block.replace('_', '-')}": shown(block, "dimension") for block in DIMENSIONS},
@@ -51,6 +53,20 @@ def run_numbers(run: Run) -> dict[str, str]:
         "huber-dimension": integer(math.ceil(3 / (4 * HUBER_DELTA))),
         "dimension-largest": integer(max(dimensions, default=None)),
     }
+
+
+def completeness(run: Run) -> str:
+    """A sentence for the reader of the abstract: whether every configured cell is there."""
+    missing = int((run.cells["status"] == "missing").sum())
+    if not len(run.cells):
+        return MISSING
+    if not missing:
+        return "The run is complete."
+    return (
+        rf"\textbf{{The run is partial}}: {integer(len(run.cells) - missing)} of its {integer(len(run.cells))} cells are trained, "
+        "seed by seed and the cheapest first; figures mark what is missing, numbers rest on what is there, and claims "
+        "that need a missing cell are untested."
+    )
 
 
 # The ledger and the cost.
@@ -84,4 +100,12 @@ def cost_numbers(run: Run) -> dict[str, str]:
         "compute-device": enumeration(map(text, devices)),
         # Of the modules that every row passes through.
         "code-digest": code_digest("none"),
+        # Rows are found by key and code; a published run may have been made by an earlier trainer.
+        "rows-of-other-code": integer(_other_code(run)) if len(run.finished) else MISSING,
     }
+
+
+def _other_code(run: Run) -> int:
+    today = {cell.key: cell.code for cell in run.config.cells}
+    trained = run.cells[run.cells["status"] != "missing"]
+    return int((trained["key"].map(today) != trained["code"]).sum())

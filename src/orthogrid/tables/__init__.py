@@ -10,6 +10,7 @@ import pandas as pd
 from ..claims import judge
 from ..run import Run
 from ..store import write_bytes
+from .compute import bench_parts, bench_peers, bench_workflow
 from .convergence import ablation, floors, thread
 from .methods import cures, methods, precision
 from .penalties import capture, penalties
@@ -19,6 +20,7 @@ TABLES: dict[str, Callable[[Run, pd.DataFrame], str]] = {
     table.__name__: table
     for table in (
         answers, thread, ablation, floors, penalties, capture, methods, cures, precision, claims, grid_axes, cost, versions,
+        bench_peers, bench_parts, bench_workflow,
     )
 }  # fmt: skip
 

@@ -118,15 +118,15 @@ def _axis(name: str, values: list) -> str:
 
 
 def cost(run: Run, verdicts: pd.DataFrame) -> str:
-    """By penalty or method: cells, operations of the matrix products, seconds."""
-    finished = run.finished.set_index("key")["seconds"]
+    """By penalty or method: cells, those trained, operations of the matrix products of all, seconds of those trained."""
+    finished = run.cells[run.cells["status"] != "missing"].set_index("key")["seconds"]
     cells = sorted(run.config.cells, key=lambda cell: cell.family)
     rows = []
     for family, group in groupby(cells, key=lambda cell: cell.family):
         rows.append(_cost(text(family), list(group), finished))
     return tabular(
-        "lrrr",
-        ["Penalty or method", "Cells", "Operations", "Seconds"],
+        "lrrrr",
+        ["Penalty or method", "Cells", "Trained", "Operations", "Seconds"],
         rows,
         _cost("all", run.config.cells, finished),
     )
@@ -135,7 +135,7 @@ def cost(run: Run, verdicts: pd.DataFrame) -> str:
 def _cost(name: str, cells: list[Cell], seconds: pd.Series) -> list[str]:
     taken = seconds[seconds.index.isin([cell.key for cell in cells])]
     work = scientific(sum(map(operations, cells)) if cells else math.nan)
-    return [name, integer(len(cells)), work, number(taken.sum() if len(taken) else math.nan)]
+    return [name, integer(len(cells)), integer(len(taken)), work, number(taken.sum() if len(taken) else math.nan)]
 
 
 def versions(run: Run, verdicts: pd.DataFrame) -> str:

@@ -1,0 +1,127 @@
+"""Steps replayed from a captured graph: exercised on the CPU with a stand-in for CUDA's graphs."""
+
+import pytest
+import torch
+from stepping import make_batch
+
+from orthogrid import graphs
+from orthogrid.grid import make_cell
+from orthogrid.penalties import PENALTIES
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+class FakeGraph:
+    """Remembers what was called while it was captured, and calls it at replay."""
+
+    captured = None
+
+    def __init__(self):
+        self.replays = 0
+
+    def replay(self):
+        self.replays += 1
+        self.work()
+
+
+class FakeCapture:
+    """A capture runs nothing: the work's effects are undone by the test's own counting."""
+
+    def __init__(self, graph):
+        self.graph = graph
+
+    def __enter__(self):
+        FakeGraph.captured = self.graph
+
+    def __exit__(self, *error):
+        FakeGraph.captured = None
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "graph", FakeCapture)
+
+
+def counting():
+    """Work that counts its calls, and hands itself to a graph that is capturing instead of running."""
+    calls = []
+
+    def work():
+        if FakeGraph.captured is not None:
+            FakeGraph.captured.work = lambda: calls.append("replayed")
+        else:
+            calls.append("called")
+
+    return work, calls
+
+
+def test_every_call_does_the_work_once_launched_or_replayed(fake_cuda):
+    work, calls = counting()
+    step = graphs.Repeated(work, GPU)
+    for _ in range(graphs.WARM_UP + 4):
+        step()
+    assert calls == ["called"] * graphs.WARM_UP + ["replayed"] * 4
+    assert step.graph.replays == 4
+
+
+@pytest.mark.parametrize("device, capture", [(CPU, True), (GPU, False)])
+def test_nothing_is_captured_on_a_cpu_or_where_the_work_waits_for_the_host(fake_cuda, device, capture):
+    work, calls = counting()
+    step = graphs.Repeated(work, device, capture)
+    for _ in range(10):
+        step()
+    assert calls == ["called"] * 10 and step.graph is None
+
+
+def test_a_capture_that_runs_out_of_memory_says_so(fake_cuda, monkeypatch):
+    """CUDA then fails to end the capture, too; the runner must see the cause, for it halves the batch."""
+
+    class Failing(FakeCapture):
+        def __exit__(self, *error):
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda, "graph", Failing)
+    full = [False]
+
+    def work():
+        if full[0]:
+            raise torch.OutOfMemoryError("no memory")
+
+    step = graphs.Repeated(work, GPU)
+    for _ in range(graphs.WARM_UP):
+        step()
+    full[0] = True
+    with pytest.raises(torch.OutOfMemoryError):
+        step()
+
+
+def test_penalties_that_decompose_say_so(monkeypatch):
+    """Whoever calls LAPACK in a step waits for the host, and such a step cannot be captured."""
+    from orthogrid import linalg, penalties
+
+    decomposed = []
+    real = linalg.each
+    monkeypatch.setattr(penalties, "each", lambda *arguments: decomposed.append(True) or real(*arguments))
+    for name, penalty in PENALTIES.items():
+        batch = make_batch(make_cell(dimension=5, samples=3, penalty=name, reg=1.0, steps=3))
+        decomposed.clear()
+        with torch.no_grad():
+            batch.compute_gradient()
+        assert bool(decomposed) == penalty.decomposes, name
+
+
+def test_a_step_writes_what_changes_into_storage_that_stays(monkeypatch):
+    """What a graph needs: the same tensors at every step, with the rates read from them."""
+    batch = make_batch(make_cell(dimension=6, samples=4, steps=9, schedule="cosine"))
+
+    def places():
+        state = [v for o in batch.optimizers for s in o.state.values() for v in s.values()]
+        return [t.data_ptr() for t in (batch.weight, batch.grad, batch.s, batch.bias, batch.x, batch.y, *state)]
+
+    with torch.no_grad():
+        batch.method.step(0)
+        before = places()
+        for t in range(1, 5):
+            batch.method.step(t)
+    assert places() == before
