@@ -15,12 +15,17 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
+import torch
+
 from orthogrid.bench import BATCH_DIMENSION, FLOOR, OURS, WHOLE
+from orthogrid.grid import make_cell
+from orthogrid.runner import gpu_batch
+from orthogrid.train import train_batch
 
 from .contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task, rounded
 
 ROUNDS = 5
-SLICE = 0.4  # seconds of a contender in a round
+SLICE = 0.25  # seconds of a contender in a round
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Timing:
     task: Task
     rounds: list[float]  # milliseconds a cell and step, on one core
     floor: list[float]  # those of the floor, in the same rounds
+    steps: int | None = None  # of a whole training
 
     def record(self, cores: int) -> dict:
         ratios = sorted(a / b for a, b in zip(self.rounds, self.floor, strict=True))
@@ -38,17 +44,18 @@ class Timing:
         return {
             "what": self.what, **shown, "milliseconds": statistics.median(self.rounds) / cores,
             "ratio_to_floor": statistics.median(ratios), "ratio_low": ratios[0], "ratio_high": ratios[-1],
-            "rounds": len(ratios),
+            "rounds": len(ratios), "steps": self.steps,
         }  # fmt: skip
 
 
 def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
     """Which contenders are timed on which tasks."""
     n = 100 if quick else 500
-    largest = 512 if device == "cuda" else 64
     for samples in (n * 3 // 50, 2 * n):
         for penalty in ("fro2", "l1"):
-            for batch in (1, 8, 64) if largest == 64 else (1, 8, 64, largest):
+            # On a GPU also as many as the trainer would take.
+            largest = gpu_batch(make_cell(dimension=n, samples=samples, penalty=penalty), torch.device(device))
+            for batch in filter(None, (1, 8, 64, largest)):
                 yield Task(n, samples, penalty, batch, device), [*BATCHED, *(SINGLE if batch == 1 else ())]
     yield Task(n, n * 3 // 50, "none", 1, device), METHODS
     for samples in (n * 3 // 50, 2 * n):
@@ -77,10 +84,10 @@ def time_tasks(tasks: list[tuple[Task, list[str]]], barrier, say: Callable[[str]
                 started = time.perf_counter()
                 advance(rounded(advance, 2))
                 one = (time.perf_counter() - started) / rounded(advance, 2)
-            except ImportError as error:
+            except (ImportError, torch.cuda.OutOfMemoryError) as error:
                 say(f"  {name} left out: {error}")
                 continue
-            running[name] = (advance, single, rounded(advance, max(2, SLICE / one)))
+            running[name] = (advance, single, rounded(advance, max(1, SLICE / one)))
         barrier.wait()
         seen: dict[str, list[float]] = {name: [] for name in running}
         for _ in range(ROUNDS):
@@ -98,9 +105,6 @@ def time_training(device: str, quick: bool, barrier, say: Callable[[str], None])
 
     Four cells at a time, which share a problem, with the floor timed before and after.
     """
-    from orthogrid.grid import make_cell
-    from orthogrid.train import train_batch
-
     n, steps, timings = (100 if quick else 500), (200 if quick else 1000), []
     together = 8 if device == "cpu" else 64
     for samples in (n * 3 // 50, 2 * n):
@@ -119,7 +123,24 @@ def time_training(device: str, quick: bool, barrier, say: Callable[[str], None])
                 rounds.append(1e3 * (time.perf_counter() - started) / steps / len(cells))
                 floors.append((before + _floor(floor, task, barrier)) / 2)
             timings.append(Timing(FLOOR, task, floors, floors))
-            timings.append(Timing(WHOLE, task, rounds, floors))
+            timings.append(Timing(WHOLE, task, rounds, floors, steps))
+    return timings + _growing_steps(device, quick, barrier, say)
+
+
+def _growing_steps(device: str, quick: bool, barrier, say: Callable[[str], None]) -> list[Timing]:
+    """Whole trainings of more and more steps: what is done once a cell, and the log's share, spread over them."""
+    timings = []
+    task = Task(BATCH_DIMENSION, 2 * BATCH_DIMENSION, "fro2", 8, device)
+    floor = CONTENDERS[FLOOR](task)
+    for steps in (100, 300, 1000) if quick else (100, 300, 1000, 3000, 10_000):
+        say(f"whole training of {steps} steps, n={task.dimension}")
+        cells = [make_cell(**{**cell.settings, "steps": steps}) for cell in task.cells]
+        before = _floor(floor, task, barrier)
+        barrier.wait()
+        started = time.perf_counter()
+        train_batch(cells, device)
+        took = 1e3 * (time.perf_counter() - started) / steps / task.batch
+        timings.append(Timing(WHOLE, task, [took], [(before + _floor(floor, task, barrier)) / 2], steps))
     return timings
 
 
@@ -134,15 +155,13 @@ def _floor(advance, task: Task, barrier) -> float:
     return statistics.median(times)
 
 
-def _on_core(core: int, barrier, queue, device: str, quick: bool) -> None:
-    import torch
-
+def _on_core(core: int, speaks: bool, barrier, queue, device: str, quick: bool) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
 
     def say(text: str) -> None:
-        if core == min(available_cores()):
+        if speaks:
             print(text, file=sys.stderr, flush=True)
 
     timings = time_tasks(list(step_tasks(device, quick)), barrier, say)
@@ -163,7 +182,9 @@ def measure(device: str, quick: bool) -> list[dict]:
     cores = available_cores()
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(len(cores)), context.Queue()
-    processes = [context.Process(target=_on_core, args=(core, barrier, queue, device, quick)) for core in cores]
+    processes = [
+        context.Process(target=_on_core, args=(core, core == cores[0], barrier, queue, device, quick)) for core in cores
+    ]
     for process in processes:
         process.start()
     by_core = [queue.get() for _ in processes]
@@ -173,5 +194,5 @@ def measure(device: str, quick: bool) -> list[dict]:
     for same in zip(*by_core, strict=True):
         mean = [[math.fsum(values) / len(values) for values in zip(*lists, strict=True)] for lists in
                 ([t.rounds for t in same], [t.floor for t in same])]  # fmt: skip
-        together.append(Timing(same[0].what, same[0].task, *mean))
+        together.append(Timing(same[0].what, same[0].task, *mean, same[0].steps))
     return [timing.record(len(cores)) for timing in together]

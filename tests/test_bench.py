@@ -31,11 +31,14 @@ def bench(tmp_path) -> pd.DataFrame:
     timings += [
         steps.Timing(WHOLE, Task(500, k, p, 8), [2.0, 3.0], [1.0, 1.5]) for k in (30, 1000) for p in ("fro2", "l1")
     ]
+    growing = Task(100, 200, "fro2", 8)
+    timings += [steps.Timing(WHOLE, growing, [2.0], [1.0], n) for n in (100, 1000)]
     records = [timing.record(2) for timing in timings]
     records += [
         workflow.record(what, 4.0, "s", 10)
         for what in ("10000 cells: dry run", "10000 cells: resume from the journal", "smoke: cells a minute, whole run",
-                     "default: training jobs: share outside training", "default, one more reg: beyond its cells")
+                     "default: training jobs: share outside training", "default, one more reg: beyond its cells, until the rows are there",
+                     "default, one more reg: beyond its cells, until the paper is there")
     ]  # fmt: skip
     table = pd.DataFrame(records).reindex(columns=list(COLUMNS)).assign(cores=2, device="cpu (X)", torch="2", jax="1")
     write_table(table, tmp_path / "cpu-x.csv")
@@ -45,7 +48,9 @@ def bench(tmp_path) -> pd.DataFrame:
 def test_every_number_of_the_appendix_comes_from_the_benchmark(small_run, bench):
     values = bench_numbers(replace(small_run, bench=bench))
     assert {key: value for key, value in values.items() if MISSING in value} == {}
-    assert values["bench-step-few"] == "2.00" and values["bench-dimension"] == "500" and values["bench-more"] == "4.0"
+    assert (
+        values["bench-step-few"] == "2.00" and values["bench-dimension"] == "500" and values["bench-more-rows"] == "4.0"
+    )
     assert all(MISSING in value for value in bench_numbers(small_run).values())
 
 
@@ -66,7 +71,7 @@ def test_its_tables_hold_every_record_once(small_run, bench, name):
 def test_its_figure_has_a_point_for_every_size(small_run, bench):
     figure = FIGURES["cost"](replace(small_run, bench=bench))
     counts = [len(ax.containers[0].lines[0].get_xdata()) for ax in figure.axes]
-    assert counts == [6, 8, 7]
+    assert counts == [6, 8, 7, 2]
     assert sorted(scaling(bench, "samples")["samples"]) == [10, 30, 100, 500, 550, 600, 1000, 2000]
     assert set(thread_size(bench)["dimension"]) == {500}
 

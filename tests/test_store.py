@@ -9,7 +9,7 @@ import pytest
 from orthogrid import runner
 from orthogrid.aggregate import RowsError, collect_cells
 from orthogrid.config import check_config, group_name
-from orthogrid.grid import make_cell
+from orthogrid.grid import ConfigError, make_cell
 from orthogrid.plan import effort, shared_out
 from orthogrid.store import Store, read_table, write_bytes, write_table
 
@@ -228,10 +228,19 @@ def rows_files(root):
 
 def test_first_seeds_are_the_whole_product_for_fewer_seeds():
     config = in_pieces()
-    first = config.of_first_seeds(1)
+    first = config.part(seeds=1)
     assert len(first) == 4 and {c.seed for c in first} == {1}
     assert {(c.penalty, c.samples) for c in first} == {(c.penalty, c.samples) for c in config.cells}
-    assert len(config.of_first_seeds(2)) == 8 and config.of_first_seeds(9) == config.cells
+    assert len(config.part(seeds=2)) == 8 and config.part(seeds=9) == config.part() == config.cells
+
+
+def test_a_part_of_a_config_is_that_of_its_blocks():
+    blocks = [{"name": "a", "axes": {**SETTINGS, "seed": [5, 6]}}, {"name": "b", "axes": {**SETTINGS, "seed": [6, 7]}}]
+    config = check_config({"run": "x", "blocks": blocks})
+    assert config.part(["b"]) == list(config.blocks[1].cells)
+    assert {c.seed for c in config.part(["a", "b"], seeds=1)} == {5, 6}
+    with pytest.raises(ConfigError, match="did you mean 'b'"):
+        config.part(["bb"])
 
 
 def test_a_run_in_pieces_is_the_run_at_once(tmp_path, trained):
@@ -239,7 +248,7 @@ def test_a_run_in_pieces_is_the_run_at_once(tmp_path, trained):
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     assert train_part(config, whole) == 12
     trained.clear()
-    assert train_part(config, pieces, config.of_first_seeds(1)) == 4
+    assert train_part(config, pieces, config.part(seeds=1)) == 4
     assert json.loads((pieces / "run.json").read_text())["finished"] == 4
     table = collect_cells(in_pieces(partial=True), rows_files(pieces))
     assert (table["status"] == "missing").sum() == 8 and set(table.loc[table["status"] == "ok", "seed"]) == {1}

@@ -213,8 +213,14 @@ def test_cosine_schedule_ends_near_zero():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("penalty", ["none", "fro2", "huber", "logdet"])
-def test_gpu_agrees_with_the_cpu(penalty):
-    cells = [make_cell(dimension=60, samples=20, steps=200, penalty=penalty, seed=s) for s in range(3)]
+@pytest.mark.parametrize("n, k", [(60, 20), (60, 90), (500, 30)])
+def test_gpu_agrees_with_the_cpu(penalty, n, k):
+    """Also after the step's kernels were captured, with several rates in a batch, and a rate that changes."""
+    cells = [
+        make_cell(dimension=n, samples=k, steps=200, penalty=penalty, seed=s, lr=lr, schedule=schedule)
+        for s in range(2)
+        for lr, schedule in ((1e-3, "constant"), (2e-3, "cosine"))
+    ]
     for a, b in zip(train_batch(cells, "cpu"), train_batch(cells, "cuda"), strict=True):
         for name in ("distance", "orthogonality_fro", "fit"):
             assert b.row[name] == pytest.approx(a.row[name], rel=1e-5, abs=1e-6)

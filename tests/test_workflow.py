@@ -176,6 +176,37 @@ def test_a_clone_that_ships_rows_has_nothing_to_train(clone):
     assert "draw_figures" in jobs and "train_cells" not in jobs
 
 
+def test_a_partial_run_shows_what_is_there_and_trains_nothing(clone):
+    rows = sorted((results(clone) / "rows").glob("*.csv"))
+    gone, halved = (next(p for p in rows if p.stem.startswith(f"{family}-")) for family in ("offdiag", "l1_detached"))
+    (results(clone) / "traces" / f"{gone.stem}.csv.gz").unlink()
+    gone.unlink()
+    table = pd.read_csv(halved)
+    table.iloc[1:].to_csv(halved, index=False)
+    output = snakemake(clone, *SMOKE, "--config", "partial=true")
+    assert "train_cells" not in output and not (results(clone) / "journal").exists()
+    cells = pd.read_csv(results(clone) / "cells.csv")
+    missing = cells[cells["status"] == "missing"]
+    assert set(missing["penalty"]) >= {"offdiag", "l1_detached"} and table["key"].iloc[0] in set(missing["key"])
+    claims = pd.read_csv(results(clone) / "claims.csv").set_index("id")
+    assert {claims.loc[id, "verdict"] for id in ("offdiag", "log-a", "plateau")} == {"untested"}
+    assert "missing" in claims.loc["offdiag", "reason"] and (claims["verdict"] == "supported").any()
+    first = re.sub(r"\s+", " ", PdfReader(results(clone) / "paper.pdf").pages[0].extract_text())
+    assert f"The run is partial: {len(cells) - len(missing)} of its {len(cells)} cells" in first
+
+
+def test_the_published_run_is_rendered_without_training():
+    full = ROOT / "results" / "full"
+    summary = json.loads((full / "run.json").read_text())
+    held = pd.concat(pd.read_csv(path) for path in (full / "rows").glob("*.csv"))
+    assert len(held) == summary["finished"] and summary["partial"] == (len(held) < summary["cells"])
+    output = snakemake(ROOT, "--configfile", "config/full.yaml", "--config", "partial=true", "--dry-run", "--forceall")
+    jobs = re.findall(r"^(\w+) +\d+$", output, re.M)
+    assert "draw_figures" in jobs and "train_cells" not in jobs
+    traces = {path.name.split(".")[0] for path in (full / "traces").iterdir()}
+    assert traces == {path.stem for path in (full / "rows").iterdir()}
+
+
 def edit_config(project: Path, edit) -> None:
     path = project / "config" / "smoke.yaml"
     raw = yaml.safe_load(path.read_text())

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="overrides the config's device")
             command.add_argument("--results", type=Path, default=Path("results"), help="folder of the runs")
             command.add_argument("--only", nargs="+", metavar="FAMILY", help="penalties or methods to train")
+            command.add_argument("--blocks", nargs="+", metavar="BLOCK", default=(), help="blocks to train")
             command.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds of each block")
             command.add_argument(
                 "--minutes", type=float, metavar="M", help="cheapest cells first; start nothing new after M minutes"
@@ -71,7 +72,7 @@ def _train(config: Config, options: argparse.Namespace) -> int:
     for name in ("seeds", "minutes"):
         if (value := getattr(options, name)) is not None and value <= 0:
             raise ConfigError(f"--{name} {value}: must be > 0; leave it out to train everything")
-    cells = config.cells if options.seeds is None else config.of_first_seeds(options.seeds)
+    cells = config.part(options.blocks, options.seeds)
     cells = [cell for cell in cells if not options.only or cell.family in options.only]
     root = options.results / config.run
     trained = train_run(

@@ -13,7 +13,7 @@ FLOOR, OURS, WHOLE, PART = "two products", "orthogrid", "orthogrid, whole traini
 BATCH_DIMENSION = 100  # where batches of several sizes are timed
 KEYS = ["dimension", "samples", "penalty", "batch"]
 COLUMNS = (
-    "what", *KEYS, "milliseconds", "ratio_to_floor", "ratio_low", "ratio_high", "rounds", "cells", "value", "unit", "cores",
+    "what", *KEYS, "milliseconds", "ratio_to_floor", "ratio_low", "ratio_high", "rounds", "steps", "cells", "value", "unit", "cores",
     "device", "torch", "jax",
 )  # fmt: skip
 
@@ -36,10 +36,13 @@ def thread_size(bench: pd.DataFrame) -> pd.DataFrame:
 
 
 def scaling(bench: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Our steps with fro2 along one axis, the others held: dimension (k = n/16), samples (at the thread's size), or batch."""
+    """Our steps with fro2 along one axis, the others held: dimension (k = n/16), samples (at the thread's size), or batch; and
+    our whole trainings along the axis steps."""
+    if axis == "steps":
+        return bench[(bench["what"] == WHOLE) & (bench["dimension"] == BATCH_DIMENSION)]
     ours = bench[(bench["what"] == OURS) & (bench["penalty"] == "fro2")]
     few = ours["samples"] == (ours["dimension"] // 16).clip(lower=2)
-    large = ours["dimension"].isin(thread_size(bench)["dimension"])
+    large = ours["dimension"] == thread_size(bench)["dimension"].max()
     chosen = {
         "dimension": few & (ours["batch"] == 8),
         "samples": large & (ours["batch"] == 8) & ~few,

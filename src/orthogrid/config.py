@@ -58,12 +58,22 @@ class Config:
             families.setdefault(cell.family, []).append(cell)
         return {group_name(cells): cells for cells in families.values()}
 
-    def of_first_seeds(self, count: int) -> list[Cell]:
-        """The cells of the first `count` seeds of each block: a smaller run over the whole product."""
+    def part(self, blocks: Sequence[str] = (), seeds: int | None = None) -> list[Cell]:
+        """The cells of some blocks (all, if none is named), and of the first `seeds` seeds of each: a smaller run.
+
+        Raises ConfigError for a block that is not there.
+        """
+        names = [block.name for block in self.blocks]
+        for name in blocks:
+            if name not in names:
+                raise ConfigError(
+                    f"block '{name}' is not in this config{nearest(name, names)} (blocks: {', '.join(names)})"
+                )
         kept: dict[str, Cell] = {}
         for block in self.blocks:
-            seeds = list(dict.fromkeys(cell.seed for cell in block.cells))[:count]
-            kept |= {cell.key: cell for cell in block.cells if cell.seed in seeds}
+            if block.name in (blocks or names):
+                first = list(dict.fromkeys(cell.seed for cell in block.cells))[:seeds]
+                kept |= {cell.key: cell for cell in block.cells if cell.seed in first}
         return list(kept.values())
 
     @cached_property

@@ -35,7 +35,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table."""
     data = table.to_csv(index=False).encode()
-    write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data, path)
+    write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data, path)
 
 
 def write_bytes(data: bytes, path: Path) -> None:

@@ -13,7 +13,7 @@ from ..bench import FLOOR, scaling
 from ..run import Run
 from .style import LAW, MARKERS, canvas, figure, say_absent
 
-PANELS = {"dimension": "dimension $n$", "samples": "samples $k$", "batch": "batch"}
+PANELS = {"dimension": "dimension $n$", "samples": "samples $k$", "batch": "batch", "steps": "steps, whole training"}
 
 
 @figure

@@ -60,7 +60,8 @@ def bench_numbers(run: Run) -> dict[str, str]:
         "bench-resume": number(value("10000 cells: resume from the journal"), 2),
         "bench-rate": number(value("smoke: cells a minute, whole run")),
         "bench-outside": _percent(value("default: training jobs: share outside training")),
-        "bench-more": number(value("default, one more reg: beyond its cells"), 2),
+        "bench-more-rows": number(value("default, one more reg: beyond its cells, until the rows are there"), 2),
+        "bench-more-paper": number(value("default, one more reg: beyond its cells, until the paper is there"), 2),
     }
 
 
