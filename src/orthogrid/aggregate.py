@@ -29,7 +29,8 @@ def collect_cells(config: Config, rows_files: Sequence[Path]) -> pd.DataFrame:
         raise RowsError(
             f"{len(doubled)} cells have more than one row, {doubled[0]} for one: clear_old_rows removes old files"
         )
-    missing = [key for key in wanted if key not in set(rows["key"])]
+    held = set(rows["key"])
+    missing = [key for key in wanted if key not in held]
     if missing and not config.partial:
         raise RowsError(
             f"{len(missing)} of {len(wanted)} cells have no row, {missing[0]} for one: {wanted[missing[0]].settings}; "

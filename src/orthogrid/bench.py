@@ -29,10 +29,9 @@ def _gpu_first(path: str) -> tuple[bool, str]:
 
 
 def thread_size(bench: pd.DataFrame) -> pd.DataFrame:
-    """The timed steps at the dimension of the whole trainings: those that compare ways to train."""
-    return bench[
-        bench["milliseconds"].notna() & bench["dimension"].isin(bench.loc[bench["what"] == WHOLE, "dimension"])
-    ]
+    """What was timed at the largest dimension of a whole training: the ways to train that are compared."""
+    largest = bench.loc[bench["what"] == WHOLE, "dimension"].max()
+    return bench[bench["milliseconds"].notna() & (bench["dimension"] == largest)]
 
 
 def scaling(bench: pd.DataFrame, axis: str) -> pd.DataFrame:
