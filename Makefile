@@ -20,7 +20,7 @@ full: env latex unlock ## the published run; wants a GPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
 published: env latex unlock ## the paper of the published rows in results/full: trains nothing, also where they are partial
-	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml --config partial=true
+	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml --config partial=True
 
 bench: env ## what steps, memory and workflow cost, beside others: results/bench/<device>.csv; wants an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.txt

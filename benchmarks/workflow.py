@@ -67,7 +67,11 @@ def run_from_nothing(folder: Path, say) -> tuple[Path, list[dict]]:
     wall, _ = snakemake(project, "config/smoke.yaml")
     results = project / "results" / "smoke"
     cells, share = len(pd.read_csv(results / "cells.csv")), training_share(results)
-    rows = [("whole run", wall, "s"), ("cells a minute, whole run", 60 * cells / wall, "1/min")]
+    rows = [
+        ("share of the time that is not training", 1 - share["training"] / wall, ""),
+        ("whole run", wall, "s"),
+        ("cells a minute, whole run", 60 * cells / wall, "1/min"),
+    ]
     rows += [
         ("training jobs", share["jobs"], "s"),
         ("training jobs: outside training", share["jobs"] - share["training"], "s"),
@@ -94,6 +98,7 @@ def default_run(folder: Path, say) -> tuple[Path | None, list[dict]]:
     rows = [
         ("all jobs", jobs.sum(), "s"), ("training jobs", share["jobs"], "s"),
         ("training jobs: outside training", share["jobs"] - share["training"], "s"),
+        ("share of all jobs' time that is not training", 1 - share["training"] / jobs.sum(), ""),
         ("training jobs: share outside training", 1 - share["training"] / share["jobs"], ""),
     ]  # fmt: skip
     return project, [record(f"default: {what}", value, unit, cells) for what, value, unit in rows]

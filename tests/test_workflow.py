@@ -183,7 +183,7 @@ def test_a_partial_run_shows_what_is_there_and_trains_nothing(clone):
     gone.unlink()
     table = pd.read_csv(halved)
     table.iloc[1:].to_csv(halved, index=False)
-    output = snakemake(clone, *SMOKE, "--config", "partial=true")
+    output = snakemake(clone, *SMOKE, "--config", "partial=True")
     assert "train_cells" not in output and not (results(clone) / "journal").exists()
     cells = pd.read_csv(results(clone) / "cells.csv")
     missing = cells[cells["status"] == "missing"]
@@ -200,7 +200,7 @@ def test_the_published_run_is_rendered_without_training():
     summary = json.loads((full / "run.json").read_text())
     held = pd.concat(pd.read_csv(path) for path in (full / "rows").glob("*.csv"))
     assert len(held) == summary["finished"] and summary["partial"] == (len(held) < summary["cells"])
-    output = snakemake(ROOT, "--configfile", "config/full.yaml", "--config", "partial=true", "--dry-run", "--forceall")
+    output = snakemake(ROOT, "--configfile", "config/full.yaml", "--config", "partial=True", "--dry-run", "--forceall")
     jobs = re.findall(r"^(\w+) +\d+$", output, re.M)
     assert "draw_figures" in jobs and "train_cells" not in jobs
     traces = {path.name.split(".")[0] for path in (full / "traces").iterdir()}

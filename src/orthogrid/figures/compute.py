@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from ..bench import FLOOR, scaling
 from ..run import Run
-from .style import LAW, MARKERS, canvas, figure, say_absent
+from .style import GREY, LAW, MARKERS, canvas, figure
 
 PANELS = {"dimension": "dimension $n$", "samples": "samples $k$", "batch": "batch", "steps": "steps, whole training"}
 
@@ -25,7 +25,8 @@ def draw_cost(run: Run) -> Figure:
     for ax, (axis, label) in zip(axes[0], PANELS.items(), strict=True):
         points = scaling(run.bench, axis)
         if points.empty:
-            say_absent(ax, "no benchmark in this run")
+            ax.set_axis_off()  # its ticks are shared with the others
+            ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=GREY, style="italic")
             continue
         _panel(ax, points, axis, styles)
         ax.set_xlabel(f"{label}\n{_setting(points, axis)}")
@@ -49,7 +50,8 @@ def _panel(ax: Axes, points: pd.DataFrame, axis: str, styles: dict) -> None:
     ax.axhline(1, **LAW)
     ticks = sorted(points[axis].unique())
     ax.set(xscale="log", yscale="log")
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks], rotation=45)
+    labels = [f"{t:g}" if i == 0 or t > 1.3 * ticks[i - 1] else "" for i, t in enumerate(ticks)]
+    ax.set_xticks(ticks, labels, rotation=45)
     ax.set_yticks([1, 2, 3, 5, 8], ["1", "2", "3", "5", "8"])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_minor_locator(NullLocator())

@@ -45,7 +45,8 @@ def bench_parts(run: Run, verdicts: pd.DataFrame) -> str:
     )
     rows = []
     for _, own in steps[others].groupby("device", sort=False):
-        for row in own.itertuples():
+        kind = own["what"].map(lambda what: 0 if what.startswith(PART) else 1 if what == OURS else 2)  # methods last
+        for row in own.assign(kind=kind).sort_values(["kind", "samples"], kind="stable").itertuples():
             what = row.what.removeprefix(PART)
             what = rf"step with \texttt{{{text(row.penalty)}}}" if row.what == OURS else text(what)
             rows.append([what, integer(row.samples), number(row.milliseconds), _ratio(row.ratio_to_floor), _range(row)])
@@ -62,9 +63,10 @@ def _range(row) -> str:
 
 
 def bench_workflow(run: Run, verdicts: pd.DataFrame) -> str:
-    """What the workflow costs beside its training, and memory."""
+    """What the workflow costs beside its training, and memory. Of the small run, whose jobs are all start, the totals."""
+    told = run.bench["value"].notna() & ~run.bench["what"].str.match("smoke.*(: job |one more)")
     rows = []
-    for row in run.bench[run.bench["value"].notna()].itertuples():
+    for row in run.bench[told].itertuples():
         what = text(row.what)
         if row.what == "peak memory":
             what += f", $n={integer(row.dimension)}$, $k={integer(row.samples)}$, batch {integer(row.batch)}"
