@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import re
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import pandas as pd
@@ -77,13 +79,21 @@ def test_its_figure_has_a_point_for_every_size(small_run, bench):
 
 
 def weight_after(name: str, task: Task, steps: int) -> torch.Tensor:
-    if name.startswith("JAX") and importlib.util.find_spec("jax") is None:
-        pytest.skip("no JAX here")
+    if name.startswith("JAX"):
+        if importlib.util.find_spec("jax") is None:
+            pytest.skip("no JAX here")
+        # In a process of its own: other tests fork, which JAX's threads do not survive.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return torch.tensor(pool.submit(weight_here, name, task, steps).result())
     if name in ("geotorch", "geoopt"):
         pytest.importorskip(name)
+    return torch.tensor(weight_here(name, task, steps))
+
+
+def weight_here(name: str, task: Task, steps: int) -> list:
     advance = CONTENDERS[name](task)
     advance(steps)
-    return advance.weight()
+    return advance.weight().tolist()
 
 
 @pytest.mark.parametrize("name", [*BATCHED[2:], *SINGLE])
