@@ -13,9 +13,9 @@ rule predict_cells:
     benchmark:
         "results/{run}/benchmarks/predict_cells.tsv"
     priority: 100
-    threads: workflow.cores
     conda:
         "../../environment.yml"
+    threads: workflow.cores
     params:
         config=PLAN.digest,
     message:
