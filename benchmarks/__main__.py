@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    started = time.strftime("%Y-%m-%dT%H:%M", time.gmtime())  # what was measured in one run
     records: list[dict] = []
     if "workflow" in options.only:
         records += workflow.measure(say)
@@ -46,11 +48,12 @@ def main() -> int:
         records += steps.measure(device.type, options.quick)
     cores = 1 if device.type == "cuda" else len(steps.available_cores())
     table = pd.DataFrame(records).reindex(columns=list(COLUMNS))
-    table[["cores", "device", "torch", "jax"]] = [cores, _device(device), torch.__version__, _version("jax")]
+    made = [cores, _device(device), torch.__version__, _version("jax"), started]
+    table[["cores", "device", "torch", "jax", "started"]] = made
     folder = options.results / "quick" if options.quick else options.results
     path = folder / f"{_slug(_device(device))}.csv"
     write_table(table, path)
-    shown = table.drop(columns=["cores", "device", "torch", "jax"]).dropna(axis=1, how="all")
+    shown = table.drop(columns=["cores", "device", "torch", "jax", "started"]).dropna(axis=1, how="all")
     print(shown.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4g}"))
     print(f"\n{path}: {_device(device)}, {cores} core(s), torch {torch.__version__}")
     return 0

@@ -79,6 +79,7 @@ def test_a_capture_that_runs_out_of_memory_says_so(fake_cuda, monkeypatch):
 
     class Failing(FakeCapture):
         def __exit__(self, *error):
+            super().__exit__(*error)
             raise RuntimeError("operation failed due to a previous error during capture")
 
     monkeypatch.setattr(torch.cuda, "graph", Failing)
@@ -94,6 +95,28 @@ def test_a_capture_that_runs_out_of_memory_says_so(fake_cuda, monkeypatch):
     full[0] = True
     with pytest.raises(torch.OutOfMemoryError):
         step()
+
+
+def test_any_other_failure_of_a_capture_is_raised(fake_cuda):
+    def work():
+        if FakeGraph.captured is not None:
+            raise RuntimeError("not permitted when a stream is capturing")
+
+    step = graphs.Repeated(work, GPU)
+    for _ in range(graphs.WARM_UP):
+        step()
+    with pytest.raises(RuntimeError, match="not permitted"):
+        step()
+
+
+def test_a_step_that_decomposes_is_not_captured(monkeypatch):
+    from orthogrid import methods
+
+    asked = []
+    monkeypatch.setattr(methods, "Repeated", lambda work, device, capture: asked.append(capture) or work)
+    for penalty in ("fro2", "l1_detached", "none", "logdet", "nuclear"):
+        make_batch(make_cell(dimension=4, samples=3, penalty=penalty, steps=2))
+    assert asked == [True, True, True, False, False]
 
 
 def test_penalties_that_decompose_say_so(monkeypatch):

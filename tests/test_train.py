@@ -2,6 +2,7 @@
 
 import csv
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,41 @@ def test_large_cells_are_stepped_alone_with_the_same_bits(change):
     together = rows(cells)
     assert same(rows(cells[1:2])[0], together[1]) and same(rows(cells[::-1])[::-1], together)
     assert together[0][0]["fit"] != together[1][0]["fit"]
+
+
+def test_cells_of_a_batch_keep_their_own_schedule_side_and_start():
+    """What may differ within a stack: neighbours of one rate share a parameter group, paired cells a problem."""
+    settings = {"dimension": 8, "samples": 12, "steps": 20, "reg": 2.0, "lr": 0.01}
+    own = [
+        {"schedule": schedule, "determinant": determinant, "init": init}
+        for schedule in ("constant", "cosine")
+        for determinant, init in (("match", "haar"), ("mismatch", "haar"), ("mismatch", "twin"))
+    ]
+    cells = [make_cell(**settings, **change) for change in own]
+    together = rows(cells)
+    for i, cell in enumerate(cells):
+        assert same(rows([cell])[0], together[i]), own[i]
+    assert len({result[0]["fit"] for result in together}) == len(cells)
+
+
+@pytest.mark.parametrize("n", [6, ALONE_FROM])
+def test_seconds_are_the_cells_share_and_progress_runs_from_start_to_end(n):
+    cells = [make_cell(dimension=n, samples=4, steps=3, reg=reg) for reg in (1.0, 2.0, 3.0, 4.0)]
+    heard = []
+    started = time.perf_counter()
+    results = train_batch(cells, "cpu", heard.append)
+    wall = time.perf_counter() - started
+    assert 0.5 * wall < sum(r.row["seconds"] for r in results) <= wall
+    assert all(r.row["seconds_per_step"] * 3 <= r.row["seconds"] for r in results)
+    assert heard == sorted(heard) and heard[0] == 0 and heard[-1] == 1 and len(set(heard)) > 3
+
+
+def test_a_traces_numbers_have_seven_digits():
+    for result in train_batch([make_cell(dimension=9, samples=4, steps=30, seed=s) for s in range(4)]):
+        last = result.trace[-1]
+        for name in ("fit", "distance", "orthogonality_fro"):
+            assert last[name] == pytest.approx(result.row[name], rel=5e-7) and len(repr(last[name]).lstrip("0.")) <= 12
+            assert last[name] != result.row[name]
 
 
 def test_large_cells_follow_an_independent_loop():

@@ -14,7 +14,7 @@ BATCH_DIMENSION = 100  # where batches of several sizes are timed
 KEYS = ["dimension", "samples", "penalty", "batch"]
 COLUMNS = (
     "what", *KEYS, "milliseconds", "ratio_to_floor", "ratio_low", "ratio_high", "rounds", "steps", "cells", "value", "unit", "cores",
-    "device", "torch", "jax",
+    "device", "torch", "jax", "started",
 )  # fmt: skip
 
 
