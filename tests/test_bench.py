@@ -42,7 +42,11 @@ def bench(tmp_path) -> pd.DataFrame:
                      "default: training jobs: share outside training", "default, one more reg: beyond its cells, until the rows are there",
                      "default, one more reg: beyond its cells, until the paper is there")
     ]  # fmt: skip
-    table = pd.DataFrame(records).reindex(columns=list(COLUMNS)).assign(cores=2, device="cpu (X)", torch="2", jax="1")
+    table = (
+        pd.DataFrame(records)
+        .reindex(columns=list(COLUMNS))
+        .assign(cores=2, device="cpu (X)", torch="2", jax="1", started="now")
+    )
     write_table(table, tmp_path / "cpu-x.csv")
     return read_bench([tmp_path / "cpu-x.csv"])
 

@@ -40,6 +40,7 @@ def bench_numbers(run: Run) -> dict[str, str]:
         "bench-device": text(devices[0]) if devices else MISSING,
         "bench-torch": text(bench["torch"].iloc[0]) if len(bench) else MISSING,
         "bench-cores": integer(bench["cores"].max() if len(bench) else None),
+        "bench-runs": integer(bench["started"].nunique() if len(bench) else None),
         "bench-dimension": integer(steps["dimension"].max() if len(steps) else None),
         "bench-few": integer(few),
         "bench-many": integer(many),
