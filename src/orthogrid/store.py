@@ -143,11 +143,12 @@ class Store:
         return len(done)
 
     def clear(self, keep: Sequence[str]) -> list[Path]:
-        """Remove rows and traces of other groups than those to keep; the journals too, once all of those are written."""
+        """Remove journals, and rows and traces of other groups than those to keep; nothing until all of those are written."""
         written = [self.rows_file(group) for group in keep] + [self.traces_file(group) for group in keep]
+        if not all(path.exists() for path in written):
+            return []  # a run in pieces: what would be removed holds cells that it still needs
         old = [p for p in (*self.root.glob("rows/*.csv"), *self.root.glob("traces/*.csv.gz")) if p not in written]
-        if all(path.exists() for path in written):
-            old += self.root.glob("journal/*.jsonl")
+        old += self.root.glob("journal/*.jsonl")
         for path in old:
             path.unlink()
         return old
