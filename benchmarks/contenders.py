@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 
 from orthogrid.bench import FLOOR, OURS, PART
-from orthogrid.grid import Cell, make_cell
-from orthogrid.linalg import padded
-from orthogrid.problem import Problem, draw_problem
-from orthogrid.train import Batch
+from orthogrid.cell import Cell
+from orthogrid.methods import make_method
+from orthogrid.numerics.batch import Batch
+from orthogrid.numerics.linalg import padded
+from orthogrid.numerics.problem import Problem, draw_problem
 
 REG, LR = 10.0, 1e-3
 
@@ -36,7 +37,7 @@ class Task:
     def cells(self) -> list[Cell]:
         """Cells that differ in reg: they share a problem, as a grid's do."""
         return [
-            make_cell(dimension=self.dimension, samples=self.samples, penalty=self.penalty, reg=REG * (1 + i))
+            Cell(dimension=self.dimension, samples=self.samples, penalty=self.penalty, reg=REG * (1 + i))
             for i in range(self.batch)
         ]
 
@@ -80,18 +81,19 @@ def two_products(task: Task) -> Advance:
 @contender(OURS)
 def ours(task: Task) -> Advance:
     """The trainer's own step, without metrics. On a CPU large cells are stepped one after another, as in training."""
-    from orthogrid.train import _stacks
+    from orthogrid.numerics.train import _stacks
 
     cells, device = task.cells, torch.device(task.device)
     problem = task.problem()
     with torch.no_grad():
         batches = [Batch([cells[i] for i in stack], [problem] * len(stack), device) for stack in _stacks(cells, device)]
+        methods = [make_method(batch) for batch in batches]
 
     @torch.no_grad()
     def advance(steps: int) -> None:
-        for batch in batches:
+        for method in methods:
             for t in range(steps):
-                batch.method.step(t)
+                method.step(t)
         task.wait()
 
     advance.weight = lambda: batches[0].weight[0]
@@ -270,7 +272,7 @@ def _part(name: str, work: Callable[[Batch], object]):
         with torch.no_grad():
             batches = [Batch([cell], [problem], torch.device(task.device)) for cell in cells]
             for batch in batches:
-                batch.method.step(0)
+                make_method(batch).step(0)
 
         @torch.no_grad()
         def advance(steps: int) -> None:

@@ -12,13 +12,13 @@ STEPS = 12
 def _peak(queue, dimension: int, samples: int, batch: int, device: str) -> None:
     import torch
 
-    from orthogrid.grid import make_cell
-    from orthogrid.train import train_batch
+    from orthogrid.cell import Cell
+    from orthogrid.numerics.train import train_batch
 
     torch.set_num_threads(1)
 
     def cells(dimension: int, samples: int, count: int):
-        return [make_cell(dimension=dimension, samples=samples, steps=STEPS, reg=1 + i) for i in range(count)]
+        return [Cell(dimension=dimension, samples=samples, steps=STEPS, reg=1 + i) for i in range(count)]
 
     train_batch(cells(8, 4, 2), device)  # libraries and their workspaces
     if device == "cuda":

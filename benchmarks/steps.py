@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from orthogrid.bench import BATCH_DIMENSION, FLOOR, OURS, WHOLE
-from orthogrid.grid import make_cell
+from orthogrid.cell import Cell
+from orthogrid.numerics.train import train_batch
 from orthogrid.runner import gpu_batch
-from orthogrid.train import train_batch
 
 from .contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task, rounded
 
@@ -54,7 +54,7 @@ def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
     for samples in (n * 3 // 50, 2 * n):
         for penalty in ("fro2", "l1"):
             # On a GPU also as many as the trainer would take.
-            largest = gpu_batch(make_cell(dimension=n, samples=samples, penalty=penalty), torch.device(device))
+            largest = gpu_batch(Cell(dimension=n, samples=samples, penalty=penalty), torch.device(device))
             for batch in filter(None, (1, 8, 64, largest)):
                 yield Task(n, samples, penalty, batch, device), [*BATCHED, *(SINGLE if batch == 1 else ())]
     yield Task(n, n * 3 // 50, "none", 1, device), METHODS
@@ -115,7 +115,7 @@ def time_training(device: str, quick: bool, barrier, say: Callable[[str], None])
             floor(2)
             rounds, floors = [], []
             for seed in (2021, 1):
-                cells = [make_cell(**{**c.settings, "seed": seed, "steps": steps}) for c in task.cells[: together // 2]]
+                cells = [Cell(**{**c.settings, "seed": seed, "steps": steps}) for c in task.cells[: together // 2]]
                 before = _floor(floor, task, barrier)
                 barrier.wait()
                 started = time.perf_counter()
@@ -134,7 +134,7 @@ def _growing_steps(device: str, quick: bool, barrier, say: Callable[[str], None]
     floor = CONTENDERS[FLOOR](task)
     for steps in (100, 300, 1000) if quick else (100, 300, 1000, 3000, 10_000):
         say(f"whole training of {steps} steps, n={task.dimension}")
-        cells = [make_cell(**{**cell.settings, "steps": steps}) for cell in task.cells]
+        cells = [Cell(**{**cell.settings, "steps": steps}) for cell in task.cells]
         before = _floor(floor, task, barrier)
         barrier.wait()
         started = time.perf_counter()

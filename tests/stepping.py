@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from orthogrid.grid import spec_name
-from orthogrid.identity import registry
-from orthogrid.train import Batch, _draw_all, train_batch
+from orthogrid import catalog
+from orthogrid.cell import spec_name
+from orthogrid.methods import make_method
+from orthogrid.numerics.batch import Batch
+from orthogrid.numerics.train import _draw_all, train_batch
 
-CONSTRAINED = list(registry("constraints.py"))
-CURES = list(registry("cures.py"))
+CONSTRAINED = [name for name, entry in catalog.methods().items() if not entry.uses_penalty]
+CURES = [name for name, entry in catalog.methods().items() if entry.uses_penalty and name != "adam"]
 CLOSED = ["procrustes", "procrustes_side"]
 PARAMETRIZED = ["torch_exp", "torch_cayley", "torch_householder", "geotorch"]
 RELATIVE = ["landing", "pogo", "riemannian_qr", "riemannian_polar"]
@@ -22,10 +24,12 @@ def skip_without_library(method: str) -> None:
 
 
 def make_batch(*cells) -> Batch:
-    """A batch of at least two, as the trainer makes it."""
+    """A batch of at least two with its method, as the trainer makes them."""
     cells = list(cells) if len(cells) > 1 else [*cells, *cells]
     with torch.no_grad():
-        return Batch(cells, _draw_all(cells, torch.device("cpu")), torch.device("cpu"))
+        batch = Batch(cells, _draw_all(cells, torch.device("cpu")), torch.device("cpu"))
+        batch.method = make_method(batch)
+    return batch
 
 
 def take_step(batch: Batch, t: int = 0) -> None:

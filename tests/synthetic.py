@@ -12,9 +12,9 @@ from conftest import ROOT
 
 from orthogrid import theory
 from orthogrid.aggregate import LOG_A, LOG_B_CLOSING
+from orthogrid.cell import Cell, spec_name
 from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS
 from orthogrid.config import Block, Config
-from orthogrid.grid import Cell, spec_name
 from orthogrid.run import Run
 from orthogrid.store import read_table
 
@@ -36,7 +36,7 @@ def cross(name: str, **axes) -> Block:
 
 
 def constrained(name: str, **axes) -> list[Block]:
-    """Constrained methods and Adam, as `make_cell` has them."""
+    """Constrained methods and Adam, as `Cell` has them."""
     return [
         cross(name, method=METHODS, penalty="none", reg=0.0, **axes),
         cross(name, method="adam", penalty="fro2", **axes),

@@ -39,6 +39,7 @@ from synthetic import (
     where,
 )
 
+from orthogrid.cell import Cell
 from orthogrid.claims import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
 from orthogrid.claims.intervals import (
     Estimate,
@@ -46,7 +47,6 @@ from orthogrid.claims.intervals import (
 from orthogrid.claims.ledger import SECTIONS, UNTESTED, found
 from orthogrid.claims.select import settled, wrong_side
 from orthogrid.config import Config
-from orthogrid.grid import Cell
 from orthogrid.numbers.format import text
 from orthogrid.numbers.reproduction import claims_numbers
 from orthogrid.run import Run

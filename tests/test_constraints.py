@@ -18,11 +18,13 @@ from stepping import (
     take_step,
 )
 
-from orthogrid import constraints, theory
-from orthogrid.grid import make_cell
-from orthogrid.methods import METHODS
-from orthogrid.problem import det_sign, draw_problem
-from orthogrid.train import Batch, learning_rate, train_batch
+from orthogrid import theory
+from orthogrid.cell import Cell
+from orthogrid.methods import constraints
+from orthogrid.methods.base import METHODS
+from orthogrid.numerics.batch import Batch, learning_rate
+from orthogrid.numerics.problem import det_sign, draw_problem
+from orthogrid.numerics.train import train_batch
 
 
 @pytest.fixture(params=CONSTRAINED)
@@ -41,7 +43,7 @@ DEVIATION = {"landing": 0.6, "pogo": 1e-4, "newton_schulz": 0.2, "parseval": 8.0
 def test_constraint_holds_over_a_run_from_both_signs(method, n):
     slow = issubclass(METHODS[method], constraints.PerCell)
     cells = [
-        make_cell(
+        Cell(
             method=method, dimension=n, samples=2 * n, determinant=d, steps=60 if slow else 200, lr=0.01, seed=1, **F64
         )
         for d in ("match", "mismatch")
@@ -61,7 +63,7 @@ def test_first_step_starts_at_the_start(name):
     skip_without_library(name)
     n, lr = 7, 1e-6
     for determinant in ("match", "mismatch"):
-        cell = make_cell(method=name, dimension=n, samples=20, determinant=determinant, steps=1, lr=lr, **F64)
+        cell = Cell(method=name, dimension=n, samples=20, determinant=determinant, steps=1, lr=lr, **F64)
         batch, start = make_batch(cell), draw_problem(cell).weight
         assert torch.equal(batch.weight[0], start)
         take_step(batch)
@@ -74,7 +76,7 @@ def test_first_step_starts_at_the_start(name):
 @pytest.mark.parametrize("name", sorted(set(CONSTRAINED) - set(CLOSED)))
 def test_fit_and_orthogonality_are_reached_where_they_can_be(name):
     skip_without_library(name)
-    cell = make_cell(
+    cell = Cell(
         method=name, dimension=6, samples=30, inputs="whitened", steps=200, lr=0.05, schedule="cosine", seed=4, **F64
     )  # fmt: skip
     result = train_batch([cell])[0]
@@ -99,7 +101,7 @@ def riemannian_gradient(cell, w: torch.Tensor, bias: torch.Tensor) -> torch.Tens
 @pytest.mark.parametrize("samples", [4, 20])  # by residuals, and through the Gram matrix
 @pytest.mark.parametrize("name", RELATIVE)
 def test_relative_gradient_is_the_riemannian_gradient(name, samples, monkeypatch):
-    cell = make_cell(method=name, dimension=6, samples=samples, **F64)
+    cell = Cell(method=name, dimension=6, samples=samples, **F64)
     batch, problem = make_batch(cell), draw_problem(cell)
     seen = []
     monkeypatch.setattr(batch, "update", lambda t: seen.append(batch.grad.clone()))
@@ -118,7 +120,7 @@ def tangent_step(cell) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("name", RELATIVE)
 def test_first_step_of_a_relative_method_is_its_formula(name):
-    cell = make_cell(method=name, dimension=6, samples=20, lr=1e-2, **F64)
+    cell = Cell(method=name, dimension=6, samples=20, lr=1e-2, **F64)
     batch = make_batch(cell)
     take_step(batch)
     moved, _ = tangent_step(cell)
@@ -140,7 +142,7 @@ def test_retractions_agree_with_the_exponential(name, order):
     # QR to second order (error h²), the symmetric ones to third, the exponential itself always.
     errors = []
     for lr in (1e-2, 5e-3):
-        cell = make_cell(method=name, dimension=6, samples=20, lr=lr, bias=False, **F64)
+        cell = Cell(method=name, dimension=6, samples=20, lr=lr, bias=False, **F64)
         start, batch = draw_problem(cell).weight, make_batch(cell)
         take_step(batch)
         if name == "torch_exp":
@@ -167,7 +169,7 @@ def test_factors_are_their_definitions(name, function):
 
 def corrected(monkeypatch, spec: str, w: torch.Tensor, lr: float = 1e-2) -> torch.Tensor:
     """A step of a method at W with no data gradient."""
-    batch = make_batch(make_cell(method=spec, dimension=w.shape[0], samples=3, lr=lr, **F64))
+    batch = make_batch(Cell(method=spec, dimension=w.shape[0], samples=3, lr=lr, **F64))
     set_weight(batch, w)
     no_data(monkeypatch, batch)
     take_step(batch)
@@ -192,7 +194,7 @@ def test_corrections_are_their_formulas(monkeypatch, n):
 
 def test_landings_field_with_a_data_gradient(monkeypatch):
     # W ← (I + Omega) W - lr strength (WWᵀ - I) W, all at the W where the step began.
-    cell = make_cell(method="landing(strength=3)", dimension=6, samples=20, lr=1e-2, **F64)
+    cell = Cell(method="landing(strength=3)", dimension=6, samples=20, lr=1e-2, **F64)
     batch, w = make_batch(cell), near_orthogonal(6)
     gradient = torch.randn(6, 6, dtype=torch.float64)
     set_weight(batch, w)
@@ -207,7 +209,7 @@ def test_landings_field_with_a_data_gradient(monkeypatch):
 
 @pytest.mark.parametrize("spec", ["landing", "landing(strength=10)", "parseval", "newton_schulz", "pogo"])
 def test_pull_restores_orthogonality(monkeypatch, spec):
-    batch = make_batch(make_cell(method=spec, dimension=6, samples=3, lr=0.05, **F64))
+    batch = make_batch(Cell(method=spec, dimension=6, samples=3, lr=0.05, **F64))
     set_weight(batch, near_orthogonal(6))
     no_data(monkeypatch, batch)
     before = [residual(batch.weight[0])]
@@ -222,7 +224,7 @@ def test_pull_restores_orthogonality(monkeypatch, spec):
 
 def test_landing_uses_each_cells_own_rate_and_schedule(monkeypatch):
     settings = {"method": "landing", "dimension": 5, "samples": 3, "steps": 40, **F64}
-    cells = [make_cell(lr=lr, schedule=s, **settings) for lr in (0.01, 0.1) for s in ("constant", "cosine")]
+    cells = [Cell(lr=lr, schedule=s, **settings) for lr in (0.01, 0.1) for s in ("constant", "cosine")]
     batch, w = make_batch(*cells), near_orthogonal(5)
     set_weight(batch, w)
     no_data(monkeypatch, batch)
@@ -238,8 +240,7 @@ def test_geotorch_is_torchs_exponential():
     settings = {"dimension": 7, "samples": 20, "steps": 60, "lr": 0.01, **F64}
     for determinant in ("match", "mismatch"):
         a, b = (
-            train_batch([make_cell(method=m, determinant=determinant, **settings)])[0]
-            for m in ("geotorch", "torch_exp")
+            train_batch([Cell(method=m, determinant=determinant, **settings)])[0] for m in ("geotorch", "torch_exp")
         )
         for line, other in zip(a.trace, b.trace, strict=True):
             assert line["fit"] == pytest.approx(other["fit"], rel=1e-9)
@@ -267,9 +268,7 @@ def haar(n: int, count: int) -> torch.Tensor:
 @pytest.mark.parametrize("determinant", ["match", "mismatch"])
 def test_procrustes_attains_the_least_data_loss(n, samples, bias, determinant):
     torch.manual_seed(n)
-    cells = [
-        make_cell(method=m, dimension=n, samples=samples, bias=bias, determinant=determinant, **F64) for m in CLOSED
-    ]
+    cells = [Cell(method=m, dimension=n, samples=samples, bias=bias, determinant=determinant, **F64) for m in CLOSED]
     problem = draw_problem(cells[0])
     anywhere, on_side = (train_batch([cell])[0].row for cell in cells)
     assert anywhere["fit"] == pytest.approx(0, abs=1e-20) and anywhere["orthogonality_fro"] < 1e-13
@@ -293,7 +292,7 @@ def test_procrustes_attains_the_least_data_loss(n, samples, bias, determinant):
 
 def test_procrustes_with_a_target_out_of_reach(monkeypatch):
     # rho not orthogonal: the cross-covariance has a nontrivial SVD, and transposes and centring show.
-    cell = make_cell(method="procrustes", dimension=4, samples=9, **F64)
+    cell = Cell(method="procrustes", dimension=4, samples=9, **F64)
     problem = draw_problem(cell)
     problem.rho = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     batch = Batch([cell, cell], [problem, problem], torch.device("cpu"))

@@ -6,9 +6,9 @@ import pytest
 import torch
 from stepping import CURES, F64, make_batch, residual, take_step
 
-from orthogrid.grid import make_cell
-from orthogrid.problem import draw_problem
-from orthogrid.train import learning_rate, train_batch
+from orthogrid.cell import Cell
+from orthogrid.numerics.problem import draw_problem
+from orthogrid.numerics.train import learning_rate, train_batch
 
 TWIN = {"init": "twin", "determinant": "mismatch"}
 
@@ -18,7 +18,7 @@ TWIN = {"init": "twin", "determinant": "mismatch"}
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("n", [5, 8])
 def test_reflection_takes_the_twin_to_the_target_in_one_move(n, bias, inputs, dtype):
-    cell = make_cell(method="reflection", dimension=n, samples=3 * n, bias=bias, inputs=inputs, dtype=dtype, **TWIN)
+    cell = Cell(method="reflection", dimension=n, samples=3 * n, bias=bias, inputs=inputs, dtype=dtype, **TWIN)
     batch, problem = make_batch(cell), draw_problem(cell)
     batch.method.reflect()
     tolerance = 1e-10 if dtype == "float64" else 1e-3
@@ -31,7 +31,7 @@ def test_reflection_takes_the_twin_to_the_target_in_one_move(n, bias, inputs, dt
 def test_reflection_at_half_time_frees_a_trapped_run(bias):
     settings = {"dimension": 8, "samples": 24, "penalty": "fro2", "reg": 50.0, "steps": 600, "lr": 3e-3, **TWIN, **F64}
     caught, freed = (
-        train_batch([make_cell(method=m, schedule="cosine", bias=bias, **settings)])[0] for m in ("adam", "reflection")
+        train_batch([Cell(method=m, schedule="cosine", bias=bias, **settings)])[0] for m in ("adam", "reflection")
     )
     assert caught.row["distance"] > 1.8 and freed.row["distance"] < 0.05
     half = next(i for i, line in enumerate(freed.trace) if line["step"] == 300)
@@ -49,7 +49,7 @@ def test_reflection_leaves_a_run_that_is_right_alone():
         "schedule": "cosine",
         **F64,
     }
-    plain, cured = (train_batch([make_cell(method=m, **settings)])[0] for m in ("adam", "reflection"))
+    plain, cured = (train_batch([Cell(method=m, **settings)])[0] for m in ("adam", "reflection"))
     assert plain.row["distance"] < 0.1
     assert cured.trace == plain.trace
 
@@ -57,7 +57,7 @@ def test_reflection_leaves_a_run_that_is_right_alone():
 @pytest.mark.parametrize("bias", [True, False])
 def test_reflection_never_raises_the_data_loss(bias):
     for seed in range(20):
-        cell = make_cell(method="reflection", dimension=5, samples=4 + seed, seed=seed, bias=bias, **F64)
+        cell = Cell(method="reflection", dimension=5, samples=4 + seed, seed=seed, bias=bias, **F64)
         batch = make_batch(cell)
         before = batch.measure()["fit"][0]
         batch.method.reflect()
@@ -75,8 +75,8 @@ def reflected_start(monkeypatch, cell, steps: int):
         return problem
 
     with monkeypatch.context() as patched:
-        patched.setattr("orthogrid.train.draw_problem", negated)
-        return train_batch([make_cell(**{**cell.settings, "method": "adam", "steps": steps})])[0]
+        patched.setattr("orthogrid.numerics.train.draw_problem", negated)
+        return train_batch([Cell(**{**cell.settings, "method": "adam", "steps": steps})])[0]
 
 
 @pytest.mark.parametrize("steps", [120, 121])
@@ -85,9 +85,9 @@ def test_restart_returns_the_better_of_two_runs(monkeypatch, steps, schedule):
     settings = {"dimension": 6, "samples": 18, "reg": 20.0, "lr": 0.01, "schedule": schedule, **F64}
     kept = set()
     for determinant in ("match", "mismatch"):
-        cell = make_cell(method="restart", determinant=determinant, steps=steps, **settings)
+        cell = Cell(method="restart", determinant=determinant, steps=steps, **settings)
         result = train_batch([cell])[0]
-        first = train_batch([make_cell(determinant=determinant, steps=steps // 2, **settings)])[0]
+        first = train_batch([Cell(determinant=determinant, steps=steps // 2, **settings)])[0]
         second = reflected_start(monkeypatch, cell, steps - steps // 2)
         losses = [r.row["fit"] + 20 * r.row["penalty_value"] for r in (first, second)]
         best = (first, second)[losses[1] < losses[0]]
@@ -98,7 +98,7 @@ def test_restart_returns_the_better_of_two_runs(monkeypatch, steps, schedule):
 
 
 def test_restart_prefers_a_finite_run_to_a_diverged_one():
-    cell = make_cell(method="restart", dimension=4, samples=8, steps=10, **F64)
+    cell = Cell(method="restart", dimension=4, samples=8, steps=10, **F64)
     for half in (0, 1):
         batch = make_batch(cell)
         for t in range(10):
@@ -110,7 +110,7 @@ def test_restart_prefers_a_finite_run_to_a_diverged_one():
 
 @pytest.mark.parametrize("spec, low", [("reg_ramp", 1e-4), ("reg_ramp(low=0.01)", 0.01)])
 def test_reg_ramps_factor(monkeypatch, spec, low):
-    cell = make_cell(method=spec, dimension=4, samples=8, reg=7.0, steps=100, **F64)
+    cell = Cell(method=spec, dimension=4, samples=8, reg=7.0, steps=100, **F64)
     batch = make_batch(cell)
     factors, real = {}, batch.compute_gradient
 
@@ -137,7 +137,7 @@ def test_reg_ramps_factor(monkeypatch, spec, low):
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("spec, factor", [("early_rate", 10), ("early_rate(factor=3)", 3)])
 def test_early_rates_factor(spec, factor, schedule):
-    cell = make_cell(method=spec, dimension=4, samples=8, lr=1e-3, steps=100, schedule=schedule)
+    cell = Cell(method=spec, dimension=4, samples=8, lr=1e-3, steps=100, schedule=schedule)
     batch = make_batch(cell)
     for t in range(100):
         take_step(batch, t)
@@ -148,7 +148,7 @@ def test_early_rates_factor(spec, factor, schedule):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_widened_starts_at_the_cells_start(dtype):
-    cell = make_cell(method="widened", dimension=5, samples=12, dtype=dtype)
+    cell = Cell(method="widened", dimension=5, samples=12, dtype=dtype)
     batch, problem = make_batch(cell), draw_problem(cell)
     wide = batch.method.wide[0]
     assert torch.equal(wide[:5, :5], problem.weight) and torch.equal(wide[5:, 5:], torch.eye(5, dtype=wide.dtype))
@@ -158,7 +158,7 @@ def test_widened_starts_at_the_cells_start(dtype):
 
 @pytest.mark.parametrize("steps", [1, 7, 8, 9, 80])
 def test_widened_makes_an_eighth_of_the_steps(steps, monkeypatch):
-    batch = make_batch(make_cell(method="widened", dimension=4, samples=8, steps=steps, reg=1.0))
+    batch = make_batch(Cell(method="widened", dimension=4, samples=8, steps=steps, reg=1.0))
     made, real = [], batch.update
     monkeypatch.setattr(batch, "update", lambda t: (made.append(t), real(t)))
     for t in range(steps):
@@ -171,7 +171,7 @@ def test_widened_makes_an_eighth_of_the_steps(steps, monkeypatch):
 @pytest.mark.parametrize("samples", [3, 20])
 @pytest.mark.parametrize("penalty", ["fro2", "l1", "logdet"])
 def test_widened_gradient_is_autograds(penalty, samples):
-    cell = make_cell(method="widened(noise=0.1)", penalty=penalty, dimension=4, samples=samples, reg=3.0, **F64)
+    cell = Cell(method="widened(noise=0.1)", penalty=penalty, dimension=4, samples=samples, reg=3.0, **F64)
     batch, problem = make_batch(cell), draw_problem(cell)
     leaf = batch.method.wide[0].clone().requires_grad_()
     bias = problem.bias.clone().requires_grad_()
@@ -190,9 +190,9 @@ def test_widened_gradient_is_autograds(penalty, samples):
 
 def test_widened_recovers_a_mismatched_problem():
     settings = {"dimension": 4, "samples": 30, "reg": 30.0, "determinant": "mismatch", "lr": 0.01, "schedule": "cosine"}
-    row = train_batch([make_cell(method="widened", steps=8000, **settings, **F64)])[0].row
+    row = train_batch([Cell(method="widened", steps=8000, **settings, **F64)])[0].row
     assert row["distance"] < 0.3 and row["det_sign"] == row["det_sign_target"]
-    trapped = train_batch([make_cell(steps=1000, **settings, **F64)])[0].row
+    trapped = train_batch([Cell(steps=1000, **settings, **F64)])[0].row
     assert trapped["distance"] > 1.5 and trapped["det_sign"] != row["det_sign_target"]
 
 
@@ -200,5 +200,5 @@ def test_widened_recovers_a_mismatched_problem():
 @pytest.mark.parametrize("name", CURES)
 def test_a_cure_gives_no_gradient_to_a_penalty_without_one(name, penalty):
     settings = {"method": name, "dimension": 5, "samples": 4, "steps": 24, "lr": 0.01, **F64}
-    rows_at = [train_batch([make_cell(penalty=penalty, reg=reg, **settings)])[0].row for reg in (100.0, 1e-3)]
+    rows_at = [train_batch([Cell(penalty=penalty, reg=reg, **settings)])[0].row for reg in (100.0, 1e-3)]
     assert rows_at[0]["fit"] == rows_at[1]["fit"] and rows_at[0]["distance"] == rows_at[1]["distance"]

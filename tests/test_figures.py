@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from pypdf import PdfReader
 
+from orthogrid.cell import AXES
 from orthogrid.figures import FIGURES, draw_figures
 from orthogrid.figures.style import STYLE, TEXT_WIDTH
-from orthogrid.grid import AXES
 from orthogrid.run import Run
 
 ROOT = Path(__file__).parents[1]

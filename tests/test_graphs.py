@@ -4,8 +4,8 @@ import pytest
 import torch
 from stepping import make_batch
 
-from orthogrid import graphs
-from orthogrid.grid import make_cell
+from orthogrid.cell import Cell
+from orthogrid.numerics import graphs
 from orthogrid.penalties import PENALTIES
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -110,24 +110,25 @@ def test_any_other_failure_of_a_capture_is_raised(fake_cuda):
 
 
 def test_a_step_that_decomposes_is_not_captured(monkeypatch):
-    from orthogrid import methods
+    from orthogrid.methods import optimizers
 
     asked = []
-    monkeypatch.setattr(methods, "Repeated", lambda work, device, capture: asked.append(capture) or work)
+    monkeypatch.setattr(optimizers, "Repeated", lambda work, device, capture: asked.append(capture) or work)
     for penalty in ("fro2", "l1_detached", "none", "logdet", "nuclear"):
-        make_batch(make_cell(dimension=4, samples=3, penalty=penalty, steps=2))
+        make_batch(Cell(dimension=4, samples=3, penalty=penalty, steps=2))
     assert asked == [True, True, True, False, False]
 
 
 def test_penalties_that_decompose_say_so(monkeypatch):
     """Whoever calls LAPACK in a step waits for the host, and such a step cannot be captured."""
-    from orthogrid import linalg, penalties
+    from orthogrid import penalties
+    from orthogrid.numerics import linalg
 
     decomposed = []
     real = linalg.each
     monkeypatch.setattr(penalties, "each", lambda *arguments: decomposed.append(True) or real(*arguments))
     for name, penalty in PENALTIES.items():
-        batch = make_batch(make_cell(dimension=5, samples=3, penalty=name, reg=1.0, steps=3))
+        batch = make_batch(Cell(dimension=5, samples=3, penalty=name, reg=1.0, steps=3))
         decomposed.clear()
         with torch.no_grad():
             batch.compute_gradient()
@@ -136,7 +137,7 @@ def test_penalties_that_decompose_say_so(monkeypatch):
 
 def test_a_step_writes_what_changes_into_storage_that_stays(monkeypatch):
     """What a graph needs: the same tensors at every step, with the rates read from them."""
-    batch = make_batch(make_cell(dimension=6, samples=4, steps=9, schedule="cosine"))
+    batch = make_batch(Cell(dimension=6, samples=4, steps=9, schedule="cosine"))
 
     def places():
         state = [v for o in batch.optimizers for s in o.state.values() for v in s.values()]

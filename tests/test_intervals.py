@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orthogrid.cell import Cell
 from orthogrid.claims.intervals import (
     Estimate,
     bracketed,
@@ -19,7 +20,6 @@ from orthogrid.claims.intervals import (
     student_quantile,
 )
 from orthogrid.claims.select import boundary, exponents, paired
-from orthogrid.grid import Cell
 
 
 def test_student_quantile():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from orthogrid.grid import make_cell
-from orthogrid.linalg import ALONE_FROM, Products, gram, padded, padded_copy, round_tf32
-from orthogrid.train import train_batch
+from orthogrid.cell import Cell
+from orthogrid.numerics.linalg import ALONE_FROM, Products, gram, padded, padded_copy, round_tf32
+from orthogrid.numerics.train import train_batch
 
 CPU = torch.device("cpu")
 
@@ -61,7 +61,7 @@ def test_orthogonality_floor_is_ordered_by_precision():
     settings = {"dimension": 24, "samples": 4, "reg": 10, "steps": 400, "lr": 0.01, "schedule": "cosine"}
     floor = {}
     for dtype in ("float64", "float32", "tf32", "bfloat16"):
-        row = train_batch([make_cell(dtype=dtype, **settings)])[0].row
+        row = train_batch([Cell(dtype=dtype, **settings)])[0].row
         assert row["status"] == "ok"
         floor[dtype] = row["orthogonality_fro"]
     assert 2 * floor["float64"] < floor["tf32"] and 2 * floor["float32"] < floor["tf32"] < floor["bfloat16"] / 3

@@ -5,11 +5,11 @@ import importlib.util
 import pytest
 from stepping import CLOSED, CONSTRAINED, CURES, LIBRARIES, rows, skip_without_library
 
-from orthogrid import plan
-from orthogrid.grid import AXES, ConfigError, make_cell, registered
-from orthogrid.methods import METHODS
+from orthogrid import catalog, plan
+from orthogrid.cell import Cell, ConfigError
+from orthogrid.methods.base import METHODS
+from orthogrid.numerics.train import shape_of, train_batch
 from orthogrid.runner import train_cells
-from orthogrid.train import shape_of, train_batch
 
 
 @pytest.fixture(params=CONSTRAINED)
@@ -32,7 +32,7 @@ def test_a_row_is_the_same_bits_whatever_the_batch(name, n, dtype, bias):
     }  # fmt: skip
     uses_reg = name in CURES
     cells = [
-        make_cell(seed=seed, lr=lr, reg=reg, determinant=d, **settings)
+        Cell(seed=seed, lr=lr, reg=reg, determinant=d, **settings)
         for seed, d in ((1, "match"), (2, "mismatch"))[: 1 if uses_reg else 2]
         for lr in ((1e-2, 1e-3) if name not in CLOSED else (1e-3,))
         for reg in ((1.0, 100.0) if uses_reg else (1.0,))
@@ -47,7 +47,7 @@ def test_a_row_is_the_same_bits_whatever_the_batch(name, n, dtype, bias):
 @pytest.mark.parametrize("name", CURES)
 def test_so_for_fresh_samples(name):
     settings = {"method": name, "sampling": "fresh", "dimension": 6, "samples": 5, "steps": 20}
-    cells = [make_cell(reg=reg, determinant=d, **settings) for reg in (1, 10) for d in ("match", "mismatch")]
+    cells = [Cell(reg=reg, determinant=d, **settings) for reg in (1, 10) for d in ("match", "mismatch")]
     together = rows(cells)
     assert rows([cells[2]]) == [together[2]] and rows(cells[::-1])[::-1] == together
 
@@ -55,7 +55,7 @@ def test_so_for_fresh_samples(name):
 @pytest.mark.parametrize("name", ["adam", *CURES, *sorted(set(CONSTRAINED) - set(CLOSED))])
 def test_a_diverged_cell_leaves_its_neighbours_alone(name):
     skip_without_library(name)
-    good, bad = (make_cell(method=name, dimension=6, samples=9, steps=16, lr=lr, reg=1.0) for lr in (1e-3, 1e30))
+    good, bad = (Cell(method=name, dimension=6, samples=9, steps=16, lr=lr, reg=1.0) for lr in (1e-3, 1e30))
     results = train_batch([bad, good])
     assert results[0].row["status"] == "diverged" and results[1].row["status"] == "ok"
     assert rows([bad, good])[1] == rows([good])[0]
@@ -68,7 +68,7 @@ def test_a_diverged_cell_leaves_its_neighbours_alone(name):
 def test_a_missing_library_is_told_before_anything_trains(library, monkeypatch, tmp_path):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == library else real(name, *rest))
-    cells = [make_cell(dimension=4), make_cell(dimension=4, method=library)]
+    cells = [Cell(dimension=4), Cell(dimension=4, method=library)]
     with pytest.raises(ConfigError, match=f"pip install {library}"):
         plan.require_libraries(cells)
     plan.require_libraries(cells[:1])
@@ -82,21 +82,21 @@ def test_libraries_are_the_methods_that_import_them():
 
 
 def test_names_in_the_plans_costs_exist():
-    known = {*registered(AXES["penalty"]), *METHODS}
+    known = {*catalog.penalties(), *METHODS}
     assert set(plan.COST) <= known
 
 
 def test_methods_have_shapes_of_their_own():
     settings = {"dimension": 4, "samples": 3}
     specs = ["adam", "landing", "landing(strength=0.1)", "reflection"]
-    assert len({shape_of(make_cell(method=m, penalty="none", **settings)) for m in specs}) == len(specs)
+    assert len({shape_of(Cell(method=m, penalty="none", **settings)) for m in specs}) == len(specs)
 
 
 @pytest.mark.parametrize("dtype", ["tf32", "bfloat16"])
 def test_a_method_that_lacks_a_precision_is_refused_or_runs(method, dtype):
     # LAPACK knows no bfloat16: a library's method must be refused with the config, not crash its job midway.
     try:
-        cell = make_cell(method=method, dimension=5, samples=9, steps=3, dtype=dtype)
+        cell = Cell(method=method, dimension=5, samples=9, steps=3, dtype=dtype)
     except ConfigError:
         return
     assert train_batch([cell])[0].row["status"] == "ok"

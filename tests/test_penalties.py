@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from orthogrid.grid import make_cell
-from orthogrid.linalg import gram_residual
+from orthogrid.cell import Cell
+from orthogrid.numerics.linalg import gram_residual
+from orthogrid.numerics.train import train_batch
 from orthogrid.penalties import PENALTIES, find_penalty, register
-from orthogrid.train import train_batch
 
 HAND_WRITTEN = [name for name, p in PENALTIES.items() if p.multiplier_of or p.gradient_of]
 SPECS = [*HAND_WRITTEN, "huber(delta=0.3)", "huber(delta=50.0)"]
@@ -210,8 +210,8 @@ def test_logdet_gradient_loops_on_the_cpu_for_many_large_matrices():
 @pytest.mark.parametrize("name", ["l1_detached", "fro2_detached"])
 def test_detached_penalty_trains_like_none(name):
     settings = {"dimension": 8, "samples": 5, "steps": 30}
-    plain = train_batch([make_cell(penalty="none", **settings)])[0]
-    detached = train_batch([make_cell(penalty=name, reg=1000, **settings)])[0]
+    plain = train_batch([Cell(penalty="none", **settings)])[0]
+    detached = train_batch([Cell(penalty=name, reg=1000, **settings)])[0]
     assert detached.row["fit"] == plain.row["fit"]
     assert detached.row["penalty_value"] > 0
 
@@ -224,9 +224,9 @@ def test_a_penalty_with_value_alone_trains_by_autograd(monkeypatch):
 
     penalty = register()(fro2_again)
     settings = {"dimension": 8, "samples": 5, "steps": 50, "reg": 10.0, "dtype": "float64"}
-    cell = make_cell(penalty="fro2", **settings)
+    cell = Cell(penalty="fro2", **settings)
     expected = train_batch([cell])[0]
-    monkeypatch.setattr("orthogrid.train.find_penalty", lambda spec: (penalty, {}))
+    monkeypatch.setattr("orthogrid.numerics.train.find_penalty", lambda spec: (penalty, {}))
     by_value = train_batch([cell])[0]
     for name in ("fit", "distance", "orthogonality_fro"):
         assert by_value.row[name] == pytest.approx(expected.row[name], rel=1e-7, abs=1e-9)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from orthogrid.grid import make_cell
-from orthogrid.metrics import data_loss
-from orthogrid.problem import det_sign, draw_fresh, draw_problem
+from orthogrid.cell import Cell
+from orthogrid.numerics.metrics import data_loss
+from orthogrid.numerics.problem import det_sign, draw_fresh, draw_problem
 
 F64 = {"dtype": "float64"}
 
@@ -20,7 +20,7 @@ def gram(x: torch.Tensor, bias: bool) -> torch.Tensor:
 @pytest.mark.parametrize("determinant", ["match", "mismatch"])
 @pytest.mark.parametrize("seed", range(4))
 def test_determinant_is_what_the_cell_says(n, determinant, seed):
-    p = draw_problem(make_cell(dimension=n, determinant=determinant, seed=seed))
+    p = draw_problem(Cell(dimension=n, determinant=determinant, seed=seed))
     assert (det_sign(p.weight) == det_sign(p.rho)) == (determinant == "match")
     eye = torch.eye(n)
     torch.testing.assert_close(p.rho @ p.rho.mT, eye, rtol=0, atol=1e-5)
@@ -28,7 +28,7 @@ def test_determinant_is_what_the_cell_says(n, determinant, seed):
 
 
 def test_mismatch_negates_one_row_and_nothing_else():
-    a, b = (draw_problem(make_cell(dimension=8, determinant=d)) for d in ("match", "mismatch"))
+    a, b = (draw_problem(Cell(dimension=8, determinant=d)) for d in ("match", "mismatch"))
     differing = [i for i in range(8) if not torch.equal(a.weight[i], b.weight[i])]
     assert len(differing) == 1
     assert torch.equal(a.weight[differing[0]], -b.weight[differing[0]])
@@ -39,22 +39,22 @@ def test_mismatch_negates_one_row_and_nothing_else():
     "change", [{"penalty": "l1"}, {"reg": 0.1}, {"lr": 0.1}, {"schedule": "cosine"}, {"steps": 7}, {"bias": False}]
 )
 def test_cells_that_differ_in_training_alone_share_problem_and_start(change):
-    a, b = draw_problem(make_cell(dimension=8, samples=5)), draw_problem(make_cell(dimension=8, samples=5, **change))
+    a, b = draw_problem(Cell(dimension=8, samples=5)), draw_problem(Cell(dimension=8, samples=5, **change))
     assert torch.equal(a.x, b.x) and torch.equal(a.rho, b.rho) and torch.equal(a.weight, b.weight)
 
 
 def test_global_random_state_neither_matters_nor_moves():
     torch.manual_seed(1)
-    a, state = draw_problem(make_cell(dimension=8)), torch.get_rng_state()
+    a, state = draw_problem(Cell(dimension=8)), torch.get_rng_state()
     torch.manual_seed(2)
-    b = draw_problem(make_cell(dimension=8))
+    b = draw_problem(Cell(dimension=8))
     assert torch.equal(a.weight, b.weight)
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_float64_start_is_orthogonal_to_float64():
-    p = draw_problem(make_cell(dimension=40, **F64))
+    p = draw_problem(Cell(dimension=40, **F64))
     for q in (p.rho, p.weight):
         assert q.dtype == torch.float64
         assert (q @ q.mT - torch.eye(40, dtype=torch.float64)).abs().max() < 1e-14
@@ -64,7 +64,7 @@ def test_float64_start_is_orthogonal_to_float64():
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_whitened_inputs_have_equal_nonzero_eigenvalues(samples, bias, dtype):
-    p = draw_problem(make_cell(dimension=8, samples=samples, inputs="whitened", bias=bias, dtype=dtype))
+    p = draw_problem(Cell(dimension=8, samples=samples, inputs="whitened", bias=bias, dtype=dtype))
     eigenvalues = torch.linalg.eigvalsh(gram(p.x, bias)).flip(0)
     rank = min(samples - 1, 8)
     assert p.rank == rank
@@ -77,7 +77,7 @@ def test_whitened_inputs_have_equal_nonzero_eigenvalues(samples, bias, dtype):
 @pytest.mark.parametrize("samples", [3, 7, 8, 9, 10, 30])
 @pytest.mark.parametrize("bias", [True, False])
 def test_spectrum_is_that_of_the_gram_matrix(samples, bias):
-    p = draw_problem(make_cell(dimension=8, samples=samples, bias=bias))
+    p = draw_problem(Cell(dimension=8, samples=samples, bias=bias))
     g = gram(p.x, bias)
     eigenvalues = torch.linalg.eigvalsh(g)
     assert p.rank == int((eigenvalues > 1e-9 * eigenvalues[-1]).sum()) == min(8, samples - bias)
@@ -92,7 +92,7 @@ def test_spectrum_is_that_of_the_gram_matrix(samples, bias):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("samples", [4, 12, 30])
 def test_twin_is_wrong_orthogonal_at_distance_two_with_loss_four_lambda(samples, bias):
-    cell = make_cell(dimension=9, samples=samples, init="twin", determinant="mismatch", bias=bias, **F64)
+    cell = Cell(dimension=9, samples=samples, init="twin", determinant="mismatch", bias=bias, **F64)
     p = draw_problem(cell)
     eye = torch.eye(9, dtype=torch.float64)
     assert (p.weight @ p.weight.mT - eye).abs().max() < 1e-13
@@ -106,7 +106,7 @@ def test_twin_is_wrong_orthogonal_at_distance_two_with_loss_four_lambda(samples,
 @pytest.mark.parametrize("inputs", ["uniform", "whitened"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_fresh_samples_differ_and_match_their_population_spectrum(inputs, bias):
-    cell = make_cell(dimension=4, samples=6, sampling="fresh", inputs=inputs, bias=bias)
+    cell = Cell(dimension=4, samples=6, sampling="fresh", inputs=inputs, bias=bias)
     p = draw_problem(cell)
     draws = [draw_fresh(cell, p.generator) for _ in range(4000)]
     assert not torch.equal(draws[0], p.x) and not torch.equal(draws[0], draws[1])

@@ -8,12 +8,12 @@ import pytest
 
 from orthogrid import runner
 from orthogrid.aggregate import RowsError, collect_cells
+from orthogrid.cell import Cell, ConfigError
 from orthogrid.config import check_config, group_name
-from orthogrid.grid import ConfigError, make_cell
 from orthogrid.plan import effort, shared_out
 from orthogrid.store import Store, read_table, write_bytes, write_table
 
-CELLS = [make_cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
+CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_device_that_is_not_there_is_told():
 
 def test_workers_give_the_rows_of_one_process(tmp_path, monkeypatch):
     """Also in their order in the files; and a failure in a worker is raised, not swallowed."""
-    cells = [make_cell(dimension=8, samples=4, steps=30, lr=0.01, reg=reg, seed=s) for s in range(3) for reg in (1, 10)]
+    cells = [Cell(dimension=8, samples=4, steps=30, lr=0.01, reg=reg, seed=s) for s in range(3) for reg in (1, 10)]
     monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
     runner.train_cells("fro2-one", cells, tmp_path / "one", workers=1)
     monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", 0)
@@ -200,8 +200,8 @@ def broken(*arguments):
 
 
 def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
-    many = [make_cell(dimension=30, samples=4, seed=s) for s in range(16)]
-    few = [make_cell(dimension=6, samples=4, seed=s) for s in range(3)]
+    many = [Cell(dimension=30, samples=4, seed=s) for s in range(16)]
+    few = [Cell(dimension=6, samples=4, seed=s) for s in range(3)]
     cut = shared_out([few, many], workers=2)
     assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in many + few)
     assert len(cut) > 4 and min(map(len, cut)) >= 2
@@ -273,7 +273,7 @@ def test_rows_of_another_config_stay_where_they_are(tmp_path):
 
 
 def test_a_time_limit_starts_nothing_after_it_and_keeps_the_cheapest(tmp_path, monkeypatch, trained):
-    cells = [*in_pieces().cells, make_cell(dimension=40, samples=30, steps=5)]
+    cells = [*in_pieces().cells, Cell(dimension=40, samples=30, steps=5)]
     config = in_pieces()
     clock = iter([0.0, 30.0, 90.0, 90.0, 90.0])
     monkeypatch.setattr(runner.time, "monotonic", lambda: next(clock))
@@ -304,10 +304,10 @@ def test_an_interrupted_run_writes_what_it_has(tmp_path, monkeypatch):
 
 
 def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_effort():
+    from orthogrid.numerics.train import shape_of
     from orthogrid.plan import CPU_EFFORT, batches
-    from orthogrid.train import shape_of
 
-    cells = [make_cell(steps=4000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
+    cells = [Cell(steps=4000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
     cut = batches(cells, shape_of)
     assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in cells)
     assert all(sum(map(effort, batch)) <= CPU_EFFORT for batch in cut) and 1 < len(cut) < len(cells)

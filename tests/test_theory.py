@@ -8,10 +8,10 @@ import torch
 from geometry import F64, haar, loss_of, on_path, weakest_image
 
 from orthogrid import theory
-from orthogrid.grid import make_cell
-from orthogrid.metrics import data_loss, final
+from orthogrid.cell import Cell
+from orthogrid.numerics.metrics import data_loss, final
+from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.predictions import predict_cells
-from orthogrid.problem import det_sign, draw_problem
 
 
 def coset_element(problem, generator) -> torch.Tensor:
@@ -26,7 +26,7 @@ def coset_element(problem, generator) -> torch.Tensor:
 @pytest.mark.parametrize("n, k", [(8, 3), (9, 4), (9, 7), (8, 7)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_coset_distance_by_monte_carlo(n, k, bias):
-    problem = draw_problem(make_cell(dimension=n, samples=k, bias=bias, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=k, bias=bias, dtype="float64"))
     generator = torch.Generator().manual_seed(0)
     draws = [coset_element(problem, generator) for _ in range(3000)]
     x = problem.x
@@ -40,7 +40,7 @@ def test_coset_distance_by_monte_carlo(n, k, bias):
 
 @pytest.mark.parametrize("n, k", [(8, 7), (8, 6), (9, 5)])
 def test_coset_distance_on_each_side_by_monte_carlo(n, k):
-    problem = draw_problem(make_cell(dimension=n, samples=k, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=k, bias=False, dtype="float64"))
     generator = torch.Generator().manual_seed(0)
     squares = {True: [], False: []}
     for _ in range(1000):
@@ -62,7 +62,7 @@ def test_effective_rank_counts_a_mean_that_whitened_inputs_lack():
 @pytest.mark.parametrize("n", [4, 5])
 @pytest.mark.parametrize("bias", [True, False])
 def test_no_wrong_orthogonal_matrix_beats_four_lambda(n, bias):
-    cell = make_cell(dimension=n, samples=4 * n, bias=bias, dtype="float64", determinant="mismatch")
+    cell = Cell(dimension=n, samples=4 * n, bias=bias, dtype="float64", determinant="mismatch")
     problem = draw_problem(cell)
     x = problem.x - problem.x.mean(0) if bias else problem.x  # the bias at its optimum
     floor = float(theory.wrong_floor(problem.lambda_min))
@@ -82,7 +82,7 @@ def test_no_wrong_orthogonal_matrix_beats_four_lambda(n, bias):
 @pytest.mark.parametrize("n", [6, 7])
 @pytest.mark.parametrize("bias", [True, False])
 def test_procrustes_on_the_wrong_side_attains_the_floor(n, bias):
-    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=bias, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=bias, dtype="float64"))
     x = problem.x - problem.x.mean(0) if bias else problem.x
     u, _, vt = torch.linalg.svd(problem.rho.mT @ x.mT @ x)
     assert float((u @ vt - problem.rho.mT).norm()) < 1e-10
@@ -99,7 +99,7 @@ def test_procrustes_on_the_wrong_side_attains_the_floor(n, bias):
 def test_three_regimes_of_rank_and_determinant(rank):
     n = 6
     k = {"full": 20, "one short": n - 1, "two short": n - 2}[rank]
-    problem = draw_problem(make_cell(dimension=n, samples=k, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=k, bias=False, dtype="float64"))
     u, _, vt = torch.linalg.svd(problem.rho.mT @ problem.x.mT @ problem.x)
     losses = {}
     for flip in (1, -1):
@@ -111,7 +111,7 @@ def test_three_regimes_of_rank_and_determinant(rank):
 
 
 def test_reflection_changes_the_data_loss_by_four_lambda_and_maps_twin_to_target():
-    problem = draw_problem(make_cell(dimension=6, samples=18, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=6, samples=18, bias=False, dtype="float64"))
     lam, v, w = problem.lambda_min, problem.weakest, torch.as_tensor(weakest_image(problem))
     reflect = torch.eye(6, dtype=F64) - 2 * torch.outer(v, v)
     assert float((on_path(problem, -1.0) @ reflect - problem.rho.mT).norm()) < 1e-12
@@ -141,7 +141,7 @@ def test_relative_steps_keep_the_sign_of_the_determinant_inside_their_bound():
 
 @pytest.mark.parametrize("n", [3, 4])
 def test_widening_turns_the_trap_into_a_saddle(n):
-    problem = draw_problem(make_cell(dimension=n, samples=4 * n, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=4 * n, bias=False, dtype="float64"))
     lam, v, eye = problem.lambda_min, problem.weakest, torch.eye(n, dtype=F64)
     losses = []
     for angle in np.linspace(math.pi, 0, 50):  # a rotation in the plane of (v, 0) and (0, e)
@@ -172,7 +172,7 @@ def test_detached_plateau_by_monte_carlo():
     n, k = 60, 8
     sums = []
     for seed in range(40):
-        problem = draw_problem(make_cell(dimension=n, samples=k, bias=False, seed=seed, dtype="float64"))
+        problem = draw_problem(Cell(dimension=n, samples=k, bias=False, seed=seed, dtype="float64"))
         p = problem.row_space @ problem.row_space.mT
         w = problem.rho.mT @ p + problem.weight @ (torch.eye(n, dtype=F64) - p)
         sums.append(float((w @ w.mT - torch.eye(n, dtype=F64)).abs().sum()))
@@ -187,7 +187,7 @@ def test_the_closing_line_is_predicted_without_training():
 @pytest.mark.parametrize("determinant", ["match", "mismatch"])
 @pytest.mark.parametrize("n, k", [(7, 3), (8, 3), (8, 7), (8, 12)])
 def test_nearest_in_coset_is_in_the_coset_and_nearest(n, k, determinant):
-    problem = draw_problem(make_cell(dimension=n, samples=k, dtype="float64", determinant=determinant))
+    problem = draw_problem(Cell(dimension=n, samples=k, dtype="float64", determinant=determinant))
     nearest = problem.nearest
     assert (nearest @ nearest.mT - torch.eye(n, dtype=F64)).abs().max() < 1e-12
     assert float((problem.x @ nearest.mT - problem.x @ problem.rho).norm()) < 1e-9
@@ -205,7 +205,7 @@ def test_nearest_in_coset_is_in_the_coset_and_nearest(n, k, determinant):
 
 @pytest.mark.parametrize("k", [5, 12])
 def test_final_distances_at_known_points(k):
-    cell = make_cell(dimension=8, samples=k, bias=False, dtype="float64", determinant="mismatch", init="twin")
+    cell = Cell(dimension=8, samples=k, bias=False, dtype="float64", determinant="mismatch", init="twin")
     problem = draw_problem(cell)
     bias = torch.zeros(8, dtype=F64)
     at_twin = final(problem.weight, bias, problem)
@@ -220,7 +220,7 @@ def test_final_distances_at_known_points(k):
 
 def test_mean_direction_at_zero_loss_is_the_bias_over_the_outside_mean():
     # Zero loss with a bias ties the two: W x̄ + b = rhoᵀ x̄.
-    problem = draw_problem(make_cell(dimension=9, samples=4, dtype="float64"))
+    problem = draw_problem(Cell(dimension=9, samples=4, dtype="float64"))
     outside = problem.mean_outside / problem.mean_outside.norm()
     shift = torch.randn(9, generator=torch.Generator().manual_seed(1), dtype=F64)
     w = problem.rho.mT + torch.outer(shift, outside)

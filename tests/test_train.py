@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from orthogrid.grid import Cell, make_cell
-from orthogrid.linalg import ALONE_FROM
+from orthogrid.cell import Cell
+from orthogrid.numerics.batch import learning_rate
+from orthogrid.numerics.linalg import ALONE_FROM
+from orthogrid.numerics.problem import draw_problem
+from orthogrid.numerics.train import log_steps, train_batch
 from orthogrid.penalties import PENALTIES
-from orthogrid.problem import draw_problem
-from orthogrid.train import learning_rate, log_steps, train_batch
 
 THREAD = Path(__file__).parents[1] / "data" / "thread"
 
@@ -38,7 +39,7 @@ def test_the_ordinary_cell_is_log_b():
     printed = [row for row in csv.DictReader((THREAD / "log_b.csv").open()) if int(row["step"]) <= 200]
     assert len(printed) == 13
     # Another cell beside it, because batch or not must not matter; 201 steps, because a constant rate does not look ahead.
-    cells = [make_cell(steps=201), make_cell(steps=201, seed=7, reg=3)]
+    cells = [Cell(steps=201), Cell(steps=201, seed=7, reg=3)]
     trace = {line["step"]: line for line in train_batch(cells)[0].trace}
     for row in printed:
         ours = trace[int(row["step"])]
@@ -87,7 +88,7 @@ def reference_loop(cell: Cell) -> tuple[float, torch.Tensor]:
 @pytest.mark.parametrize("samples", [6, 20])  # by residuals, and through the Gram matrix
 @pytest.mark.parametrize("penalty", ["fro2", "logdet"])  # smooth ones: rounding does not decide the path
 def test_training_is_that_of_an_independent_loop(penalty, samples, schedule, bias):
-    cell = make_cell(
+    cell = Cell(
         dimension=9, samples=samples, penalty=penalty, reg=2.5, schedule=schedule, bias=bias, steps=120, lr=0.01, dtype="float64"
     )  # fmt: skip
     fit, weight = reference_loop(cell)
@@ -103,7 +104,7 @@ def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
         pytest.skip("one elementwise penalty suffices at this size")
     settings = {"dimension": n, "samples": k, "steps": 12, "penalty": penalty}
     lrs, regs = (1e-3, 1e-2), (0.1, 1000.0)
-    cells = [make_cell(seed=s, lr=lr, reg=reg, **settings) for s in range(2) for lr in lrs for reg in regs]
+    cells = [Cell(seed=s, lr=lr, reg=reg, **settings) for s in range(2) for lr in lrs for reg in regs]
     together = rows(cells)
     for i in (0, 3, len(cells) - 1):
         assert same(rows([cells[i]])[0], together[i])
@@ -115,7 +116,7 @@ def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
 def test_large_cells_are_stepped_alone_with_the_same_bits(change):
     """Whatever the batch: they share a problem there, and a fresh problem's stream must not run on from cell to cell."""
     settings = {"dimension": ALONE_FROM, "samples": 6, "steps": 4, **change}
-    cells = [make_cell(seed=s, reg=reg, **settings) for s in (1, 2) for reg in (1.0, 1000.0)]
+    cells = [Cell(seed=s, reg=reg, **settings) for s in (1, 2) for reg in (1.0, 1000.0)]
     together = rows(cells)
     assert same(rows(cells[1:2])[0], together[1]) and same(rows(cells[::-1])[::-1], together)
     assert together[0][0]["fit"] != together[1][0]["fit"]
@@ -129,7 +130,7 @@ def test_cells_of_a_batch_keep_their_own_schedule_side_and_start():
         for schedule in ("constant", "cosine")
         for determinant, init in (("match", "haar"), ("mismatch", "haar"), ("mismatch", "twin"))
     ]
-    cells = [make_cell(**settings, **change) for change in own]
+    cells = [Cell(**settings, **change) for change in own]
     together = rows(cells)
     for i, cell in enumerate(cells):
         assert same(rows([cell])[0], together[i]), own[i]
@@ -138,7 +139,7 @@ def test_cells_of_a_batch_keep_their_own_schedule_side_and_start():
 
 @pytest.mark.parametrize("n", [6, ALONE_FROM])
 def test_seconds_are_the_cells_share_and_progress_runs_from_start_to_end(n):
-    cells = [make_cell(dimension=n, samples=4, steps=3, reg=reg) for reg in (1.0, 2.0, 3.0, 4.0)]
+    cells = [Cell(dimension=n, samples=4, steps=3, reg=reg) for reg in (1.0, 2.0, 3.0, 4.0)]
     heard = []
     started = time.perf_counter()
     results = train_batch(cells, "cpu", heard.append)
@@ -149,7 +150,7 @@ def test_seconds_are_the_cells_share_and_progress_runs_from_start_to_end(n):
 
 
 def test_a_traces_numbers_have_seven_digits():
-    for result in train_batch([make_cell(dimension=9, samples=4, steps=30, seed=s) for s in range(4)]):
+    for result in train_batch([Cell(dimension=9, samples=4, steps=30, seed=s) for s in range(4)]):
         last = result.trace[-1]
         for name in ("fit", "distance", "orthogonality_fro"):
             assert last[name] == pytest.approx(result.row[name], rel=5e-7) and len(repr(last[name]).lstrip("0.")) <= 12
@@ -157,7 +158,7 @@ def test_a_traces_numbers_have_seven_digits():
 
 
 def test_large_cells_follow_an_independent_loop():
-    cell = make_cell(dimension=ALONE_FROM, samples=9, reg=2.5, steps=6, lr=0.01, dtype="float64")
+    cell = Cell(dimension=ALONE_FROM, samples=9, reg=2.5, steps=6, lr=0.01, dtype="float64")
     fit, weight = reference_loop(cell)
     row = train_batch([cell])[0].row
     assert row["fit"] == pytest.approx(fit, rel=1e-9)
@@ -177,7 +178,7 @@ def test_large_cells_follow_an_independent_loop():
 )
 def test_so_on_the_other_axes(change):
     settings = {"dimension": 15, "samples": 7, "steps": 25, **change}
-    cells = [make_cell(seed=s, reg=r, **settings) for s in (1, 2) for r in (1, 10)]
+    cells = [Cell(seed=s, reg=r, **settings) for s in (1, 2) for r in (1, 10)]
     together = rows(cells)
     assert same(rows(cells[1:2])[0], together[1])
     assert same(rows(cells[2:])[1], together[3])
@@ -185,30 +186,29 @@ def test_so_on_the_other_axes(change):
 
 
 def test_gram_and_residual_gradients_agree_in_float32(monkeypatch):
-    cells = [
-        make_cell(dimension=40, samples=60, steps=200, reg=10, seed=s, bias=b) for s in (1, 2) for b in (True, False)
-    ]
+    cells = [Cell(dimension=40, samples=60, steps=200, reg=10, seed=s, bias=b) for s in (1, 2) for b in (True, False)]
     by_gram = [train_batch([cell])[0].row for cell in cells]
-    monkeypatch.setattr("orthogrid.train.GRAM_FROM", math.inf)
+    monkeypatch.setattr("orthogrid.numerics.train.GRAM_FROM", math.inf)
     by_residuals = [train_batch([cell])[0].row for cell in cells]
     for a, b in zip(by_gram, by_residuals, strict=True):
         assert a["distance"] == pytest.approx(b["distance"], rel=1e-5) and a["fit"] == pytest.approx(b["fit"], rel=1e-4)
 
 
 def test_the_plan_counts_what_the_trainer_does():
-    from orthogrid import plan, train
+    from orthogrid import plan
+    from orthogrid.numerics import batch
 
-    assert plan.GRAM_FROM == train.GRAM_FROM
+    assert plan.GRAM_FROM == batch.GRAM_FROM
 
 
 def test_a_row_is_the_same_bits_whatever_the_threads():
-    cell = make_cell(dimension=60, samples=30, steps=20)
+    cell = Cell(dimension=60, samples=30, steps=20)
     threads = torch.get_num_threads()
     results = []
     try:
         for number in (1, 2):
             torch.set_num_threads(number)
-            results.append(rows([cell, make_cell(dimension=60, samples=30, steps=20, seed=1)])[0])
+            results.append(rows([cell, Cell(dimension=60, samples=30, steps=20, seed=1)])[0])
     finally:
         torch.set_num_threads(threads)
     for name in ("fit", "distance", "orthogonality_fro"):
@@ -217,7 +217,7 @@ def test_a_row_is_the_same_bits_whatever_the_threads():
 
 @pytest.mark.parametrize("penalty", list(PENALTIES))
 def test_a_diverged_cell_is_a_row_and_leaves_its_neighbours_alone(penalty):
-    good, bad = (make_cell(dimension=6, samples=4, steps=40, lr=lr, penalty=penalty) for lr in (1e-3, 1e30))
+    good, bad = (Cell(dimension=6, samples=4, steps=40, lr=lr, penalty=penalty) for lr in (1e-3, 1e30))
     alone = rows([good])[0]
     beside = rows([bad, good])
     assert beside[0][0]["status"] == "diverged" and math.isnan(beside[0][0]["distance"])
@@ -227,7 +227,7 @@ def test_a_diverged_cell_is_a_row_and_leaves_its_neighbours_alone(penalty):
 
 def test_batches_hold_one_shape():
     with pytest.raises(ValueError, match="one shape"):
-        train_batch([make_cell(dimension=4), make_cell(dimension=5)])
+        train_batch([Cell(dimension=4), Cell(dimension=5)])
 
 
 def test_logged_steps_contain_the_threads():
@@ -239,7 +239,7 @@ def test_logged_steps_contain_the_threads():
 
 
 def test_cosine_schedule_ends_near_zero():
-    cell = make_cell(schedule="cosine", steps=100, lr=0.1)
+    cell = Cell(schedule="cosine", steps=100, lr=0.1)
     assert (
         learning_rate(cell, 0) == 0.1
         and learning_rate(cell, 50) == pytest.approx(0.05)
@@ -253,7 +253,7 @@ def test_cosine_schedule_ends_near_zero():
 def test_gpu_agrees_with_the_cpu(penalty, n, k):
     """Also after the step's kernels were captured, with several rates in a batch, and a rate that changes."""
     cells = [
-        make_cell(dimension=n, samples=k, steps=200, penalty=penalty, seed=s, lr=lr, schedule=schedule)
+        Cell(dimension=n, samples=k, steps=200, penalty=penalty, seed=s, lr=lr, schedule=schedule)
         for s in range(2)
         for lr, schedule in ((1e-3, "constant"), (2e-3, "cosine"))
     ]

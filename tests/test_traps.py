@@ -8,9 +8,9 @@ import torch
 from geometry import F64, haar, loss_of, on_path, weakest_image
 
 from orthogrid import theory
-from orthogrid.grid import make_cell
+from orthogrid.cell import Cell
+from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.penalties import PENALTIES, find_penalty
-from orthogrid.problem import det_sign, draw_problem
 
 
 def objective(flat, problem, reg, n):
@@ -22,7 +22,7 @@ def objective(flat, problem, reg, n):
 @pytest.mark.parametrize("n", [4, 5])
 @pytest.mark.parametrize("factor", [1.05, 1.5, 4, 100])
 def test_trap_above_the_boundary_is_a_strict_minimum_with_the_predicted_loss(n, factor):
-    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
     lam, v = problem.lambda_min, problem.weakest
     reg = factor * 2 * lam
     s = float(theory.trap_position(reg, lam))
@@ -52,7 +52,7 @@ def test_no_trap_below_the_boundary(factor):
 @pytest.mark.parametrize("n", [4, 5])
 def test_descent_from_the_twin_crosses_below_the_boundary_only(n, factor):
     problem = draw_problem(
-        make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64", init="twin", determinant="mismatch")
+        Cell(dimension=n, samples=3 * n, bias=False, dtype="float64", init="twin", determinant="mismatch")
     )
     lam, reg = problem.lambda_min, factor * 2 * problem.lambda_min
     generator = torch.Generator().manual_seed(3)
@@ -127,7 +127,7 @@ def test_threshold_by_brute_force_on_the_path(penalty):
 @pytest.mark.parametrize("factor", [1.05, 6])
 @pytest.mark.parametrize("penalty", ["spectral2", "vonneumann", "logdet"])
 def test_spectral_traps_are_strict_minima_in_the_full_space(penalty, factor, n):
-    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
     lam = problem.lambda_min
     reg = factor * (theory.trap_threshold(penalty, lam) or 0.3 * lam)
     w = on_path(problem, float(theory.trap_position(reg, lam, penalty)))
@@ -169,7 +169,7 @@ def minimise(function, start, iterations=1500):
 @pytest.mark.parametrize("penalty", [*SPECTRAL, "huber(delta=1)"])
 def test_quasi_newton_from_the_twin_stays_above_the_threshold_only(penalty, factor, n):
     problem = draw_problem(
-        make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64", init="twin", determinant="mismatch")
+        Cell(dimension=n, samples=3 * n, bias=False, dtype="float64", init="twin", determinant="mismatch")
     )
     name, lam = penalty.split("(")[0], problem.lambda_min
     delta = 1.0 if name == "huber" else math.inf
@@ -184,7 +184,7 @@ def test_quasi_newton_from_the_twin_stays_above_the_threshold_only(penalty, fact
 @pytest.mark.parametrize("penalty", ["fro", "nuclear"])
 def test_spectral_norms_hold_no_wrong_start_below_the_threshold(penalty):
     n = 3
-    problem = draw_problem(make_cell(dimension=n, samples=9, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=9, bias=False, dtype="float64"))
     reg, generator = 0.9 * 2 * problem.lambda_min, torch.Generator().manual_seed(5)
 
     def smoothed(w):
@@ -227,7 +227,7 @@ def test_dual_norms_are_attained_and_never_exceeded(penalty, n):
 @pytest.mark.parametrize("n", [4, 5, 12])
 @pytest.mark.parametrize("penalty", NORMS)
 def test_dual_norm_law_at_the_twin(penalty, n):
-    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
     lam, twin, w = problem.lambda_min, on_path(problem, -1.0), weakest_image(problem)
     threshold = theory.trap_threshold(penalty, lam, w)
     # S = -t times the attaining matrix, to first order.
@@ -255,7 +255,7 @@ def test_generic_sizes_by_monte_carlo():
 
 
 def test_huber_trap_is_that_of_half_a_sum_of_squares_where_it_fits():
-    problem = draw_problem(make_cell(dimension=6, samples=18, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=6, samples=18, bias=False, dtype="float64"))
     lam, w = problem.lambda_min, weakest_image(problem)
     for share in (0.2, 0.6, 0.9):
         delta = share * float(np.square(w).max())
@@ -271,7 +271,7 @@ def test_huber_trap_is_that_of_half_a_sum_of_squares_where_it_fits():
 
 @pytest.mark.parametrize("n", [5, 6])
 def test_offdiag_lets_go_of_the_twin(n):
-    problem = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
+    problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
     lam, twin, w = problem.lambda_min, on_path(problem, -1.0), weakest_image(problem)
     for i in range(n):
         scale = torch.ones(n, 1, dtype=F64)
@@ -279,7 +279,7 @@ def test_offdiag_lets_go_of_the_twin(n):
         shrunk = scale * twin
         assert float(PENALTIES["offdiag"]((shrunk @ shrunk.mT - torch.eye(n, dtype=F64))[None])[0]) < 1e-20
         assert (loss_of(shrunk, problem) - 4 * lam) / 1e-6 == pytest.approx(-4 * lam * w[i] ** 2, rel=1e-3, abs=1e-4)
-    white = draw_problem(make_cell(dimension=n, samples=3 * n, bias=False, dtype="float64", inputs="whitened"))
+    white = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64", inputs="whitened"))
     noise = 1e-3 * torch.randn(n, n, generator=torch.Generator().manual_seed(1), dtype=F64)
     start = on_path(white, -1.0) + noise
     w = minimise(lambda w: full_objective(w, white, "offdiag", 100 * white.lambda_min), start)

@@ -2,8 +2,8 @@
 
 The package imports nothing of Snakemake and can be used from a notebook:
 
->>> from orthogrid.grid import Cell
->>> from orthogrid.train import train_batch
+>>> from orthogrid.cell import Cell
+>>> from orthogrid.numerics.train import train_batch
 >>> results = train_batch([Cell(dimension=20, samples=60, seed=seed) for seed in range(3)])
 """
 

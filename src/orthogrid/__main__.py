@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from .cell import ConfigError
 from .config import Config, json_schema, load_config
-from .grid import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:

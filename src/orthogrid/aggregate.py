@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from .cell import Cell
 from .config import Config
-from .grid import Cell
 from .store import read_table
 
 

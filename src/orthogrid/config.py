@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from .grid import AXES, Axis, Cell, ConfigError, canonical, make_cell, nearest
+from .cell import AXES, Axis, Cell, ConfigError, canonical, nearest
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for combination in itertools.product(*values.values()):
         try:
-            cell = make_cell(**dict(zip(values, combination, strict=True)))
+            cell = Cell(**dict(zip(values, combination, strict=True)))
         except ConfigError as error:
             complain(where, str(error))
             return []

@@ -18,11 +18,13 @@ from pathlib import Path
 SOURCE = Path(__file__).parent
 
 # The modules whose every token takes part in computing a row. A module of plans, progress, files or figures is not here.
-SHARED_MODULES = ("linalg.py", "problem.py", "metrics.py", "methods.py", "train.py")
+SHARED_MODULES = tuple(f"numerics/{name}.py" for name in ("linalg", "problem", "metrics", "batch", "train")) + (
+    "methods/base.py",
+)
 # In these, a decorated function or class belongs to the entry it defines; the rest is shared: by every row for penalties,
 # by the rows of the module's own methods for the others.
 PENALTY_MODULE = "penalties.py"
-METHOD_MODULES = ("constraints.py", "cures.py")
+METHOD_MODULES = tuple(f"methods/{name}.py" for name in ("optimizers", "constraints", "libraries", "cures"))
 
 _LAYOUT = {tokenize.NL, tokenize.COMMENT, tokenize.ENCODING, tokenize.ENDMARKER}
 _STRUCTURE = {tokenize.NEWLINE: "NEWLINE", tokenize.INDENT: "INDENT", tokenize.DEDENT: "DEDENT"}

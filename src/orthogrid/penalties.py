@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .grid import spec_name, spec_options
-from .linalg import each, total
+from .cell import spec_name, spec_options
+from .numerics.linalg import each, total
 
 PENALTIES: dict[str, Penalty] = {}
 

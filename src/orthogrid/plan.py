@@ -6,7 +6,8 @@ import importlib.util
 import math
 from collections.abc import Sequence
 
-from .grid import AXES, Cell, ConfigError, registered, spec_name
+from .catalog import methods
+from .cell import Cell, ConfigError, spec_name
 
 # Elements of one weight stack on the CPU: enough to keep the cores busy at small n, little enough to stay near the caches.
 CPU_ELEMENTS = 2_000_000
@@ -29,7 +30,7 @@ COST = {
 
 
 # Methods that are a library: what must be installed for them.
-LIBRARIES = [name for name, entry in registered(AXES["method"]).items() if entry.library]
+LIBRARIES = [name for name, entry in methods().items() if entry.library]
 
 
 def require_libraries(cells: Sequence[Cell]) -> None:

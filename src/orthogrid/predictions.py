@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import theory
+from . import catalog, theory
+from .cell import Cell, spec_name, spec_options
 from .config import Config
-from .grid import Cell, spec_name, spec_options
-from .identity import registry
-from .problem import draw_problem
+from .numerics.problem import draw_problem
 
 COLUMNS = (
     "key", "rank", "rank_effective", "lambda_min", "w_max2", "w_l1", "distance", "wrong_floor", "trap_threshold",
@@ -71,11 +70,10 @@ def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, f
     method = spec_name(cell.method)
     if method == "procrustes":
         return math.inf, math.nan, math.nan
-    if method in registry("constraints.py"):
+    if not catalog.methods()[method].uses_penalty:
         return 0.0, theory.TWIN_POSITION, float(theory.wrong_floor(lam))
     penalty = spec_name(cell.penalty)
-    entry = registry("penalties.py").get(penalty)
-    delta = {**(entry.options if entry else {}), **spec_options(cell.penalty)}.get("delta", math.inf)
+    delta = (catalog.penalties()[penalty].options | spec_options(cell.penalty)).get("delta", math.inf)
     return (
         float(theory.trap_threshold(penalty, lam, w, delta)),
         float(theory.trap_position(cell.reg, lam, penalty, w, delta)),

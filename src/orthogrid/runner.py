@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 
+from .cell import Cell, ConfigError, spec_name
 from .config import Config
-from .grid import Cell, ConfigError, spec_name
+from .numerics.train import Result, shape_of, train_batch
 from .plan import batches, effort, require_libraries, shared_out
 from .progress import Progress
 from .store import Store, write_bytes
-from .train import Result, shape_of, train_batch
 
 
 def find_device(wanted: str) -> torch.device:

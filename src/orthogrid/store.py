@@ -20,8 +20,8 @@ from typing import Any
 
 import pandas as pd
 
+from .cell import Cell
 from .config import group_name
-from .grid import Cell
 
 # As text, also where every one of them happens to look like a number.
 TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)

@@ -2,7 +2,7 @@ import hashlib
 
 import orthogrid
 from orthogrid.config import check_config
-from orthogrid.grid import ConfigError
+from orthogrid.cell import ConfigError
 from orthogrid.latex import missing_latex
 from snakemake.exceptions import WorkflowError
 

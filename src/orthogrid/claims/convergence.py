@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import theory
 from ..aggregate import LOG_A, thread_cells
-from ..grid import Cell
+from ..cell import Cell
 from ..run import Run
 from .intervals import farthest, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, found

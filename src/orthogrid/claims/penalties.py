@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..grid import spec_name
+from ..cell import spec_name
 from ..run import Run
 from .intervals import Estimate, bracketed, instances, share
 from .ledger import UNTESTED, Measurement, claim, found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..grid import AXES
+from ..cell import AXES
 from ..run import Run
 from .intervals import Estimate, farthest, mean, share_difference, slope
 from .ledger import UNTESTED, Measurement, claim, found

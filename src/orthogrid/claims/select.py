@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import theory
 from ..aggregate import LOG_A as LOG_A  # a selection, too: log A's settings
-from ..grid import AXES, spec_name
+from ..cell import AXES, spec_name
 from ..run import Run
 from .intervals import TINY, Estimate, geometric_mean
 

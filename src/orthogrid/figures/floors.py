@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from .. import theory
+from ..cell import AXES
 from ..claims.intervals import share
 from ..claims.select import FITTED, ORTHOGONAL, exponents, roughness
-from ..grid import AXES
 from ..run import Run, finished
 from .style import (
     DATA_LOSS,

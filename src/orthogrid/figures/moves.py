@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from ..grid import Cell
+from ..cell import Cell
 from ..run import Run
 from .style import (
     DATA_LOSS,

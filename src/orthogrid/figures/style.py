@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
-from ..identity import registry
+from .. import catalog
 from ..run import Run
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
@@ -99,7 +99,7 @@ def arm_styles(run: Run) -> dict[str, dict]:
 def ordered_arms(cells: pd.DataFrame) -> list[str]:
     """The arms of some cells, in the order of their definition."""
     present = list(arms(cells).unique())
-    known = [*registry("penalties.py"), *registry("constraints.py"), *registry("cures.py")]
+    known = [*catalog.penalties(), *catalog.methods()]
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 
 

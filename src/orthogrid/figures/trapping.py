@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import theory
-from ..grid import spec_name
+from ..cell import spec_name
 from ..run import Run
 from .style import (
     GREY,

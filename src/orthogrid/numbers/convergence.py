@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import theory
 from ..aggregate import LOG_B_CLOSING
+from ..cell import Cell
 from ..claims.select import (
     EARLY_STEPS,
     FITTED,
@@ -22,7 +23,6 @@ from ..claims.select import (
     predicted_plateau,
     squares_ratio,
 )
-from ..grid import Cell
 from ..run import Run
 from .format import MISSING, code, d1, d2, integer, listed, median, number, percent, scientific, seeds, setting, spread
 

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from ..cell import spec_name
 from ..claims.select import (
     FITTED,
     NEAR_MANIFOLD,
@@ -17,7 +18,6 @@ from ..claims.select import (
     only,
     roughness,
 )
-from ..grid import spec_name
 from ..run import Run
 from .format import MISSING, code, d1, d2, integer, listed, median, names, number, of, seeds, spread
 

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from ..cell import spec_name
 from ..claims.select import (
     LAW_SHARE,
     ORTHOGONAL,
@@ -19,7 +20,6 @@ from ..claims.select import (
     settled,
     with_trap,
 )
-from ..grid import spec_name
 from ..run import Run
 from .format import MISSING, d2, integer, listed, median, names, number, percent, seeds, setting, spread
 

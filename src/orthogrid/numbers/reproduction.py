@@ -8,10 +8,10 @@ import math
 import pandas as pd
 
 from .. import penalties
+from ..catalog import code_digest
 from ..claims import CLAIMS, OURS, VERDICTS
 from ..claims.intervals import LEVEL
 from ..claims.select import RECOVERY
-from ..identity import code_digest
 from ..run import Run
 from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text
 
@@ -99,7 +99,7 @@ def cost_numbers(run: Run) -> dict[str, str]:
         "compute-hours": number(run.finished["seconds"].sum() / 3600, 2) if len(run.finished) else MISSING,
         "compute-device": enumeration(map(text, devices)),
         # Of the modules that every row passes through.
-        "code-digest": code_digest("none"),
+        "code-digest": code_digest("none", "adam"),
         # Rows are found by key and code; a published run may have been made by an earlier trainer.
         "rows-of-other-code": integer(_other_code(run)) if len(run.finished) else MISSING,
     }

@@ -6,6 +6,7 @@ import pandas as pd
 
 from .. import theory
 from ..aggregate import LOG_B_CLOSING
+from ..cell import Cell
 from ..claims.intervals import mean
 from ..claims.select import (
     LOG_A,
@@ -18,7 +19,6 @@ from ..claims.select import (
     plateau_by_seed,
     predicted_plateau,
 )
-from ..grid import Cell
 from ..numbers.convergence import floor_constant
 from ..numbers.format import (
     MISSING,

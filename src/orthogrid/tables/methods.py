@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
+from ..cell import AXES, spec_name
 from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, floor_ratio, only, roughness, with_trap
-from ..grid import AXES, spec_name
 from ..numbers.format import MISSING, code, d1, d2, median, of, two
 from ..numbers.methods import last_budget, step_costs
 from ..run import Run

@@ -9,8 +9,8 @@ from itertools import groupby
 
 import pandas as pd
 
+from ..cell import AXES, Cell
 from ..claims import ANSWERER, OURS, QUESTIONER
-from ..grid import AXES, Cell
 from ..numbers.format import (
     MISSING,
     enumeration,

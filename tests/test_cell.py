@@ -8,13 +8,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from stepping import CURES
 
-from orthogrid import grid
+from orthogrid import catalog
+from orthogrid.cell import AXES, Cell, ConfigError
 from orthogrid.config import check_config, json_schema, load_config
-from orthogrid.grid import AXES, Cell, ConfigError, make_cell, registered
-from orthogrid.identity import registry
+from orthogrid.numerics.train import shape_of
 from orthogrid.plan import batches, describe, operations
-from orthogrid.train import shape_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -30,87 +30,61 @@ def test_the_default_cell_is_the_threads_second_script():
 
 @pytest.mark.parametrize("spelling", [1000, 1000.0, "1e3", "1000", "1.0e+3", 1e3])
 def test_a_key_is_deaf_to_spelling(spelling):
-    assert make_cell(reg=spelling).key == Cell().key
+    assert Cell(reg=spelling).key == Cell().key
 
 
 def test_a_key_is_deaf_to_order_and_hears_every_axis():
-    assert make_cell(seed=3, reg=2).key == make_cell(reg=2, seed=3).key
+    assert Cell(seed=3, reg=2).key == Cell(reg=2, seed=3).key
     other = {
         "dimension": 501, "samples": 31, "sampling": "fresh", "inputs": "whitened", "penalty": "l1", "reg": 1.0,
         "determinant": "mismatch", "bias": False, "lr": 0.01, "schedule": "cosine", "steps": 5, "dtype": "float64", "seed": 1,
     }  # fmt: skip
-    keys = {Cell().key} | {make_cell(**{name: value}).key for name, value in other.items()}
-    keys.add(make_cell(determinant="mismatch", init="twin").key)
+    keys = {Cell().key} | {Cell(**{name: value}).key for name, value in other.items()}
+    keys.add(Cell(determinant="mismatch", init="twin").key)
     assert len(keys) == len(other) + 2
-    keys.add(make_cell(method="reg_ramp").key)
+    keys.add(Cell(method="reg_ramp").key)
     assert len(keys) == len(other) + 3
     assert set(AXES) - set(other) == {"method", "init"}
 
 
 def test_a_constrained_methods_penalty_is_none_and_a_cure_keeps_its():
-    for name, entry in registered(AXES["method"]).items():
-        cell = make_cell(method=name, penalty="huber(delta=0.1)", reg=7, lr=0.5, schedule="cosine", steps=9)
-        cure = name in registry("cures.py")
+    for name, entry in catalog.methods().items():
+        cell = Cell(method=name, penalty="huber(delta=0.1)", reg=7, lr=0.5, schedule="cosine", steps=9)
+        cure = name == "adam" or name in CURES
         assert entry.uses_penalty == cure
         assert (cell.penalty, cell.reg) == (("huber(delta=0.1)", 7.0) if cure else ("none", 0.0)), name
         closed = name.startswith("procrustes")
         assert (cell.steps, cell.lr, cell.schedule) == ((1, 1e-3, "constant") if closed else (9, 0.5, "cosine")), name
-        assert make_cell(**cell.settings) == cell  # canonical already
-        same = make_cell(method=name, penalty="l1", reg=3, lr=0.5, schedule="cosine", steps=9)
+        assert Cell(**cell.settings) == cell  # canonical already
+        same = Cell(method=name, penalty="l1", reg=3, lr=0.5, schedule="cosine", steps=9)
         assert (same.key == cell.key) == (not cure)
 
 
 def test_a_methods_options_are_canonical():
-    assert (
-        make_cell(method=" landing( strength = 1 ) ").method
-        == make_cell(method="landing(strength=1e0)").method
-        == "landing"
-    )
-    assert make_cell(method="landing(strength=1e-2)").method == "landing(strength=0.01)"
-    assert make_cell(method="landing(strength=0.01)").key != make_cell(method="landing").key
-    assert make_cell(method="parseval( beta=0.5)").method == "parseval(beta=0.5)"
-    assert make_cell(method="reg_ramp(low=0.0001)").method == "reg_ramp"
+    assert Cell(method=" landing( strength = 1 ) ").method == Cell(method="landing(strength=1e0)").method == "landing"
+    assert Cell(method="landing(strength=1e-2)").method == "landing(strength=0.01)"
+    assert Cell(method="landing(strength=0.01)").key != Cell(method="landing").key
+    assert Cell(method="parseval( beta=0.5)").method == "parseval(beta=0.5)"
+    assert Cell(method="reg_ramp(low=0.0001)").method == "reg_ramp"
     for wrong in ("landing(beta=1)", "landing(strength=0)", "adam(beta=1)", "pogo(strength=1)", "Landing", "landing("):
         with pytest.raises(ConfigError):
-            make_cell(method=wrong)
+            Cell(method=wrong)
 
 
 def test_an_option_is_given_once():
     with pytest.raises(ConfigError, match="given twice"):
-        make_cell(method="landing(strength=2,strength=1)")
+        Cell(method="landing(strength=2,strength=1)")
 
 
 def test_a_library_without_bfloat16_is_refused_before_training():
     with pytest.raises(ConfigError, match="bfloat16"):
-        make_cell(method="geoopt", dtype="bfloat16")
-
-
-def test_families_are_penalties_or_modules_of_methods():
-    families = {
-        "l1": make_cell(penalty="l1"), "huber": make_cell(penalty="huber(delta=0.5)"), "none": make_cell(penalty="none"),
-        "constraints": make_cell(method="landing(strength=2)"), "cures": make_cell(method="reg_ramp(low=0.5)", penalty="l1"),
-    }  # fmt: skip
-    assert {name: cell.family for name, cell in families.items()} == {name: name for name in families}
-
-
-def test_a_groups_name_hears_the_code_of_each_of_its_cells(monkeypatch):
-    raw = {"run": "x", "blocks": [{"name": "a", "axes": {"method": ["adam", "reg_ramp", "widened", "landing"]}}]}
-
-    def names() -> dict[str, str]:
-        return {name.rpartition("-")[0]: name for name in check_config(raw).groups}
-
-    before, real = names(), grid.code_digest
-    assert set(before) == {"fro2", "cures", "constraints"}
-    for method, family in (("widened", "cures"), ("reg_ramp", "cures"), ("landing", "constraints"), ("", "fro2")):
-        monkeypatch.setattr(grid, "code_digest", lambda p, m="", stale=method: real(p, m) + "!" * (m == stale))
-        assert {f for f, name in names().items() if name != before[f]} == {family}
+        Cell(method="geoopt", dtype="bfloat16")
 
 
 def test_settings_without_influence_do_not_make_another_cell():
-    assert make_cell(penalty="none", reg=3).key == make_cell(penalty="none", reg=4).key
-    assert make_cell(penalty="huber(delta=0.001)").key == make_cell(penalty=" huber ").key
-    assert make_cell(penalty="huber( delta = 1e-2 )").penalty == "huber(delta=0.01)"
-    assert make_cell(penalty="huber(delta=0.01)").family == "huber"
+    assert Cell(penalty="none", reg=3).key == Cell(penalty="none", reg=4).key
+    assert Cell(penalty="huber(delta=0.001)").key == Cell(penalty=" huber ").key
+    assert Cell(penalty="huber( delta = 1e-2 )").penalty == "huber(delta=0.01)"
 
 
 def test_blocks_are_views_of_cells_trained_once():
@@ -270,12 +244,12 @@ def test_batches_keep_every_cell_once_and_one_shape_each():
     cut = batches(config.cells, shape_of)
     assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in config.cells)
     assert all(len({shape_of(c) for c in b}) == 1 for b in cut)
-    assert [len(b) for b in batches([make_cell(seed=s) for s in range(17)], shape_of)] == [5, 6, 6]
+    assert [len(b) for b in batches([Cell(seed=s) for s in range(17)], shape_of)] == [5, 6, 6]
 
 
 def test_operations_are_counted_by_hand():
-    assert operations(make_cell(dimension=10, samples=3, steps=2)) == 2 * (4 * 3 * 100 + 4 * 1000)
-    assert operations(make_cell(dimension=10, samples=3, steps=2, penalty="l1_detached")) == 2 * 4 * 3 * 100
+    assert operations(Cell(dimension=10, samples=3, steps=2)) == 2 * (4 * 3 * 100 + 4 * 1000)
+    assert operations(Cell(dimension=10, samples=3, steps=2, penalty="l1_detached")) == 2 * 4 * 3 * 100
 
 
 def test_ten_thousand_cells_plan_in_a_moment():

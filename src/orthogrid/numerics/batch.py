@@ -1,50 +1,25 @@
-"""Training: cells of one shape are stacked to B × n × n and stepped together. Only numerics; files are in `store`."""
+"""Cells of one shape, stacked to B × n × n: their state, the gradient of their loss, and Adam's update of it."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from . import constraints, cures, metrics  # noqa: F401 - constraints and cures enter their methods
-from .grid import Cell, spec_name
-from .linalg import ALONE_FROM, Products, gram_residual, padded, padded_copy
-from .methods import METHODS, make_method
-from .penalties import find_penalty
-from .problem import DTYPES, Problem, draw_fresh, draw_problem
+from ..cell import Cell
+from ..penalties import find_penalty
+from . import metrics
+from .linalg import Products, gram_residual, padded, padded_copy
+from .problem import DTYPES, Problem, draw_fresh
 
 # From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
 # Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
 GRAM_FROM = 1.2
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}  # PyTorch's defaults, the thread's
-
-
-@dataclass
-class Result:
-    """What one cell's training gave: its row (without key and provenance) and its trace."""
-
-    cell: Cell
-    row: dict[str, float | int | str]
-    trace: list[dict[str, float | int]]
-
-
-def log_steps(steps: int) -> list[int]:
-    """The steps at which metrics are taken: 0 to 10, five a decade, every 100 (or 2 %), and the two last.
-
-    The thread printed every 100 of 1000 steps with the last but one, and every 200 of 10 000: all are among them.
-    """
-    decades = (m * 10**e for e in range(1, 10) for m in (1, 2, 3, 5, 7))
-    linear = range(0, steps, max(100, steps // 50))
-    wanted = {*range(11), *itertools.takewhile(lambda t: t < steps, decades), *linear, steps - 1}
-    return sorted(t for t in wanted if 0 <= t < steps) + [steps]
 
 
 def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
@@ -60,11 +35,7 @@ def shape_of(cell: Cell) -> tuple:
 
 
 class Batch:
-    """The state of B cells in training: weights, biases, data, the optimiser, and the method that steps them.
-
-    A method may use weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update (or set_rates and apply_gradient),
-    rates, optimizers, products and loss, and read cells, problems, x, y and steps.
-    """
+    """The state of B cells in training: weights, biases, data and the optimiser. A method steps it."""
 
     def __init__(self, cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device):
         first = cells[0]
@@ -75,7 +46,6 @@ class Batch:
         self.steps = first.steps
         self.penalty, self.options = find_penalty(first.penalty)
         self.products = Products(first.dtype, device)
-        method = METHODS[spec_name(first.method)]
 
         def make(*shape: int) -> tuple[Tensor, Tensor]:
             return padded(count, *shape, dtype=self.dtype, device=device)
@@ -101,21 +71,18 @@ class Batch:
                 self.gram[i] = centred.mT @ centred
         self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
 
-        trained = [] if method.trains_weight else [(weights, grads)]
-        trained += [(biases, bias_grads)] if first.bias else []
+        # Flat storage and gradients of what a method may train.
+        self.parameters = {"weight": (weights, grads)} | ({"bias": (biases, bias_grads)} if first.bias else {})
         self.optimizers: list[torch.optim.Optimizer] = []
         # For each cell the first one with its rate, so that a step works out few rates.
         alike: dict[tuple, int] = {}
         self.alike = [alike.setdefault((cell.lr, cell.schedule), i) for i, cell in enumerate(cells)]
         self.rates = [cell.lr for cell in cells]
-        if trained:
-            self.train_with_adam(trained)
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
         streams: dict[Cell, int] = {}
         self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
         self.generators = {i: problems[i].generator.clone_state() for i in sorted(set(self.stream_of))}
-        self.method = make_method(first.method, self)
 
     def draw_samples(self) -> None:
         """Replace the data by the next fresh samples of each stream."""
@@ -237,126 +204,3 @@ class Batch:
         weight, bias, x, y = self._in_double()
         fit = metrics.data_loss(weight, bias, x, y)
         return {name: value.cpu() for name, value in metrics.trace(weight, fit, self.target).items()}
-
-
-def train_batch(
-    cells: Sequence[Cell],
-    device: str | torch.device = "cpu",
-    progress: Callable[[float], None] = lambda fraction: None,
-) -> list[Result]:
-    """Train cells of one shape together; results in the order given.
-
-    On the CPU a result is the same bits whatever the batch (but for `seconds`). A cell whose numbers overflow ends as a row
-    with status `diverged`; its neighbours go on. `progress` hears the finished fraction at logged steps.
-    """
-    if len({shape_of(cell) for cell in cells}) > 1:
-        raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
-    device = torch.device(device)
-    started = time.perf_counter()
-    problems = _draw_all(cells, device)
-    drawing = (time.perf_counter() - started) / len(cells)
-    results: dict[int, Result] = {}
-    stacks = _stacks(cells, device)
-    for done, stack in enumerate(stacks):
-
-        def report(fraction: float, done: int = done) -> None:
-            progress((done + fraction) / len(stacks))
-
-        started = time.perf_counter()
-        trained = _train_stack([cells[i] for i in stack], [problems[i] for i in stack], device, report)
-        results |= zip(stack, trained, strict=True)
-        seconds = drawing + (time.perf_counter() - started) / len(set(stack))
-        for i in stack:
-            results[i].row["seconds"] = round(seconds, 6)
-    return [results[i] for i in range(len(cells))]
-
-
-def _stacks(cells: Sequence[Cell], device: torch.device) -> list[list[int]]:
-    """Which cells, by number, are stepped together."""
-    if device.type == "cpu" and cells[0].dimension >= ALONE_FROM:
-        return [[i] for i in range(len(cells))]
-    # Neighbours with one rate share a parameter group.
-    stack = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
-    # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
-    return [stack * 2 if len(stack) == 1 and device.type == "cpu" else stack]
-
-
-def _train_stack(
-    cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device, report: Callable[[float], None]
-) -> list[Result]:
-    """Train cells in one stack."""
-    batch = Batch(cells, problems, device)
-    steps = batch.steps
-    logged: list[tuple[int, dict[str, Tensor]]] = []
-    wanted = set(log_steps(steps))
-    stepping = 0.0
-    with torch.no_grad():
-        mark = time.perf_counter()
-        for t in range(steps + 1):
-            if cells[0].sampling == "fresh" and t > 0:
-                batch.draw_samples()
-            if t in wanted:
-                if batch.on_gpu:
-                    torch.cuda.synchronize(device)  # between logged steps the host runs ahead
-                stepping += time.perf_counter() - mark
-                logged.append((t, batch.measure()))
-                report(t / steps)
-                mark = time.perf_counter()
-            if t < steps:
-                batch.method.step(t)
-        weights, biases = batch.weight.double().cpu(), batch.bias.double().cpu()
-    ends = zip(cells, problems, weights, biases, range(len(cells)), strict=True)
-    results = _on_host(lambda end: _result(*end, logged), ends, device)
-    for result in results:
-        result.row["seconds_per_step"] = float(f"{stepping / (steps * len(cells)):.4g}")
-    return results
-
-
-def _on_host(function: Callable, items: Iterable, device: torch.device) -> list:
-    """The function of each item, on the CPU: by a thread a core where a GPU trains, else one after another, since then
-    the cores train other batches."""
-    if device.type == "cpu":
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(function, items))
-
-
-def _draw_all(cells: Sequence[Cell], device: torch.device) -> list[Problem]:
-    """Problems of cells; what paired cells share is drawn once."""
-    drawn_as = [replace(cell.problem, determinant=cell.determinant, init=cell.init) for cell in cells]
-    distinct = list(dict.fromkeys(drawn_as))
-    shared = dict(zip(distinct, _on_host(_draw, distinct, device), strict=True))
-    return [shared[cell] for cell in drawn_as]
-
-
-def _draw(cell: Cell) -> Problem:
-    problem = draw_problem(cell)
-    problem.nearest  # noqa: B018 - computed here, once for all that share it
-    return problem
-
-
-def _result(
-    cell: Cell, problem: Problem, weight: Tensor, bias: Tensor, i: int, logged: list[tuple[int, dict[str, Tensor]]]
-) -> Result:
-    """Row and trace of the i-th cell of a stack, from its final weight and bias in float64 on the CPU."""
-    trace = [{"step": t, **{name: _short(values[name][i]) for name in metrics.TRACE}} for t, values in logged]
-    row: dict[str, float | int | str] = dict.fromkeys(metrics.FINAL, math.nan)
-    if torch.isfinite(weight).all() and torch.isfinite(bias).all():
-        row |= {name: float(logged[-1][1][name][i]) for name in metrics.TRACE if name in metrics.FINAL}
-        row |= metrics.final(weight, bias, problem)
-        penalty, options = find_penalty(cell.penalty)
-        row["penalty_value"] = float(penalty(gram_residual(weight[None]), **options)[0])
-        row["status"] = "ok"
-    else:
-        row["status"] = "diverged"
-    row["det_sign_start"] = trace[0]["det_sign"]
-    row["det_sign_target"] = float(torch.linalg.slogdet(problem.rho.double())[0])
-    row["lambda_min"], row["rank"] = problem.lambda_min, problem.rank
-    for name in ("det_sign", "det_sign_start", "det_sign_target"):
-        row[name] = int(row[name]) if row[name] == row[name] else math.nan
-    return Result(cell, row, trace)
-
-
-def _short(value: Tensor) -> float:
-    """A trace's number, to seven digits: as many as the thread's longest, and half the bytes on disk."""
-    return float(f"{float(value):.7g}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from .linalg import padded
-from .methods import Adam, register
+from ..numerics.linalg import padded
+from .base import register
+from .optimizers import adam
 
 
 @register(uses_penalty=True)
-class reg_ramp(Adam):
+class reg_ramp(adam):
     """reg low, then high: it grows geometrically from low · reg to reg over the first half of the steps."""
 
     def __init__(self, batch, *, low: float = 1e-4):
@@ -23,7 +24,7 @@ class reg_ramp(Adam):
 
 
 @register(uses_penalty=True)
-class early_rate(Adam):
+class early_rate(adam):
     """A learning rate `factor` times as large over the first quarter of the steps."""
 
     def __init__(self, batch, *, factor: float = 10.0):
@@ -36,7 +37,7 @@ class early_rate(Adam):
 
 
 @register(uses_penalty=True)
-class reflection(Adam):
+class reflection(adam):
     """At half time one reflection W ← (I - 2uuᵀ) W with the bias at its optimum, kept where it lowers the data loss.
 
     u is the direction in which the residual is largest (the top right singular vector of HR). At the twin rhoᵀ(I - 2vvᵀ)
@@ -66,7 +67,7 @@ class reflection(Adam):
 
 
 @register(uses_penalty=True)
-class restart(Adam):
+class restart(adam):
     """At half time again from the start with one row negated; the better of the two ends, by the whole loss, is kept."""
 
     def __init__(self, batch):
@@ -92,7 +93,7 @@ class restart(Adam):
 
 
 @register(uses_penalty=True)
-class widened(Adam):
+class widened(adam):
     """Twice the width: the weight is the n × n corner of a penalised 2n × 2n matrix, in which no component is cut off
     (as in BCOP, Li et al., NeurIPS 2019; Proposition "widening").
 
@@ -100,22 +101,24 @@ class widened(Adam):
     with entries of size `noise` beside the two blocks: block diagonal, it would stay so.
     """
 
-    trains_weight = True
     COST = 8
 
     def __init__(self, batch, *, noise: float = 1e-3):
-        super().__init__(batch)
         count, n, _ = batch.weight.shape
-        (self.wide, flat), (self.grad, flat_grad), (self.s, _) = (
+        (self.wide, self.flat), (self.grad, self.flat_grad), (self.s, _) = (
             padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wgs"
         )
+        super().__init__(batch)
         for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
             # Not from the problem's generator: paired cells share it, and fresh samples come from it.
             generator = torch.Generator().manual_seed(cell.seed)
             wide = noise * torch.randn(2 * n, 2 * n, generator=generator, dtype=torch.float64)
             wide[:n, :n], wide[n:, n:] = problem.weight, torch.eye(n)
             self.wide[i] = wide
-        batch.train_with_adam([(flat, flat_grad)])
+
+    def trained(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The wide matrix in the weight's place."""
+        return [(self.flat, self.flat_grad), *super().trained()[1:]]
 
     def step(self, t: int) -> None:
         if t % self.COST:

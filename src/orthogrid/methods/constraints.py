@@ -1,8 +1,8 @@
 """Methods that keep the weight orthogonal, or bring it back, without a penalty.
 
-To add one, derive a class from `Adam` or a class below and decorate it with `@register()`; its name is then a value of the
+To add one, derive a class from `adam` or a class below and decorate it with `@register()`; its name is then a value of the
 axis `method`. Every one here feeds the same data gradient to the same Adam, so that they differ in the constraint alone.
-Libraries are used as they are, cell by cell; what is our own mathematics is batched.
+What is a library's stands in `libraries`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .linalg import Products, decomposed, padded
-from .methods import Adam, register
+from ..numerics.linalg import Products, decomposed, padded
+from .base import Method, register
+from .optimizers import adam
 
 
-class Corrected(Adam):
+class Corrected(adam):
     """Adam's step on the data loss, followed by a correction of the weight."""
 
     def __init__(self, batch):
@@ -145,117 +146,7 @@ def _polar_factor(a: Tensor) -> Tensor:
     return u @ vt
 
 
-class PerCell(Adam):
-    """A library's method: each cell has a module and an optimiser of its own."""
-
-    trains_weight = True
-
-    def __init__(self, batch):
-        super().__init__(batch)
-        self.layers = [self.make_layer(weight.clone()) for weight in batch.weight]
-        self.optimizers = [
-            self.make_optimizer(list(layer.parameters()), cell.lr)
-            for layer, cell in zip(self.layers, batch.cells, strict=True)
-        ]
-        with torch.enable_grad():
-            self.weights = [layer.weight for layer in self.layers]
-
-    def make_layer(self, start: Tensor) -> torch.nn.Module:
-        """A module whose attribute `weight` is the constrained matrix, at `start`."""
-        raise NotImplementedError
-
-    def make_optimizer(self, parameters: list[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=lr)
-
-    def set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
-        optimizer.param_groups[0]["lr"] = rate
-
-    def step(self, t: int) -> None:
-        super().step(t)
-        for i, (layer, optimizer) in enumerate(zip(self.layers, self.optimizers, strict=True)):
-            self.set_rate(optimizer, self.batch.rates[i])
-            optimizer.zero_grad()
-            with torch.enable_grad():
-                self.weights[i].backward(self.batch.grad[i].contiguous())
-                optimizer.step()
-                self.weights[i] = layer.weight
-            self.batch.weight[i] = self.weights[i].detach()
-
-
-class _Layer(torch.nn.Module):
-    def __init__(self, start: Tensor):
-        super().__init__()
-        self.weight = torch.nn.Parameter(start)
-
-
-class Parametrized(PerCell):
-    """`torch.nn.utils.parametrizations.orthogonal`; the start is its base point, or its reflections'."""
-
-    orthogonal_map = ""
-
-    def make_layer(self, start: Tensor) -> torch.nn.Module:
-        return torch.nn.utils.parametrizations.orthogonal(_Layer(start), orthogonal_map=self.orthogonal_map)
-
-
-@register(bfloat16=False)
-class torch_exp(Parametrized):
-    """PyTorch's orthogonal parametrization by the matrix exponential (Lezcano-Casado and Martínez-Rubio, ICML 2019)."""
-
-    orthogonal_map = "matrix_exp"
-
-
-@register(bfloat16=False)
-class torch_cayley(Parametrized):
-    """PyTorch's orthogonal parametrization by the Cayley transform (Helfrich, Willmott and Ye, ICML 2018)."""
-
-    orthogonal_map = "cayley"
-
-
-@register(bfloat16=False)
-class torch_householder(Parametrized):
-    """PyTorch's orthogonal parametrization by Householder reflections (Mhammedi et al., ICML 2017)."""
-
-    orthogonal_map = "householder"
-
-
-@register(bfloat16=False, library=True)
-class geotorch(PerCell):
-    """The library geotorch: trivialization of the Stiefel manifold by the matrix exponential (Lezcano-Casado, NeurIPS 2019)."""
-
-    def make_layer(self, start: Tensor) -> torch.nn.Module:
-        import geotorch as library
-
-        layer = _Layer(start.clone())  # registering a parametrization overwrites the parameter's storage
-        library.orthogonal(layer, "weight")
-        layer.weight = start
-        return layer
-
-
-@register(bfloat16=False, library=True)
-class geoopt(PerCell):
-    """The library geoopt: RiemannianAdam on the Stiefel manifold, Euclidean metric, QR (Bécigneul and Ganea, ICLR 2019).
-
-    Its Adam scales by the norm of the whole gradient, not entry by entry, so that a step has length lr where Adam's
-    has n lr. It is given n lr.
-    """
-
-    def set_rate(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
-        super().set_rate(optimizer, rate * self.batch.weight.shape[-1])
-
-    def make_layer(self, start: Tensor) -> torch.nn.Module:
-        import geoopt as library
-
-        layer = torch.nn.Module()
-        layer.weight = library.ManifoldParameter(start, manifold=library.EuclideanStiefel())
-        return layer
-
-    def make_optimizer(self, parameters, lr):
-        import geoopt as library
-
-        return library.optim.RiemannianAdam(parameters, lr=lr)
-
-
-class ClosedForm(Adam):
+class ClosedForm(Method):
     """The orthogonal matrix of least data loss, from the SVD of the (centred) cross-covariance XᵀY."""
 
     keeps_side = False

@@ -10,12 +10,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from .identity import Entry, code_digest, registry
+from . import catalog
+from .catalog import ConfigError, Entry
 
 
 @dataclass(frozen=True)
@@ -28,39 +29,41 @@ class Axis:
     description: str
     choices: tuple[str, ...] = ()
     minimum: float | None = None
+    maximum: float | None = None
     exclusive: bool = False  # whether the minimum itself is forbidden
-    registries: tuple[str, ...] = ()  # the modules whose entries are the allowed names
+    registry: str = ""  # the catalog's list whose entries are the allowed names: penalties or methods
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The catalog's entries that are this axis's values."""
+        return getattr(catalog, self.registry)() if self.registry else {}
 
     @property
     def allowed(self) -> str:
-        if self.registries:
-            return "one of " + ", ".join([*self.choices, *registered(self)])
+        if self.registry:
+            return "one of " + ", ".join(self.entries)
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if self.kind is bool:
             return "true or false"
         noun = "an integer" if self.kind is int else "a number"
-        return f"{noun} {'>' if self.exclusive else '≥'} {self.minimum:g}"
-
-
-def registered(axis: Axis) -> dict[str, Entry]:
-    """The entries of an axis's registry modules by name."""
-    return {name: entry for module in axis.registries for name, entry in registry(module).items()}
-
-
-class ConfigError(ValueError):
-    """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
+        limit = "" if self.maximum is None else f" and ≤ {self.maximum}"
+        return f"{noun} {'>' if self.exclusive else '≥'} {self.minimum:g}{limit}"
 
 
 def _axis(default: Any, description: str, **limits: Any) -> Any:
     return field(default=default, metadata={"description": description, **limits})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Cell:
-    """One training run. Build one from any spelling with `make_cell`; the fields here are canonical.
+    """One training run, from any spelling of its settings: numbers of numpy's, text from a CSV, `huber( delta = 1e-2 )`.
 
-    The fields are the axes, with the thread's second script as defaults: `Cell()` is log B.
+    The fields are the axes, with the thread's second script as defaults: `Cell()` is log B. A setting without influence is
+    set to a fixed value, so that cells which are the same run have the same key: the reg of penalty `none`, the penalty of a
+    constrained method, the steps of a closed form.
+
+    Raises ConfigError for an unknown axis, a value out of range, or settings that exclude each other.
     """
 
     dimension: int = _axis(500, "Size n of the n × n weight. Time grows with its cube.", minimum=2)
@@ -78,15 +81,14 @@ class Cell:
     penalty: str = _axis(
         "fro2",
         "Orthogonality penalty: a function of penalties.py, with its options in brackets: huber(delta=0.01).",
-        registries=("penalties.py",),
+        registry="penalties",
     )
     reg: float = _axis(1000.0, "Weight of the penalty in the loss.", minimum=0)
     method: str = _axis(
         "adam",
-        "How the steps are made: adam, a constrained method of constraints.py, or a cure of cures.py, with its options in "
-        "brackets: landing(strength=0.1).",
-        choices=("adam",),
-        registries=("constraints.py", "cures.py"),
+        "How the steps are made: adam, a constrained method, a library's, or a cure (one class each in methods/), with its "
+        "options in brackets: landing(strength=0.1).",
+        registry="methods",
     )
     determinant: str = _axis(
         "match",
@@ -109,7 +111,27 @@ class Cell:
         "Precision of the training; metrics are float64 always. tf32: float32 with products' operands rounded to ten bits.",
         choices=("float64", "float32", "tf32", "bfloat16"),
     )
-    seed: int = _axis(2021, "Seed of the cell's own random numbers. Error bars are over seeds.", minimum=0)
+    seed: int = _axis(
+        2021, "Seed of the cell's own random numbers. Error bars are over seeds.", minimum=0, maximum=2**63 - 1
+    )
+
+    def __init__(self, **settings: Any):
+        values = {name: axis.default for name, axis in AXES.items()}
+        for name, value in settings.items():
+            if name not in AXES:
+                raise ConfigError(f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
+            try:
+                values[name] = canonical(name, value)
+            except ValueError as error:
+                raise ConfigError(f"{name}: {error}") from None
+        _settle(values)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Cell:
+        """The cell of a row of cells.csv or of a rows file, read by anything: of its columns the axes count."""
+        return cls(**{name: row[name] for name in AXES})
 
     @cached_property
     def key(self) -> str:
@@ -118,19 +140,12 @@ class Cell:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
-
-    @property
-    def family(self) -> str:
-        """The cell's training job: the penalty's name, or the module of its method (constraints, cures)."""
-        if self.method == "adam":
-            return spec_name(self.penalty)
-        name = spec_name(self.method)
-        return next(module.removesuffix(".py") for module in AXES["method"].registries if name in registry(module))
+        return {name: getattr(self, name) for name in AXES}
 
     @property
     def code(self) -> str:
-        return code_digest(spec_name(self.penalty), "" if self.method == "adam" else spec_name(self.method))
+        """The digest of the code that trains it."""
+        return catalog.code_digest(spec_name(self.penalty), spec_name(self.method))
 
     @property
     def problem(self) -> Cell:
@@ -141,6 +156,8 @@ class Cell:
 
 
 AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.metadata) for f in fields(Cell)}
+
+make_cell = Cell  # its former name
 
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
 
@@ -163,14 +180,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def _canonical_spec(axis: Axis, value: Any) -> str:
     """`huber( delta = 1e-2 )` → `huber(delta=0.01)`; an option at its default is left out."""
-    entries = registered(axis)
-    names = [*axis.choices, *entries]
+    entries = axis.entries
     match = _SPEC.match(value) if isinstance(value, str) else None
-    if not match or match[1] not in names:
+    if not match or match[1] not in entries:
         bare = match[1] if match else value
-        raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(bare, names)}")
+        raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(bare, entries)}")
     name, inside = match[1], match[2]
-    defaults = entries[name].options if name in entries else {}
+    defaults = entries[name].options
     options, given = {}, set()
     for item in filter(None, (part.strip() for part in (inside or "").split(","))):
         option, _, text = (part.strip() for part in item.partition("="))
@@ -200,66 +216,55 @@ def as_number(value: Any) -> float | int | None:
                 value = float(value)
             except ValueError:
                 return None
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # an integer beyond any float
+        return None
 
 
 def canonical(name: str, value: Any) -> Any:
     """The canonical form of one axis value; ValueError, saying what is allowed, when there is none."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
     axis = AXES[name]
-    if axis.registries:
+    if axis.registry:
         return _canonical_spec(axis, value)
     if axis.choices:
         if value not in axis.choices:
             raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(value, axis.choices)}")
         return value
     if axis.kind is bool:
+        value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
         if not isinstance(value, bool):
             raise ValueError(f"'{value}' is not allowed: {axis.allowed}")
         return value
     number = as_number(value)
     fits = number is not None and (number > axis.minimum if axis.exclusive else number >= axis.minimum)
-    if not fits or (axis.kind is int and number != int(number)):
+    if not fits or (axis.maximum is not None and number > axis.maximum) or (axis.kind is int and number != int(number)):
         raise ValueError(f"'{value}' is not allowed: {axis.allowed}")
     return axis.kind(number)
 
 
-def make_cell(**settings: Any) -> Cell:
-    """A canonical cell from any spelling of its settings.
-
-    A setting without influence is set to a fixed value, so that cells which are the same run have the same key: the reg
-    of penalty `none`, the penalty of a constrained method, the steps of a closed form.
-
-    Raises ConfigError for an unknown axis, a value out of range, or settings that exclude each other.
-    """
-    values = {}
-    for name, value in settings.items():
-        if name not in AXES:
-            raise ConfigError(f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
-        try:
-            values[name] = canonical(name, value)
-        except ValueError as error:
-            raise ConfigError(f"{name}: {error}") from None
-    cell = Cell(**values)
-    if cell.method != "adam":
-        method = registered(AXES["method"])[spec_name(cell.method)]
-        if not method.uses_penalty:
-            cell = replace(cell, penalty="none")
-        if cell.dtype == "bfloat16" and not method.bfloat16:
-            raise ConfigError(
-                f"method '{cell.method}' with dtype 'bfloat16': its decompositions need at least float32; set dtype: float32, or "
-                "take it from this block's methods"
-            )
-        if not method.uses_steps:
-            cell = replace(cell, lr=AXES["lr"].default, schedule=AXES["schedule"].default, steps=1)
-    if not registered(AXES["penalty"])[spec_name(cell.penalty)].uses_reg:
-        cell = replace(cell, reg=0.0)
-    if cell.init == "twin" and cell.determinant == "match":
+def _settle(values: dict[str, Any]) -> None:
+    """Set what has no influence to a fixed value. Raises ConfigError where settings exclude each other."""
+    method = AXES["method"].entries[spec_name(values["method"])]
+    if not method.uses_penalty:
+        values["penalty"] = "none"
+    if values["dtype"] == "bfloat16" and not method.bfloat16:
+        raise ConfigError(
+            f"method '{values['method']}' with dtype 'bfloat16': its decompositions need at least float32; set dtype: float32, "
+            "or take it from this block's methods"
+        )
+    if not method.uses_steps:
+        values |= {"lr": AXES["lr"].default, "schedule": AXES["schedule"].default, "steps": 1}
+    if not AXES["penalty"].entries[spec_name(values["penalty"])].uses_reg:
+        values["reg"] = 0.0
+    if values["init"] == "twin" and values["determinant"] == "match":
         raise ConfigError(
             "init 'twin' with determinant 'match': the twin is a reflection of the target, so its determinant never matches; "
             "set determinant: mismatch, or init: haar"
         )
-    if cell.inputs == "whitened" and cell.sampling == "fixed" and cell.samples < 2:
+    if values["inputs"] == "whitened" and values["sampling"] == "fixed" and values["samples"] < 2:
         raise ConfigError(
             "inputs 'whitened' with samples 1: one centred sample is zero; set samples ≥ 2, or inputs: uniform"
         )
-    return cell

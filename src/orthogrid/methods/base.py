@@ -1,0 +1,49 @@
+"""What a method is: how a batch makes its steps. Each registers under its own name; `adam` in `optimizers` is the plainest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..cell import spec_name, spec_options
+from ..numerics.batch import Batch
+
+
+class Method:
+    """Made once for a batch, before its first step; holds what it needs between steps.
+
+    It may use the batch's weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update (or set_rates and
+    apply_gradient), rates, optimizers, products and loss, and read its cells, problems, x, y and steps.
+    """
+
+    def __init__(self, batch: Batch):
+        self.batch = batch
+
+    def step(self, t: int) -> None:
+        """Step t (0-based) of the batch."""
+        raise NotImplementedError
+
+
+METHODS: dict[str, type[Method]] = {}
+
+
+def register(
+    *, uses_penalty: bool = False, uses_steps: bool = True, bfloat16: bool = True, library: bool = False
+) -> Callable[[type[Method]], type[Method]]:
+    """Make a class a method of its own name. Its `__init__`'s keyword-only arguments become options: `landing(strength=0.1)`.
+
+    `uses_penalty=False`: the method does without a penalty, and its cells' penalty is `none`. `uses_steps=False`: it is done
+    after one step, and its cells' rate, schedule and steps are set to fixed values. `bfloat16=False`: its library knows no
+    such numbers. `library=True`: it is a library of its own name, which may not be installed. All are read by `identity`.
+    """
+
+    def wrap(method: type[Method]) -> type[Method]:
+        METHODS[method.__name__] = method
+        return method
+
+    return wrap
+
+
+def make_method(batch: Batch) -> Method:
+    """The method that a batch's cells name, `landing(strength=0.1)` for one, ready to step it."""
+    spec = batch.cells[0].method
+    return METHODS[spec_name(spec)](batch, **spec_options(spec))
