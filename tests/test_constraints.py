@@ -20,7 +20,7 @@ from stepping import (
 
 from orthogrid import theory
 from orthogrid.cell import Cell
-from orthogrid.methods import constraints
+from orthogrid.methods import libraries, make_method
 from orthogrid.methods.base import METHODS
 from orthogrid.numerics.batch import Batch, learning_rate
 from orthogrid.numerics.problem import det_sign, draw_problem
@@ -41,7 +41,7 @@ DEVIATION = {"landing": 0.6, "pogo": 1e-4, "newton_schulz": 0.2, "parseval": 8.0
 
 @pytest.mark.parametrize("n", [5, 8])
 def test_constraint_holds_over_a_run_from_both_signs(method, n):
-    slow = issubclass(METHODS[method], constraints.PerCell)
+    slow = issubclass(METHODS[method], libraries.PerCell)
     cells = [
         Cell(
             method=method, dimension=n, samples=2 * n, determinant=d, steps=60 if slow else 200, lr=0.01, seed=1, **F64
@@ -296,6 +296,7 @@ def test_procrustes_with_a_target_out_of_reach(monkeypatch):
     problem = draw_problem(cell)
     problem.rho = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     batch = Batch([cell, cell], [problem, problem], torch.device("cpu"))
+    batch.method = make_method(batch)
     take_step(batch)
     reached = data_loss(problem, batch.weight[0], True)
     fit = (problem.x @ batch.weight[0].mT + batch.bias[0] - problem.x @ problem.rho).square().sum()
