@@ -20,7 +20,7 @@ from stepping import (
 
 from orthogrid import theory
 from orthogrid.cell import Cell
-from orthogrid.methods import libraries, make_method
+from orthogrid.methods import constraints, libraries, make_method
 from orthogrid.methods.base import METHODS
 from orthogrid.numerics.batch import Batch, learning_rate
 from orthogrid.numerics.problem import det_sign, draw_problem
