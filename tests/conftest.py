@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from orthogrid import offer_to_child_processes
-from orthogrid.aggregate import collect_cells, collect_traces, compare_thread, membership
+from orthogrid.run import collect_cells, collect_traces, compare_thread, membership
 from orthogrid.config import Config, check_config
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run

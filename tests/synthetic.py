@@ -11,7 +11,7 @@ import pandas as pd
 from conftest import ROOT
 
 from orthogrid import theory
-from orthogrid.aggregate import LOG_A, LOG_B_CLOSING
+from orthogrid.run import LOG_A, LOG_B_CLOSING
 from orthogrid.cell import Cell, spec_name
 from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS
 from orthogrid.config import Block, Config

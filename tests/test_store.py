@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from orthogrid import runner
-from orthogrid.aggregate import RowsError, collect_cells
+from orthogrid.run import RowsError, collect_cells
 from orthogrid.cell import Cell, ConfigError
 from orthogrid.config import check_config, group_name
 from orthogrid.plan import effort, shared_out

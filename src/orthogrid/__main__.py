@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
-from pathlib import Path
 
-from .cell import ConfigError
-from .config import Config, json_schema, load_config
+from .catalog import ConfigError
+from .config import json_schema, load_config
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,71 +17,91 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("check", "check a config and say what is wrong"),
-        ("plan", "show a config's blocks, jobs and operations"),
+        ("plan", "show a config's blocks, what is new in them and what it costs"),
         ("train", "make the rows of a config; finished ones are kept"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", default="config/config.yaml", help="YAML file (default: %(default)s)")
-        if name == "train":
-            command.add_argument("--device", choices=("auto", "cpu", "cuda"), help="overrides the config's device")
-            command.add_argument("--results", type=Path, default=Path("results"), help="folder of the runs")
-            command.add_argument("--only", nargs="+", metavar="FAMILY", help="penalties or methods to train")
-            command.add_argument("--blocks", nargs="+", metavar="BLOCK", default=(), help="blocks to train")
-            command.add_argument("--seeds", type=int, metavar="N", help="only the first N seeds of each block")
-            command.add_argument(
-                "--minutes", type=float, metavar="M", help="cheapest cells first; start nothing new after M minutes"
-            )
+        if name != "check":
+            command.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add = command.add_argument
+    add("--device", choices=("auto", "cpu", "cuda"), help="overrides the config's device")
+    add("--results", metavar="FOLDER", help="folder of the runs, in place of the config's")
+    add("--only", nargs="+", metavar="NAME", default=(), help="penalties or methods to train")
+    add("--blocks", nargs="+", metavar="BLOCK", default=(), help="blocks to train")
+    add("--seeds", type=int, metavar="N", help="only the first N seeds of each block")
+    add("--minutes", type=float, metavar="M", help="cheapest cells first; start nothing new after M minutes")
+    add("--shard", metavar="FILE", help="one job as the workflow planned it, in place of a config")
+    add("--log", metavar="FILE", help="where progress is also written")
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
     latex = commands.add_parser("latex", help="say whether LaTeX can build the paper, and what is missing")
     latex.add_argument("--install", action="store_true", help="install it where that needs no question")
     options = parser.parse_args(arguments)
-    if options.command == "latex":
-        from .latex import install_latex, missing_latex
-
-        complaint = install_latex() if options.install else missing_latex()
-        print(complaint, file=sys.stderr, end="\n" if complaint else "")
-        return 1 if complaint else 0
     try:
-        if options.command == "schema":
-            import yaml
-
-            print(yaml.safe_dump(json_schema(), sort_keys=False, allow_unicode=True, width=120), end="")
-            return 0
-        config = load_config(options.config)
-        if options.command == "check":
-            print(f"{options.config}: {len(config.cells)} cells in {len(config.blocks)} blocks")
-        elif options.command == "plan":
-            from .plan import describe
-
-            print(describe(config))
-        else:
-            return _train(config, options)
+        return COMMANDS[options.command](options)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _latex(options: argparse.Namespace) -> int:
+    from .latex import install_latex, missing_latex
+
+    complaint = install_latex() if options.install else missing_latex()
+    print(complaint, file=sys.stderr, end="\n" if complaint else "")
+    return 1 if complaint else 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    import yaml
+
+    print(yaml.safe_dump(json_schema(), sort_keys=False, allow_unicode=True, width=120), end="")
     return 0
 
 
-def _train(config: Config, options: argparse.Namespace) -> int:
-    from .runner import train_run  # imports torch
+def _check(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    print(f"{options.config}: {len(config.cells)} cells in {len(config.blocks)} blocks")
+    return 0
 
-    families = {cells[0].family for cells in config.groups.values()}
-    for name in set(options.only or ()) - families:
-        raise ConfigError(f"--only {name}: the config trains {', '.join(sorted(families))}")
-    for name in ("seeds", "minutes"):
+
+def _plan(options: argparse.Namespace) -> int:
+    from .plan import Plan, describe
+
+    print(describe(Plan(load_config(options.config)), options.workers or os.cpu_count() or 1))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from .plan import Shard
+    from .runner import TrainingError, train_cells, train_run  # imports torch
+    from .workers import die_with_parent
+
+    for name in ("seeds", "minutes", "workers"):
         if (value := getattr(options, name)) is not None and value <= 0:
             raise ConfigError(f"--{name} {value}: must be > 0; leave it out to train everything")
-    cells = config.part(options.blocks, options.seeds)
-    cells = [cell for cell in cells if not options.only or cell.family in options.only]
-    root = options.results / config.run
-    trained = train_run(
-        config, cells, root, options.device or config.device, options.minutes, root / "logs" / "train.log"
-    )
+    how = {"workers": options.workers, "minutes": options.minutes, "log": options.log}
+    try:
+        if options.shard:
+            die_with_parent(os.getppid(), signal.SIGTERM)  # a job whose Snakemake was killed is nobody's
+            shard = Shard.read(options.shard)
+            trained = train_cells(shard.cells, shard.root, options.device or shard.device, name=shard.name, **how)
+            print(json.dumps({"shard": shard.name, "cells": len(shard.cells), "trained": trained}))
+            return 0
+        config = load_config(options.config, results=options.results)
+        cells = config.part(options.blocks, options.seeds, options.only)
+        how["log"] = options.log or config.root / "logs" / "train.log"
+        trained = train_run(config, cells, device=options.device or config.device, **how)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
     print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
     return 0
 
+
+COMMANDS = {"check": _check, "plan": _plan, "train": _train, "schema": _schema, "latex": _latex}
 
 if __name__ == "__main__":
     sys.exit(main())

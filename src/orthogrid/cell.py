@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,11 @@ class Axis:
         noun = "an integer" if self.kind is int else "a number"
         limit = "" if self.maximum is None else f" and ≤ {self.maximum}"
         return f"{noun} {'>' if self.exclusive else '≥'} {self.minimum:g}{limit}"
+
+
+# From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
+# Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
+GRAM_FROM = 1.2
 
 
 def _axis(default: Any, description: str, **limits: Any) -> Any:
@@ -147,17 +152,35 @@ class Cell:
         """The digest of the code that trains it."""
         return catalog.code_digest(spec_name(self.penalty), spec_name(self.method))
 
-    @property
+    @cached_property
     def problem(self) -> Cell:
         """The cell's data and target as a cell: equal for cells that share them (paired comparisons)."""
-        return replace(
-            self, penalty="none", reg=0.0, method="adam", determinant="mismatch", init="haar", lr=1e-3, schedule="constant", steps=1
+        cell = object.__new__(Cell)  # of canonical settings: no second check, ten thousand cells ask
+        cell.__dict__.update(
+            self.settings, penalty="none", reg=0.0, method="adam", determinant="mismatch", init="haar", lr=1e-3,
+            schedule="constant", steps=1,
         )  # fmt: skip
+        return cell
+
+    @property
+    def by_gram(self) -> bool:
+        """Whether the data's gradient goes through the Gram matrix."""
+        return self.sampling == "fixed" and self.samples >= GRAM_FROM * self.dimension
+
+    def __str__(self) -> str:
+        """The settings that are not the default, as `dimension=100 penalty=l1`; for messages."""
+        return " ".join(f"{name}={getattr(self, name)}" for name, axis in AXES.items() if getattr(self, name) != axis.default)
 
 
 AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.metadata) for f in fields(Cell)}
 
 make_cell = Cell  # its former name
+
+
+def shape_of(cell: Cell) -> tuple:
+    """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
+    return (cell.dimension, cell.samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
+
 
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
 

@@ -18,7 +18,9 @@ from typing import Any
 
 import yaml
 
-from .cell import AXES, Axis, Cell, ConfigError, canonical, nearest
+from . import catalog
+from .catalog import ConfigError
+from .cell import AXES, Axis, Cell, as_number, canonical, nearest, spec_name
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,15 @@ class Config:
     title: str
     device: str
     partial: bool
+    shards: int
+    results: str
+    code: tuple[str, ...]
     blocks: tuple[Block, ...]
+
+    @property
+    def root(self) -> Path:
+        """The folder of the run's results."""
+        return Path(self.results, self.run)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -50,43 +60,30 @@ class Config:
         """(block, key) pairs, each once."""
         return [(block.name, key) for block in self.blocks for key in dict.fromkeys(c.key for c in block.cells)]
 
-    @cached_property
-    def groups(self) -> dict[str, list[Cell]]:
-        """Cells by training job. A job's name says what its rows file holds: `<family>-<digest of its cells and code>`."""
-        families: dict[str, list[Cell]] = {}
-        for cell in self.cells:
-            families.setdefault(cell.family, []).append(cell)
-        return {group_name(cells): cells for cells in families.values()}
+    def part(self, blocks: Sequence[str] = (), seeds: int | None = None, only: Sequence[str] = ()) -> list[Cell]:
+        """The cells of some blocks (all, if none is named), of the first `seeds` seeds of each, of some penalties or methods.
 
-    def part(self, blocks: Sequence[str] = (), seeds: int | None = None) -> list[Cell]:
-        """The cells of some blocks (all, if none is named), and of the first `seeds` seeds of each: a smaller run.
-
-        Raises ConfigError for a block that is not there.
+        Raises ConfigError for a block, penalty or method that is not there.
         """
         names = [block.name for block in self.blocks]
-        for name in blocks:
-            if name not in names:
-                raise ConfigError(
-                    f"block '{name}' is not in this config{nearest(name, names)} (blocks: {', '.join(names)})"
-                )
+        used = {spec_name(spec) for cell in self.cells for spec in (cell.penalty, cell.method)}
+        for what, asked, there in (("block", blocks, names), ("penalty or method", only, sorted(used))):
+            for name in asked:
+                if name not in there:
+                    raise ConfigError(f"{what} '{name}' is not in this config{nearest(name, there)} ({', '.join(there)})")
         kept: dict[str, Cell] = {}
         for block in self.blocks:
             if block.name in (blocks or names):
                 first = list(dict.fromkeys(cell.seed for cell in block.cells))[:seeds]
                 kept |= {cell.key: cell for cell in block.cells if cell.seed in first}
-        return list(kept.values())
+        asked = set(only)
+        return [c for c in kept.values() if not asked or asked & {spec_name(c.penalty), spec_name(c.method)}]
 
     @cached_property
     def digest(self) -> str:
         """Changes whenever anything a reader sees could change: run name, title, partial mark, blocks, questions."""
-        view = [self.run, self.title, self.partial, [(b.name, b.question) for b in self.blocks], self.membership]
+        view = [self.run, self.title, self.partial, self.code, [(b.name, b.question) for b in self.blocks], self.membership]
         return hashlib.sha256(json.dumps(view).encode()).hexdigest()[:12]
-
-
-def group_name(cells: Sequence[Cell]) -> str:
-    """The name of a rows file: the family of its cells, and a digest of them and of their code."""
-    text = "\n".join([*sorted({cell.code for cell in cells}), *sorted(cell.key for cell in cells)])
-    return f"{cells[0].family}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 # key: (description, required)
@@ -95,6 +92,9 @@ CONFIG_KEYS = {
     "title": ("What the paper calls this run, in a few words.", False),
     "device": ("auto takes a GPU where there is one; cpu and cuda insist.", False),
     "partial": ("true: aggregate and draw although cells are missing; they are shown as missing.", False),
+    "shards": ("Into how many training jobs of equal effort the run is cut; 1 fills one machine, more a cluster.", False),
+    "results": ("The folder of all runs.", False),
+    "code": ("Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.", False),
     "defaults": ("Axis values for every block that does not name the axis.", False),
     "blocks": ("The grid: a list of blocks, each a cross product over axes.", True),
 }
@@ -104,6 +104,7 @@ BLOCK_KEYS = {
     "axes": ("Axis values; a list makes an axis of the cross product.", True),
 }
 DEVICES = ("auto", "cpu", "cuda")
+MOST_SHARDS = 100_000
 _RUN_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 
 
@@ -134,9 +135,26 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     device = raw.get("device", "auto")
     if device not in DEVICES:
         complain("device", f"'{device}' is not allowed: one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
+    # Snakemake's --config hands true and 4 over as text.
     partial = raw.get("partial", False)
+    partial = {"true": True, "false": False}.get(partial.lower(), partial) if isinstance(partial, str) else partial
     if not isinstance(partial, bool):
         complain("partial", f"'{partial}' is not allowed: true or false")
+    shards = as_number(raw.get("shards", 1))
+    if not isinstance(shards, int) or not 1 <= shards <= MOST_SHARDS:
+        complain("shards", f"'{raw['shards']}' is not allowed: an integer from 1 to {MOST_SHARDS}")
+    results = raw.get("results", "results")
+    if not isinstance(results, str) or not results:
+        complain("results", f"'{results}' is not allowed: the name of a folder")
+    code = raw.get("code", [])
+    code = [code] if isinstance(code, str) else code
+    if not isinstance(code, list) or not all(isinstance(path, str) and path for path in code):
+        complain("code", f"'{code}' is not allowed: a list of Python files")
+    else:
+        try:
+            catalog.use_code(code)
+        except ConfigError as error:
+            complain("code", str(error))
     defaults = raw.get("defaults") or {}
     if not isinstance(defaults, Mapping):
         complain("defaults", "expected a mapping from axis to value")
@@ -172,7 +190,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
         raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
-    return Config(run, str(raw.get("title", run)), device, partial, tuple(blocks))
+    return Config(run, str(raw.get("title", run)), device, partial, shards, results, tuple(code), tuple(blocks))
 
 
 def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
@@ -205,16 +223,23 @@ def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
     return list(cells.values())
 
 
-def load_config(path: str | Path) -> Config:
-    """Read and check a YAML config file. Raises ConfigError, also for text that is no YAML."""
+def load_config(path: str | Path, results: str | None = None) -> Config:
+    """Read and check a YAML config file, with another folder of results if one is given.
+
+    Raises ConfigError, also for text that is no YAML.
+    """
     path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, not a config; in it: {', '.join(sorted(p.name for p in path.glob('*.yaml')))}")
     if not path.exists():
         known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
         raise ConfigError(f"{path}: no such file{nearest(path.name, known)} (there: {', '.join(known) or 'none'})")
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is no valid YAML: {error}") from None
+    if results is not None and isinstance(raw, Mapping):
+        raw = {**raw, "results": results}
     return check_config(raw, source=str(path))
 
 
@@ -222,7 +247,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a config, for editors: generated from AXES, CONFIG_KEYS and BLOCK_KEYS, their only source."""
 
     def axis_schema(axis: Axis) -> dict[str, Any]:
-        if axis.registries:
+        if axis.registry:
             body: dict[str, Any] = {"type": "string", "pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*(\(.*\))?\s*$"}
         elif axis.choices:
             body = {"enum": list(axis.choices)}
@@ -264,6 +289,9 @@ def json_schema() -> dict[str, Any]:
         "title": {"type": "string"},
         "device": {"enum": list(DEVICES), "default": "auto"},
         "partial": {"type": "boolean", "default": False},
+        "shards": {"type": "integer", "minimum": 1, "maximum": MOST_SHARDS, "default": 1},
+        "results": {"type": "string", "default": "results"},
+        "code": {"type": "array", "items": {"type": "string"}, "default": []},
         "defaults": {"type": "object", "additionalProperties": False, "properties": single},
         "blocks": {"type": "array", "minItems": 1, "items": block},
     }

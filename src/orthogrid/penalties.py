@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .catalog import Entry, registered
 from .cell import spec_name, spec_options
 from .numerics.linalg import each, total
 
@@ -24,15 +26,23 @@ PENALTIES: dict[str, Penalty] = {}
 
 @dataclass
 class Penalty:
-    """A registered penalty; calling it gives its values."""
+    """A registered penalty; calling it gives its values. Its traits, `attached` for one, are its entry's."""
 
     name: str
     value: Callable[..., Tensor]  # S (B, n, n), options → (B,)
-    attached: bool  # False: the penalty is measured but has no gradient, the thread's bug
-    uses_reg: bool
-    decomposes: bool  # True: its gradient decomposes matrices, which makes a GPU's step wait for the host
+    entry: Entry
     multiplier_of: Callable[..., Tensor] | None = None
     gradient_of: Callable[..., Tensor] | None = None
+
+    @property
+    def attached(self) -> bool:
+        """False: the penalty is measured but has no gradient, the thread's bug."""
+        return self.entry.attached
+
+    @property
+    def decomposes(self) -> bool:
+        """True: its gradient decomposes matrices, which makes a GPU's step wait for the host."""
+        return self.entry.decomposes
 
     def __call__(self, s: Tensor, **options: float) -> Tensor:
         return self.value(s, **options)
@@ -48,16 +58,14 @@ class Penalty:
         return function
 
 
-def register(
-    *, attached: bool = True, uses_reg: bool = True, decomposes: bool = False
-) -> Callable[[Callable[..., Tensor]], Penalty]:
-    """Make a function of S a penalty of its own name. `uses_reg=False`: reg changes neither training nor report.
+def register(**traits: Any) -> Callable[[Callable[..., Tensor]], Penalty]:
+    """Make a function of S a penalty of its own name.
 
-    `decomposes=True`: the gradient needs `each` or looks at values, so a GPU's step cannot be captured as a graph.
+    The traits tell others what they want to know of it; `catalog.TRAITS` lists them, each with its meaning and default.
     """
 
     def wrap(function: Callable[..., Tensor]) -> Penalty:
-        penalty = Penalty(function.__name__, function, attached, uses_reg, decomposes)
+        penalty = Penalty(function.__name__, function, registered("penalty", function, traits))
         PENALTIES[penalty.name] = penalty
         return penalty
 

@@ -1,73 +1,46 @@
-"""How a training job is cut into batches, and what it costs. Imports no torch."""
+"""What a run has still to train, cut into batches and shards, and what that costs. Imports no torch.
+
+A *batch* is cells stepped together on one core. A *shard* is the batches of one training job.
+"""
 
 from __future__ import annotations
 
+import heapq
 import importlib.util
+import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from .catalog import methods
-from .cell import Cell, ConfigError, spec_name
+from .catalog import ConfigError, methods, use_code
+from .cell import AXES, Cell, shape_of, spec_name
+from .config import Config
+from .costs import Costs, operations
+from .progress import duration
+from .store import Store, shard_name, write_bytes
 
-# Elements of one weight stack on the CPU: enough to keep the cores busy at small n, little enough to stay near the caches.
+# Elements of one weight stack on the CPU: enough to keep a core busy at small n, little enough to stay near the caches.
 CPU_ELEMENTS = 2_000_000
 CPU_MOST = 64
-# Effort of a batch, about a minute of one core: a batch is what an interruption costs.
-CPU_EFFORT = 6e12
-
-
-# As in train, which this module must not import.
-GRAM_FROM = 1.2
-
-
-# Time of a step beyond the data's products and elementwise passes, in products of 2n³ operations at full rate: measured
-# ratios on a CPU at n = 100, for the ETA alone. What needs products alone is in `products`.
-COST = {
-    "logdet": 10, "spectral": 25, "spectral2": 25, "nuclear": 25, "vonneumann": 25, "riemannian_qr": 20,
-    "riemannian_polar": 60, "torch_exp": 60, "torch_cayley": 40, "torch_householder": 150, "geotorch": 60, "geoopt": 40,
-    "procrustes": 100, "procrustes_side": 120,
-}  # fmt: skip
-
-
-# Methods that are a library: what must be installed for them.
-LIBRARIES = [name for name, entry in methods().items() if entry.library]
+# Seconds of a batch on one core: a batch is what an interruption costs.
+CPU_SECONDS = 60.0
 
 
 def require_libraries(cells: Sequence[Cell]) -> None:
     """Raises ConfigError, before anything trains, where a cell's method is a library that is not installed."""
-    for name in LIBRARIES:
-        if importlib.util.find_spec(name) is None and any(spec_name(cell.method) == name for cell in cells):
+    used = {spec_name(cell.method) for cell in cells}
+    for name, entry in methods().items():
+        if entry.library and name in used and importlib.util.find_spec(name) is None:
             raise ConfigError(
                 f"method '{name}' needs the library {name}: pip install {name}, or take it from the config's methods"
             )
 
 
-def products(cell: Cell) -> int:
-    """Matrix products of 2n³ operations that penalty and method need in a step: two for an attached penalty."""
-    penalty = 0 if cell.penalty == "none" or cell.penalty.endswith("_detached") else 2
-    method = {"newton_schulz": 2, "parseval": 2, "landing": 5, "pogo": 5}.get(spec_name(cell.method), 0)
-    return penalty + method
-
-
-def operations(cell: Cell) -> float:
-    """Floating-point operations of a cell's matrix products: 2n³ a step for each of the penalty's and the method's; for the data
-    4kn², or 2n³ through the Gram matrix.
-
-    Elementwise work and metrics come on top. Where a step decomposes a matrix it is a lower bound.
-    """
-    n, k = cell.dimension, cell.samples
-    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if k >= GRAM_FROM * n else 4 * k * n**2
-    return float((data + products(cell) * 2 * n**3) * cell.steps)
-
-
-def effort(cell: Cell) -> float:
-    """Expected time of a cell in arbitrary units, for the ETA: operations, decompositions, elementwise passes and a fixed part."""
-    n, names = cell.dimension, (spec_name(cell.penalty), spec_name(cell.method))
-    slow = max(0, max(COST.get(name, 0) for name in names) - products(cell)) * 2 * n**3
-    return operations(cell) + cell.steps * (slow + 150 * n**2 + 2e5) + 60 * n**3 + 1e7
-
-
-def batches(cells: Sequence[Cell], shape_of, most=lambda cell: None) -> list[list[Cell]]:
+def batches(
+    cells: Sequence[Cell], costs: Costs, most: Callable[[Cell], int | None] = lambda cell: None
+) -> list[list[Cell]]:
     """Cells cut into batches of one shape, in order of appearance; `most` of a cell, if any, overrides the CPU's batch size.
 
     Within a shape, cells that share a problem stand together: it is drawn once for a batch.
@@ -78,38 +51,117 @@ def batches(cells: Sequence[Cell], shape_of, most=lambda cell: None) -> list[lis
     cut = []
     for by_problem in shapes.values():
         same = [cell for sharing in by_problem.values() for cell in sharing]
-        size = most(same[0]) or max(
-            1, min(CPU_MOST, CPU_ELEMENTS // same[0].dimension ** 2, CPU_EFFORT // effort(same[0]))
+        size = most(same[0]) or min(
+            CPU_MOST, CPU_ELEMENTS // same[0].dimension ** 2, int(CPU_SECONDS / costs.seconds(same[0]))
         )
-        # Equal parts rather than full ones and a rest.
-        parts = math.ceil(len(same) / size)
-        bounds = [len(same) * i // parts for i in range(parts + 1)]
-        cut += [same[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        cut += parts(same, math.ceil(len(same) / max(1, size)))
     return cut
 
 
-def shared_out(waiting: Sequence[list[Cell]], workers: int) -> list[list[Cell]]:
+def parts(cells: Sequence[Cell], count: int) -> list[list[Cell]]:
+    """So many nearly equal parts, rather than full ones and a rest."""
+    bounds = [len(cells) * i // count for i in range(count + 1)]
+    return [list(cells[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def shared_out(waiting: Sequence[list[Cell]], workers: int, costs: Costs) -> list[list[Cell]]:
     """Batches cut so that the workers finish together: none longer than a quarter of a worker's share, the longest first.
 
     None is cut to a single cell, which would be stacked with itself.
     """
-    most = sum(effort(cell) for batch in waiting for cell in batch) / (4 * workers)
-    cut = []
+    most = sum(map(costs.batch_seconds, waiting)) / (4 * workers)
+    cut: list[list[Cell]] = []
     for batch in waiting:
-        parts = max(1, min(len(batch) // 2, math.ceil(sum(map(effort, batch)) / most)))
-        bounds = [len(batch) * i // parts for i in range(parts + 1)]
-        cut += [batch[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
-    return sorted(cut, key=lambda batch: -sum(map(effort, batch)))
+        cut += parts(batch, max(1, min(len(batch) // 2, math.ceil(costs.batch_seconds(batch) / most))))
+    return sorted(cut, key=lambda batch: -costs.batch_seconds(batch))
 
 
-def describe(config) -> str:
-    """A table of a config's blocks and jobs with their cells and operations, for the command line."""
-    lines = [f"{config.run}: {config.title}", "", f"{'block':<20}{'cells':>8}{'Tflop':>10}  question"]
-    for block in config.blocks:
-        work = sum(map(operations, block.cells)) / 1e12
-        lines.append(f"{block.name:<20}{len(block.cells):>8}{work:>10.2f}  {block.question}")
-    work = sum(map(operations, config.cells)) / 1e12
-    lines += [f"{'unique':<20}{len(config.cells):>8}{work:>10.2f}", "", f"{'job':<36}{'cells':>8}{'Tflop':>10}"]
-    for group, cells in config.groups.items():
-        lines.append(f"{group:<36}{len(cells):>8}{sum(map(operations, cells)) / 1e12:>10.2f}")
+def shards(cells: Sequence[Cell], count: int, costs: Costs) -> dict[str, list[Cell]]:
+    """Cells cut into at most so many shards of equal effort, by name; the longest batches are dealt first.
+
+    The same cells and code give the same shards on every machine: rows of a run do not weigh here.
+    """
+    if count == 1 or not cells:
+        return {shard_name(cells): list(cells)} if cells else {}
+    loads = [(0.0, i) for i in range(count)]
+    dealt: list[list[Cell]] = [[] for _ in range(count)]
+    for batch in shared_out(batches(cells, costs), count, costs):
+        load, i = heapq.heappop(loads)
+        dealt[i] += batch
+        heapq.heappush(loads, (load + costs.batch_seconds(batch), i))
+    return {shard_name(part): part for part in dealt if part}
+
+
+class Plan:
+    """What of a run is there and what is to be trained, from its config and its rows files alone."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.store = Store(config.root)
+        self.files, found = self.store.files_of(config.cells, any_code=config.partial)
+        self.missing = [cell for cell in config.cells if cell.key not in found]
+        self.shards = {} if config.partial else shards(self.missing, config.shards, Costs())
+
+    def write_shards(self) -> None:
+        """Write each shard's cells beside the rows: what its job trains, whatever becomes of the config meanwhile."""
+        for name, cells in self.shards.items():
+            text = json.dumps({
+                "device": self.config.device, "code": self.config.code, "axes": list(AXES),
+                "cells": [list(cell.settings.values()) for cell in cells],
+            })  # fmt: skip
+            write_bytes(text.replace("], [", "],\n [").encode(), self.config.root / "shards" / f"{name}.json")
+
+    @property
+    def names(self) -> list[str]:
+        """Of all rows files that the run's tables are made from: those there, those to be trained."""
+        return [*self.files, *self.shards]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one training job is to do, read from the file that the plan wrote."""
+
+    name: str
+    root: Path
+    device: str
+    code: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Shard:
+        """Raises ConfigError where the code was edited since, so that other rows would come out than were planned."""
+        path = Path(path)
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        use_code(raw["code"])
+        cells = tuple(Cell(**dict(zip(raw["axes"], values, strict=True))) for values in raw["cells"])
+        if shard_name(cells) != path.stem:
+            raise ConfigError(f"{path}: the code of its rows was edited since it was planned; run the same command again")
+        return cls(path.stem, path.parents[1], raw["device"], tuple(raw["code"]), cells)
+
+
+def describe(plan: Plan, workers: int) -> str:
+    """For the command line: a run's blocks with their cells, what is new, and what it costs."""
+    config, costs = plan.config, Costs()
+    missing = {cell.key for cell in plan.missing}
+    lines = [
+        f"{config.run}: {config.title}",
+        "",
+        f"{'block':<20}{'cells':>8}{'new':>8}{'Tflop':>10}{'time':>14}  question",
+    ]
+
+    def line(name: str, cells: Sequence[Cell], words: str = "") -> str:
+        new = [cell for cell in cells if cell.key in missing]
+        time = duration(sum(map(costs.seconds, new)) / workers) if new else "-"
+        return f"{name:<20}{len(cells):>8}{len(new):>8}{sum(map(operations, new)) / 1e12:>10.2f}{time:>14}  {words}".rstrip()
+
+    lines += [line(block.name, block.cells, block.question) for block in config.blocks]
+    lines += [line("all, each once", config.cells), ""]
+    lines.append(f"{len(plan.missing)} cells to train in {len(plan.shards)} jobs; times are of {workers} cores.")
+    if len(versions := plan.store.torch_versions(config.cells)) > 1:
+        lines.append("Rows were made by several versions of torch: " + counted(versions) + ".")
     return "\n".join(lines)
+
+
+def counted(counts: Counter[str]) -> str:
+    """2.13.0+cpu (40 cells), 2.12.0 (3 cells)."""
+    return ", ".join(f"{name} ({count} cells)" for name, count in counts.most_common())

@@ -1,17 +1,147 @@
-"""A finished run as figures, tables, numbers and claims read it."""
+"""The tables of a run: collected from the rows of its training jobs, and as figures, tables, numbers and claims read them."""
 
 from __future__ import annotations
 
+import platform
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from .bench import read_bench
+from .cell import Cell
 from .config import Config
-from .store import read_table
+from .store import Store, read_table
+
+
+# What a run without any file has.
+BLANK = pd.DataFrame({"key": [], "code": [], "step": []})
+
+
+class RowsError(ValueError):
+    """The rows do not hold the configured cells."""
+
+
+def collect_cells(config: Config, names: Sequence[str]) -> pd.DataFrame:
+    """One row for each configured cell, in the config's order, from rows files by name.
+
+    A missing cell raises RowsError; in a run marked partial it is a row with status `missing`. A partial run also takes rows
+    that other code made, where there are none of today's: `run.json` says how many.
+    """
+    store, wanted = Store(config.root), {cell.key: cell for cell in config.cells}
+    codes = {key: cell.code for key, cell in wanted.items()}
+    rows = pd.concat([read_table(store.rows_file(name)) for name in names], ignore_index=True) if names else BLANK
+    rows = rows[rows["key"].isin(wanted)]
+    today = rows["key"].map(codes) == rows["code"]
+    rows = pd.concat([rows[today], rows[~today]]) if config.partial else rows[today]
+    rows = rows.drop_duplicates("key")  # the same cell may lie in several places; its values are the same
+    held = set(rows["key"])
+    missing = [key for key in wanted if key not in held]
+    if missing and not config.partial:
+        raise RowsError(
+            f"{len(missing)} of {len(wanted)} cells have no row, {missing[0]} for one ({wanted[missing[0]]}); "
+            "run the same command again to train them, or mark the run partial: true"
+        )
+    blank = pd.DataFrame([{"key": key, **wanted[key].settings, "status": "missing"} for key in missing])
+    rows = pd.concat([rows, blank], ignore_index=True) if missing else rows
+    return rows.set_index("key").loc[list(wanted)].reset_index()
+
+
+def collect_traces(config: Config, names: Sequence[str]) -> pd.DataFrame:
+    """The traces of the configured cells, in their order: key, step and the metrics at logged steps."""
+    store, wanted = Store(config.root), {cell.key: i for i, cell in enumerate(config.cells)}
+    parts = [read_table(store.traces_file(name)) for name in names]
+    traces = pd.concat([part[part["key"].isin(wanted)] for part in parts] or [BLANK], ignore_index=True)
+    traces = traces.drop_duplicates(["key", "step"])
+    return traces.iloc[(traces["key"].map(wanted) * 1e9 + traces["step"]).argsort(kind="stable")]
+
+
+def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
+    """What run.json holds: what the run is, how much of it is there, and what made it."""
+    there = cells[cells["status"] != "missing"]
+    codes = {cell.key: cell.code for cell in config.cells}
+
+    def counts(column: str) -> dict[str, int]:
+        return {name: int(count) for name, count in there[column].value_counts().items()}
+
+    return {
+        "run": config.run, "title": config.title, "cells": len(cells), "finished": len(there),
+        "partial": len(there) < len(cells), "digest": config.digest,
+        "of_other_code": int((there["key"].map(codes) != there["code"]).sum()),
+        "torch": counts("torch"), "device": counts("device"), "minutes": round(float(there["seconds"].sum()) / 60, 1),
+        "python": platform.python_version(), "commit": _commit(),
+    }  # fmt: skip
+
+
+def _commit() -> str:
+    """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+        edited = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit.strip() + ("+" if edited.strip() else "")
+
+
+def membership(config: Config) -> pd.DataFrame:
+    """block, key: which cells each block views."""
+    return pd.DataFrame(config.membership, columns=["block", "key"])
+
+
+# The thread's second script is Cell() itself; this is its first, which gave no seed.
+LOG_A = Cell(penalty="l1_detached", reg=0.001, steps=10_000)
+
+
+def thread_cells(cells: pd.DataFrame) -> dict[str, list[str]]:
+    """Keys of the cells that are the thread's two scripts: log b its seed alone, log a (no seed given) every seed."""
+
+    def like(cell: Cell, *but: str) -> pd.Series:
+        same = pd.Series(True, index=cells.index)
+        for name, value in cell.settings.items():
+            if name not in but:
+                same &= cells[name] == value
+        return same & (cells["status"] == "ok")
+
+    return {"a": cells.loc[like(LOG_A, "seed"), "key"].tolist(), "b": cells.loc[like(Cell()), "key"].tolist()}
+
+
+# Log B's closing line, printed after its last step (entrywise L1 distances of the weight to rho and to its transpose).
+LOG_B_CLOSING = {"distance_rho_l1": 12627.76172, "distance_l1": 12255.37109}
+
+
+def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFrame, log_b: pd.DataFrame) -> pd.DataFrame:
+    """Every number the thread printed beside ours: log, step, quantity, thread, ours, relative_difference.
+
+    For log a `ours` is the median over the seeds. Empty where the run does not contain the thread's cells.
+    """
+    keys = thread_cells(cells)
+    records: list[tuple[str, int, str, float, float]] = []
+
+    def compare(log: str, printed: pd.DataFrame, ours: pd.DataFrame) -> None:
+        for name in printed.columns.drop("step"):
+            for step, value in zip(printed["step"], printed[name], strict=True):
+                if step in ours.index:
+                    records.append((log, int(step), name, float(value), float(ours.at[step, name])))
+
+    if keys["a"]:
+        # The printed loss contains reg times the penalty, the printed penalty does not.
+        printed = log_a.assign(fit=log_a["loss"] - LOG_A.reg * log_a["orthogonality_l1"])
+        ours = traces[traces["key"].isin(keys["a"])].groupby("step")[["fit", "orthogonality_l1"]].median()
+        compare("a", printed, ours.assign(loss=ours["fit"] + LOG_A.reg * ours["orthogonality_l1"]))
+    if keys["b"]:
+        ours = traces[traces["key"] == keys["b"][0]].set_index("step")
+        squares = ours["orthogonality_fro"] ** 2
+        compare("b", log_b, ours.assign(orthogonality_fro2=squares, loss=ours["fit"] + Cell().reg * squares))
+        row = cells.set_index("key").loc[keys["b"][0]]
+        records += [("b", Cell().steps, name, value, float(row[name])) for name, value in LOG_B_CLOSING.items()]
+    table = pd.DataFrame(records, columns=["log", "step", "quantity", "thread", "ours"])
+    table["relative_difference"] = (table["ours"] - table["thread"]).abs() / table["thread"].abs()
+    return table
 
 
 def finished(cells: pd.DataFrame) -> pd.DataFrame:

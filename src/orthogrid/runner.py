@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import json
-import multiprocessing
 import os
 import platform
 import signal
-import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from .cell import Cell, ConfigError, spec_name
+from .catalog import ConfigError, methods
+from .cell import Cell, spec_name
 from .config import Config
-from .numerics.train import Result, shape_of, train_batch
-from .plan import batches, effort, require_libraries, shared_out
+from .costs import Costs
+from .numerics.train import Result, train_batch
+from .plan import batches, parts, require_libraries, shared_out
 from .progress import Progress
-from .store import Store, write_bytes
+from .store import Store, shard_name
+from .workers import Outcome, Pool, WorkerDied
+
+
+# Seconds of work below which starting workers would cost more than it saves.
+WORTH_WORKERS = 1.0
+
+
+class TrainingError(RuntimeError):
+    """Some cells could not be trained; the text names them. All others are finished and kept."""
+
+
+@dataclass
+class Failure:
+    """Cells that could not be trained, and why."""
+
+    cells: list[Cell]
+    error: Exception
+
+    def __str__(self) -> str:
+        kind = "" if isinstance(self.error, WorkerDied) else f"{type(self.error).__name__}: "
+        which = "\n".join(f"    {cell.key} {cell}" for cell in self.cells)
+        return f"  {kind}{self.error}\n{which}"
 
 
 def find_device(wanted: str) -> torch.device:
@@ -58,200 +79,207 @@ def gpu_batch(cell: Cell, device: torch.device) -> int | None:
         return None
     size = {"float64": 8, "bfloat16": 2}.get(cell.dtype, 4)
     n, k = cell.dimension, cell.samples
-    # Six matrices in training precision (a method's own: four more, widened ones four times as large), six float64 ones while
-    # metrics are taken; data twice over.
-    own = {"adam": 0, "widened": 24}.get(spec_name(cell.method), 4)
+    # Six matrices in training precision and the method's own, six float64 ones while metrics are taken; data twice over.
+    own = methods()[spec_name(cell.method)].matrices
     need = n * n * ((6 + own) * size + 6 * 8) + k * n * (3 * size + 4 * 8)
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, int(0.8 * free // need))
 
 
+class Stop:
+    """Whether the work inside was asked to stop: by Ctrl-C, SIGTERM or a closed terminal (SIGHUP).
+
+    A signal sets a flag that is looked at where nothing can be lost, rather than raise in the middle of a write.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+            # SIGINT by name: a shell starts background jobs with it ignored.
+            numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+            self._before = {number: signal.signal(number, self._request) for number in numbers}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number, frame) -> None:
+        self.requested = True
+
+
 def train_cells(
-    group: str,
     cells: Sequence[Cell],
-    results: str | Path,
+    root: str | Path,
     device: str = "auto",
+    *,
+    name: str | None = None,
     workers: int | None = None,
-    log: str | Path | None = None,
-) -> int:
-    """Bring one group's rows and traces files about; returns how many cells had to be trained.
-
-    On the CPU `workers` processes (as many as there are cores, by default) train a batch each, with one thread: faster than
-    one batch on all cores, far faster where other programs run too, and a row's bits do not depend on their number.
-    Interrupt it anywhere and call it again: cells whose batch had finished are not trained twice.
-    """
-    store = Store(results)
-    trained = _train_missing(group.rpartition("-")[0], cells, store, device, workers, log)
-    store.write_group(group, cells)
-    return trained
-
-
-def train_run(
-    config: Config,
-    cells: Sequence[Cell],
-    results: str | Path,
-    device: str = "auto",
     minutes: float | None = None,
     log: str | Path | None = None,
 ) -> int:
-    """Train cells of a config, of all its families together; returns how many were trained.
+    """Bring the rows and traces of some cells about, in files called `name`; returns how many had to be trained.
 
-    With `minutes` the cheapest go first and no batch starts later than that. However it ends, what is finished by then is in
-    the rows files, and `run.json` says how much of the config that is.
+    On the CPU `workers` processes (as many as there are cores, by default) train a batch each, with one thread: a row's bits
+    do not depend on their number. With `minutes` the cheapest cells go first and no batch starts later than that.
+    However it ends, what is finished by then is in rows files, and the same call goes on from there.
+
+    Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
     """
-    store = Store(results)
-    try:
-        return _train_missing(config.run, cells, store, device, None, log, minutes)
-    finally:
-        finished = store.write_finished(config.cells)
-        summary = {
-            "run": config.run, "title": config.title, "cells": len(config.cells), "finished": finished,
-            "partial": finished < len(config.cells), "digest": config.digest,
-        }  # fmt: skip
-        write_bytes((json.dumps(summary, indent=2) + "\n").encode(), store.root / "run.json")
-
-
-def _train_missing(
-    name: str,
-    cells: Sequence[Cell],
-    store: Store,
-    device: str,
-    workers: int | None,
-    log: str | Path | None,
-    minutes: float | None = None,
-) -> int:
+    store, name = Store(root), name or shard_name(cells)
     target = find_device(device)
-    finished, _ = store.finished(cells)
-    done_keys = set(finished["key"])
-    missing = [cell for cell in cells if cell.key not in done_keys]
-    if log:
-        Path(log).parent.mkdir(parents=True, exist_ok=True)
+    done = set(store.finished(cells)[0]["key"])
+    missing = [cell for cell in cells if cell.key not in done]
     require_libraries(missing)
-    if not missing:
-        return 0
-    progress = Progress(name, sum(map(effort, missing)), log)
-    kept = f"; {len(done_keys)} more are finished already" if done_keys else ""
-    progress.say(f"{name}: {len(missing)} cells to train on {device_name(target)}{kept}")
-    workers = workers or os.cpu_count() or 1
-    waiting = batches(missing, shape_of, lambda cell: gpu_batch(cell, target))
-    if target.type == "cpu":
-        waiting = shared_out(waiting, workers)
-    if minutes is not None:
-        waiting.sort(key=lambda batch: effort(batch[0]))
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else None
-    count = 0
+    job = Job(store, name, missing, len(done), target, workers or os.cpu_count() or 1, minutes)
+    with Stop() as stop:
+        try:
+            if missing:
+                job.run(stop, log)
+        finally:
+            store.settle(name, cells)
+    if stop.requested:
+        raise KeyboardInterrupt
+    if job.failures:
+        told = "\n".join(map(str, job.failures))
+        number = sum(len(failure.cells) for failure in job.failures)
+        raise TrainingError(f"{number} cells could not be trained, {job.count} were:\n{told}")
+    return job.count
 
-    def report(done: float) -> None:
-        progress.update(done, f"{count} of {len(missing)} cells done, ")
 
+def train_run(config: Config, cells: Sequence[Cell], **how) -> int:
+    """Train cells of a config, a piece of the run, and gather all that is finished of the run in one rows file."""
+    store = Store(config.root)
     try:
-        for results_of_batch in _train_all(waiting, target, workers, report, deadline):
-            families: dict[str, list[Result]] = {}
-            for result in results_of_batch:
-                families.setdefault(result.cell.family, []).append(result)
-            for family, same in families.items():
-                store.append(family, [_record(result, target) for result in same])
-            count += len(results_of_batch)
-    except KeyboardInterrupt:
-        progress.close(f"interrupted; {count} cells are kept, run the same command again to go on. Stopped")
-        raise
-    rest = f", {len(missing) - count} are left" if count < len(missing) else ""
-    progress.close(f"{count} cells trained{rest}")
-    return count
-
-
-# Below this effort (some seconds) starting workers would cost more than it saves.
-WORTH_WORKERS = 2e11
-
-
-def _train_all(
-    waiting: list[list[Cell]],
-    device: torch.device,
-    workers: int,
-    report: Callable[[float], None],
-    deadline: float | None = None,
-) -> Iterator[list[Result]]:
-    """The results of each batch, as they come; `report` hears the effort done. No batch starts after the deadline."""
-    efforts = [sum(map(effort, batch)) for batch in waiting]
-    workers = min(workers, len(waiting))
-
-    def in_time() -> bool:
-        return deadline is None or time.monotonic() < deadline
-
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    if device.type != "cpu" or workers == 1 or sum(efforts) < WORTH_WORKERS:
-        done = 0.0
-        for batch, work in zip(waiting, efforts, strict=True):
-            if not in_time():
-                return
-            yield from _train(batch, device, lambda fraction, done=done, work=work: report(done + fraction * work))
-            done += work
-        return
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    fractions = context.Array("d", len(waiting), lock=False)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (fractions, os.getpid()))
-    running: dict[Future, int] = {}
-    following = iter(enumerate(waiting))
-    try:
-        while True:
-            # One batch ahead of each worker, so that none waits for the next.
-            while len(running) < 2 * workers and in_time() and (numbered := next(following, None)):
-                running[pool.submit(_train_in_worker, *numbered)] = numbered[0]
-            if not running:
-                break
-            finished, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-            for future in finished:
-                fractions[running.pop(future)] = 1.0
-                yield future.result()
-            report(sum(f * work for f, work in zip(fractions, efforts, strict=True)))
+        return train_cells(cells, config.root, **how)
     finally:
-        for process in list((pool._processes or {}).values()) if running else ():
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
+        store.gather(config.cells)
 
 
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
+class Job:
+    """The training of some cells: what waits, what is done, what failed."""
 
-_fractions = None  # of each batch, shared with the parent; in workers only
+    def __init__(
+        self, store: Store, name: str, missing: list[Cell], done: int, device: torch.device, workers: int, minutes: float | None
+    ):
+        self.store, self.name, self.missing, self.done, self.device = store, name, missing, done, device
+        self.costs = Costs(store.timed_rows())
+        self.seconds = sum(map(self.costs.seconds, missing))
+        self.workers = workers if device.type == "cpu" and self.seconds > WORTH_WORKERS else 1
+        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self.waiting = batches(missing, self.costs, lambda cell: gpu_batch(cell, device))
+        if device.type == "cpu" and missing:
+            self.waiting = shared_out(self.waiting, self.workers, self.costs)
+        if minutes is not None:
+            self.waiting.sort(key=lambda batch: self.costs.seconds(batch[0]))
+        self.count = 0
+        self.failures: list[Failure] = []
+
+    def run(self, stop: Stop, log: str | Path | None = None) -> None:
+        """Train batch by batch and journal what is finished, until all is done or something asks to stop."""
+        progress = Progress("training", self.seconds, log)
+        kept = f"; {self.done} more are finished already" if self.done else ""
+        progress.say(f"training: {len(self.missing)} cells on {device_name(self.device)}{kept}")
+
+        def report(seconds: float) -> None:
+            progress.update(seconds, f"{self.count} of {len(self.missing)} cells done, ")
+
+        train = self._in_workers if self.workers > 1 else self._here
+        for trained in train(stop, report):
+            results = [t for t in trained if isinstance(t, Result)]
+            self.store.append(self.name, [_record(result, self.device) for result in results])
+            self.count += len(results)
+            self.failures += [t for t in trained if isinstance(t, Failure)]
+        left = len(self.missing) - self.count
+        if stop.requested:
+            progress.close(f"interrupted; {self.count} cells are kept, run the same command again to go on. Stopped")
+        else:
+            progress.close(f"{self.count} cells trained{f', {left} are left' if left else ''}")
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+        """The results of each batch, one after another in this process; `report` hears the seconds of work done."""
+        done = 0.0
+        for batch in self.waiting:
+            if stop.requested or self._late():
+                return
+            work = self.costs.batch_seconds(batch)
+
+            def heard(fraction: float, done: float = done, work: float = work) -> None:
+                if stop.requested:
+                    raise KeyboardInterrupt
+                report(done + fraction * work)
+
+            try:
+                yield from _in_memory(batch, self.device, heard)
+            except KeyboardInterrupt:
+                return
+            done += work
+
+    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+        """The results of each batch, as they come from the workers.
+
+        A batch whose worker died is tried once more when all others are done, alone, with the machine's memory to itself.
+        """
+        seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
+        pool = Pool(_train_batch, self.waiting, min(self.workers, len(self.waiting)))
+        first, again, last = deque(range(len(seconds))), deque(), set()
+        try:
+            while first or again or pool.running:
+                if stop.requested:
+                    break
+                if self._late():
+                    first.clear()
+                while first and pool.idle:
+                    pool.start(first.popleft())
+                if again and not pool.running:
+                    last.add(again[0])
+                    pool.start(again.popleft())
+                for outcome in pool.wait(1.0):
+                    if isinstance(outcome.error, WorkerDied) and outcome.number not in last:
+                        again.append(outcome.number)
+                    else:
+                        yield self._results(outcome)
+                report(sum(f * work for f, work in zip(pool.fractions, seconds, strict=True)))
+        finally:
+            finished = pool.stop()
+        yield from map(self._results, finished)
+
+    def _results(self, outcome: Outcome) -> list[Result | Failure]:
+        return outcome.result if outcome.error is None else [Failure(self.waiting[outcome.number], outcome.error)]
 
 
-def _start_worker(fractions, parent: int) -> None:
-    global _fractions
-    _fractions = fractions
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    if sys.platform == "linux":
-        # A worker must not outlive a parent that was killed outright.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-
-def _train_in_worker(index: int, batch: list[Cell]) -> list[Result]:
-    def report(fraction: float) -> None:
-        _fractions[index] = fraction
-
-    return train_batch(batch, "cpu", report)
-
-
-def _train(cells: list[Cell], device: torch.device, report):
-    """Train a batch, in halves where the GPU's memory does not suffice."""
-    if device.type == "cuda":
-        gc.collect()  # a finished batch and its method hold each other, and the GPU's memory with them
+def _train_batch(
+    cells: list[Cell], report: Callable[[float], None], device: str | torch.device = "cpu"
+) -> list[Result | Failure]:
+    """Train a batch; where that raises, its halves, so that a cell that cannot be trained takes no other with it."""
     try:
-        results = train_batch(cells, device, report)
+        return train_batch(cells, device, report)
     except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:
         if len(cells) == 1:
-            raise
-        results = None
+            return [Failure(cells, error)]
+    return [result for half in parts(cells, 2) for result in _train_batch(half, report, device)]
+
+
+def _in_memory(cells: list[Cell], device: torch.device, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+    """Train a batch in this process, in halves where the GPU's memory does not suffice."""
+    try:
+        results = _train_batch(cells, report, device)
+    except torch.cuda.OutOfMemoryError as error:
+        results = [Failure(cells, error.with_traceback(None))] if len(cells) == 1 else None
     if results is not None:
         yield results
         return
     torch.cuda.empty_cache()  # outside the handler, which would keep the failed batch's tensors alive
-    middle = len(cells) // 2
-    yield from _train(cells[:middle], device, report)
-    yield from _train(cells[middle:], device, report)
+    for half in parts(cells, 2):
+        yield from _in_memory(half, device, report)
 
 
 def _record(result: Result, device: torch.device) -> dict:

@@ -1,30 +1,37 @@
 """Rows and traces on disk: a journal that loses nothing, files named by what they hold, atomic writes.
 
-    results/<run>/journal/<family>.jsonl   one line a finished cell, appended at once
-    results/<run>/rows/<group>.csv         the rows of one training job, written whole
-    results/<run>/traces/<group>.csv.gz    their traces
+    results/<run>/journal/<name>.jsonl    one line a finished cell, appended at once; gone when its rows file is written
+    results/<run>/rows/<name>.csv         the rows of one training job, written whole
+    results/<run>/traces/<name>.csv.gz    their traces
 
-A finished row is found again by cell key and code digest, wherever among these it lies. Only finished cells are ever
-written: a failure is no result.
+A name is a digest of the cells that the job trains and of their code, so two jobs never write one file. A finished row is
+found again by cell key and code digest, wherever among these it lies. Only finished cells are ever written: a failure is
+no result.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from .cell import Cell
-from .config import group_name
 
 # As text, also where every one of them happens to look like a number.
 TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
+# Numbers without a fraction, also where some are missing, which pandas would turn into 1.0.
+WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target")
+# How often files are looked for again when another process replaced one between the list and the look.
+LOOKS = 5
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -34,7 +41,8 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table."""
-    data = table.to_csv(index=False).encode()
+    whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
+    data = table.astype(whole).to_csv(index=False).encode()
     write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data, path)
 
 
@@ -52,24 +60,30 @@ def write_bytes(data: bytes, path: Path) -> None:
         raise
 
 
+def shard_name(cells: Iterable[Cell]) -> str:
+    """The name of the files of some cells: twelve hex digits of their keys and code."""
+    text = "\n".join(sorted(f"{cell.key} {cell.code}" for cell in cells))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 class Store:
     """The rows of one run."""
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
 
-    def rows_file(self, group: str) -> Path:
-        return self.root / "rows" / f"{group}.csv"
+    def rows_file(self, name: str) -> Path:
+        return self.root / "rows" / f"{name}.csv"
 
-    def traces_file(self, group: str) -> Path:
-        return self.root / "traces" / f"{group}.csv.gz"
+    def traces_file(self, name: str) -> Path:
+        return self.root / "traces" / f"{name}.csv.gz"
 
-    def journal_file(self, family: str) -> Path:
-        return self.root / "journal" / f"{family}.jsonl"
+    def journal_file(self, name: str) -> Path:
+        return self.root / "journal" / f"{name}.jsonl"
 
-    def append(self, family: str, records: Iterable[dict[str, Any]]) -> None:
-        """Put finished cells ({'row': …, 'trace': […]}) into the journal, on disk before this returns."""
-        path = self.journal_file(family)
+    def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
+        """Put finished cells ({'row': …, 'trace': […]}) into a journal, on disk before this returns."""
+        path = self.journal_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:
             if file.tell() and not _ends_line(file):
@@ -78,76 +92,149 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
 
-    def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Rows and traces of those cells that are finished with today's code, from the journal and all rows files."""
+    def held(self) -> dict[str, dict[str, str]]:
+        """For each rows file that has its traces, in the order of names: the code of the rows by cell key.
+
+        By Python's own reader: a plan needs no pandas.
+        """
+        names: dict[str, dict[str, str]] = {}
+        for path in sorted(self.root.glob("rows/*.csv")):
+            if not self.traces_file(path.stem).exists():
+                continue
+            try:
+                with path.open(encoding="utf-8", newline="") as file:
+                    lines = csv.reader(file)
+                    header = next(lines, [])
+                    if {"key", "code"} <= set(header):
+                        key, code = header.index("key"), header.index("code")
+                        names[path.stem] = {row[key]: row[code] for row in lines if len(row) == len(header)}
+            except FileNotFoundError:
+                continue  # replaced meanwhile; whoever replaced it wrote another
+        return names
+
+    def timed_rows(self) -> Iterator[dict[str, str]]:
+        """The rows of all rows files, as text; for their times, so whatever code made them."""
+        for path in sorted(self.root.glob("rows/*.csv")):
+            with path.open(encoding="utf-8", newline="") as file:
+                yield from csv.DictReader(file)
+
+    def torch_versions(self, cells: Sequence[Cell]) -> Counter[str]:
+        """How many of these cells each version of torch trained."""
         wanted = {cell.key: cell.code for cell in cells}
+        seen = {row["key"]: row["torch"] for row in self.timed_rows() if wanted.get(row["key"]) == row["code"]}
+        return Counter(seen.values())
+
+    def files_of(self, cells: Sequence[Cell], any_code: bool = False) -> tuple[list[str], set[str]]:
+        """The rows files that are needed to find these cells finished with today's code, and the keys found.
+
+        With `any_code` a cell that no file holds with today's code is also found with another's.
+        """
+        wanted = {cell.key: cell.code for cell in cells}
+        held = self.held()
+        names, found = [], set()
+        for same_code in (True, False) if any_code else (True,):
+            for name, codes in held.items():
+                new = {
+                    key for key, code in codes.items() if key in wanted and (not same_code or code == wanted[key])
+                } - found
+                if new:
+                    names.append(name)
+                    found |= new
+        return sorted(set(names)), found
+
+    def finished(self, cells: Sequence[Cell], journal: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Rows and traces of those cells that are finished with today's code, from all rows files and the journals."""
+        for look in range(LOOKS):
+            try:
+                return self._finished(cells, journal)
+            except FileNotFoundError:
+                if look == LOOKS - 1:
+                    raise
+        raise AssertionError
+
+    def _finished(self, cells: Sequence[Cell], journal: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+        wanted = {cell.key: cell.code for cell in cells}
+        names, found = self.files_of(cells)
         rows, traces = [], []
-        for family in dict.fromkeys(cell.family for cell in cells):
-            records = [r for r in self._journal(family) if wanted.get(r["row"]["key"]) == r["row"]["code"]]
+        for name in names:
+            table = read_table(self.rows_file(name))
+            table = table[table["key"].map(wanted) == table["code"]]
+            trace = read_table(self.traces_file(name))
+            rows.append(table)
+            traces.append(trace[trace["key"].isin(table["key"])])
+        if journal and len(found) < len(wanted):
+            records = [r for r in self._journals() if wanted.get(r["row"]["key"]) == r["row"]["code"]]
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
-            for path in sorted(self.root.glob(f"rows/{family}-*.csv")):
-                trace_path = self.traces_file(path.stem)
-                if not trace_path.exists():
-                    continue
-                table = read_table(path)
-                table = table[table["key"].map(wanted) == table["code"]]
-                if len(table):
-                    trace = read_table(trace_path)
-                    rows.append(table)
-                    traces.append(trace[trace["key"].isin(table["key"])])
-        rows = [t for t in rows if len(t)]
+        rows, traces = ([t for t in tables if len(t)] for tables in (rows, traces))
         if not rows:
             return pd.DataFrame({"key": []}), pd.DataFrame({"key": [], "step": []})
         # The same cell may lie in several places; its values are the same.
         return (
             pd.concat(rows).drop_duplicates("key").reset_index(drop=True),
-            pd.concat([t for t in traces if len(t)]).drop_duplicates(["key", "step"]).reset_index(drop=True),
+            pd.concat(traces).drop_duplicates(["key", "step"]).reset_index(drop=True),
         )
 
-    def _journal(self, family: str) -> list[dict[str, Any]]:
-        path = self.journal_file(family)
+    def _journals(self) -> list[dict[str, Any]]:
         records = []
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue  # torn by a crash: that cell is not finished
+        for path in sorted(self.root.glob("journal/*.jsonl")):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # torn by a crash: that cell is not finished
+                if isinstance(record, dict) and {"row", "trace"} <= set(record):
+                    records.append(record)
         return records
 
-    def write_group(self, group: str, cells: Sequence[Cell]) -> None:
-        """Write a group's rows and traces files from finished cells, ordered by key. Raises KeyError if one is missing."""
+    def write(self, name: str, cells: Sequence[Cell]) -> None:
+        """Write the rows and traces files of some finished cells, ordered by key. Raises KeyError if one is missing."""
         rows, traces = self.finished(cells)
         keys = sorted(cell.key for cell in cells)
         missing = set(keys) - set(rows["key"])
         if missing:
-            raise KeyError(f"{len(missing)} cells of {group} are not finished")
-        write_table(traces.sort_values(["key", "step"]), self.traces_file(group))
-        write_table(rows.set_index("key").loc[keys].reset_index(), self.rows_file(group))
+            raise KeyError(f"{len(missing)} cells of {name} are not finished")
+        write_table(traces.sort_values(["key", "step"]), self.traces_file(name))
+        write_table(rows.set_index("key").loc[keys].reset_index(), self.rows_file(name))
 
-    def write_finished(self, cells: Sequence[Cell]) -> int:
-        """Write what is finished of some cells, a group for each family, and remove files that hold nothing else; returns how many."""
-        families: dict[str, list[Cell]] = {}
-        done = set(self.finished(cells)[0]["key"])
-        for cell in cells:
-            if cell.key in done:
-                families.setdefault(cell.family, []).append(cell)
-        for family, held in families.items():
-            group = group_name(held)
-            self.write_group(group, held)
-            keys = {cell.key for cell in held}
-            for path in self.root.glob(f"rows/{family}-*.csv"):
-                if path.stem != group and set(read_table(path)["key"]) <= keys:
-                    path.unlink()
-                    self.traces_file(path.stem).unlink(missing_ok=True)
-        return len(done)
+    def settle(self, name: str, cells: Sequence[Cell]) -> set[str]:
+        """Turn what a journal holds of some cells into a rows file of its own; returns the keys of those that are finished.
 
-    def clear(self, keep: Sequence[str]) -> list[Path]:
-        """Remove journals, and rows and traces of other groups than those to keep; nothing until all of those are written."""
-        written = [self.rows_file(group) for group in keep] + [self.traces_file(group) for group in keep]
-        if not all(path.exists() for path in written):
+        `name` is the job's; where it holds all of the cells the file has that name, else one by what it holds.
+        """
+        done = set(self.finished(cells)["key"])
+        if len(done) == len({cell.key for cell in cells}):
+            if not self.rows_file(name).exists():
+                self.write(name, cells)
+        else:
+            _, found = self.files_of(cells)
+            if fresh := [cell for cell in cells if cell.key in done and cell.key not in found]:
+                self.write(shard_name(fresh), fresh)
+        self.journal_file(name).unlink(missing_ok=True)
+        return done
+
+    def gather(self, cells: Sequence[Cell]) -> int:
+        """One rows file for all that is finished of some cells, in place of the files that hold nothing else; returns how many."""
+        names, found = self.files_of(cells)
+        held = [cell for cell in cells if cell.key in found]
+        if not held:
+            return 0
+        name = shard_name(held)
+        if names != [name]:
+            self.write(name, held)
+        for other, codes in self.held().items():
+            if other != name and set(codes) <= found:
+                self.rows_file(other).unlink(missing_ok=True)
+                self.traces_file(other).unlink(missing_ok=True)
+        return len(held)
+
+    def clear(self, cells: Sequence[Cell]) -> list[Path]:
+        """Remove journals, and rows and traces that some cells do not need; nothing while one of the cells is missing."""
+        names, found = self.files_of(cells)
+        if len(found) < len({cell.key for cell in cells}):
             return []  # a run in pieces: what would be removed holds cells that it still needs
-        old = [p for p in (*self.root.glob("rows/*.csv"), *self.root.glob("traces/*.csv.gz")) if p not in written]
+        needed = {self.rows_file(name) for name in names} | {self.traces_file(name) for name in names}
+        old = [p for p in (*self.root.glob("rows/*.csv"), *self.root.glob("traces/*.csv.gz")) if p not in needed]
         old += self.root.glob("journal/*.jsonl")
         for path in old:
             path.unlink()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orthogrid.aggregate import collect_cells, collect_traces, membership
+from orthogrid.run import collect_cells, collect_traces, membership
 from orthogrid.config import check_config
 from orthogrid.store import write_table
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orthogrid.aggregate import compare_thread
+from orthogrid.run import compare_thread
 from orthogrid.store import read_table, write_table
 
 if __name__ == "__main__":

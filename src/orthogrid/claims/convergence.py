@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..aggregate import LOG_A, thread_cells
+from ..run import LOG_A, thread_cells
 from ..cell import Cell
 from ..run import Run
 from .intervals import farthest, mean

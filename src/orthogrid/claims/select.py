@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..aggregate import LOG_A as LOG_A  # a selection, too: log A's settings
+from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
 from ..cell import AXES, spec_name
 from ..run import Run
 from .intervals import TINY, Estimate, geometric_mean

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from ..catalog import registered
 from ..cell import spec_name, spec_options
 from ..numerics.batch import Batch
 
@@ -26,17 +28,14 @@ class Method:
 METHODS: dict[str, type[Method]] = {}
 
 
-def register(
-    *, uses_penalty: bool = False, uses_steps: bool = True, bfloat16: bool = True, library: bool = False
-) -> Callable[[type[Method]], type[Method]]:
+def register(**traits: Any) -> Callable[[type[Method]], type[Method]]:
     """Make a class a method of its own name. Its `__init__`'s keyword-only arguments become options: `landing(strength=0.1)`.
 
-    `uses_penalty=False`: the method does without a penalty, and its cells' penalty is `none`. `uses_steps=False`: it is done
-    after one step, and its cells' rate, schedule and steps are set to fixed values. `bfloat16=False`: its library knows no
-    such numbers. `library=True`: it is a library of its own name, which may not be installed. All are read by `identity`.
+    The traits tell others what they want to know of it; `catalog.TRAITS` lists them, each with its meaning and default.
     """
 
     def wrap(method: type[Method]) -> type[Method]:
+        registered("method", method, traits)
         METHODS[method.__name__] = method
         return method
 

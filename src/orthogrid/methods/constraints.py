@@ -41,7 +41,7 @@ class Corrected(adam):
         self.products.baddbmm(weight, self.s, self.saved, out=weight, alpha=-strength)
 
 
-@register()
+@register(constrains=True, keeps="near", products=2)
 class newton_schulz(Corrected):
     """One cubic Newton-Schulz step W ← (3W - WWᵀW)/2 after each step of Adam (Björck and Bowie, 1971)."""
 
@@ -49,7 +49,7 @@ class newton_schulz(Corrected):
         self.newton_schulz_step()
 
 
-@register()
+@register(constrains=True, keeps="near", products=2)
 class parseval(Corrected):
     """W ← (1 + beta) W - beta WWᵀW after each step of Adam (Parseval networks, Cisse et al., ICML 2017)."""
 
@@ -90,7 +90,7 @@ class Relative(Corrected):
         return self.s.sub_(self.saved).mul_(0.5)
 
 
-@register()
+@register(constrains=True, keeps="near", products=5)
 class landing(Relative):
     """W ← W - lr (psi + strength (WWᵀ - I) W), psi the relative gradient (Ablin and Peyré, AISTATS 2022), with Adam's psi.
 
@@ -112,7 +112,7 @@ class landing(Relative):
         self.products.baddbmm(batch.weight, self.s, before, out=batch.weight)
 
 
-@register()
+@register(constrains=True, keeps="near", products=5)
 class pogo(Relative):
     """The relative step followed by one cubic correction, in the manner of POGO (Javaloy and Vergari, 2026)."""
 
@@ -120,7 +120,7 @@ class pogo(Relative):
         self.newton_schulz_step()
 
 
-@register()
+@register(constrains=True, keeps="on", decomposes=True, products=3)
 class riemannian_qr(Relative):
     """The relative step, retracted by QR with a positive diagonal (Absil, Mahony and Sepulchre, 2008, example 4.1.3)."""
 
@@ -128,7 +128,7 @@ class riemannian_qr(Relative):
         self.batch.weight.copy_(decomposed(_q_factor, self.batch.weight))
 
 
-@register()
+@register(constrains=True, keeps="on", decomposes=True, products=3)
 class riemannian_polar(Relative):
     """The relative step, retracted to the polar factor UVᵀ (Absil, Mahony and Sepulchre, 2008, example 4.1.3)."""
 
@@ -166,12 +166,12 @@ class ClosedForm(Method):
             batch.bias[i] = mean_y - weight @ mean_x
 
 
-@register(uses_steps=False)
+@register(constrains=True, uses_steps=False, decomposes=True)
 class procrustes(ClosedForm):
     """No training: W = V Uᵀ from the SVD XᵀY = U Sigma Vᵀ, the orthogonal matrix of least data loss."""
 
 
-@register(uses_steps=False)
+@register(constrains=True, uses_steps=False, decomposes=True)
 class procrustes_side(ClosedForm):
     """The same among the matrices with the start's determinant (Kabsch; Umeyama, TPAMI 1991)."""
 

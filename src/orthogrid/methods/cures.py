@@ -92,7 +92,7 @@ class restart(adam):
             batch.weight[better], batch.bias[better] = weight[better], bias[better]
 
 
-@register(uses_penalty=True)
+@register(uses_penalty=True, matrices=24)
 class widened(adam):
     """Twice the width: the weight is the n × n corner of a penalised 2n × 2n matrix, in which no component is cut off
     (as in BCOP, Li et al., NeurIPS 2019; Proposition "widening").

@@ -9,7 +9,7 @@ from ..numerics.graphs import Repeated
 from .base import Method, register
 
 
-@register(uses_penalty=True)
+@register(uses_penalty=True, matrices=0)
 class adam(Method):
     """Adam on the data loss plus the penalty (Kingma and Ba, ICLR 2015), with PyTorch's defaults."""
 

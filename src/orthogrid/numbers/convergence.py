@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from .. import theory
-from ..aggregate import LOG_B_CLOSING
+from ..run import LOG_B_CLOSING
 from ..cell import Cell
 from ..claims.select import (
     EARLY_STEPS,

@@ -15,10 +15,6 @@ from . import metrics
 from .linalg import Products, gram_residual, padded, padded_copy
 from .problem import DTYPES, Problem, draw_fresh
 
-# From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
-# Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
-GRAM_FROM = 1.2
-
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}  # PyTorch's defaults, the thread's
 
 
@@ -27,11 +23,6 @@ def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
     return cell.lr * (
         0.5 * (1 + math.cos(math.pi * step / (steps or cell.steps))) if cell.schedule == "cosine" else 1.0
     )
-
-
-def shape_of(cell: Cell) -> tuple:
-    """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
-    return (cell.dimension, cell.samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
 
 
 class Batch:
@@ -56,7 +47,7 @@ class Batch:
         given = torch.promote_types(self.dtype, torch.float32)
         self.target, self.s = padded(count, n, n, dtype=given, device=device)[0], make(n, n)[0]
         self.x, self.y, self.residual = make(k, n)[0], make(k, n)[0], make(k, n)[0]
-        self.by_gram = first.sampling == "fixed" and k >= GRAM_FROM * n
+        self.by_gram = first.by_gram
         if self.by_gram:
             self.gram, self.mean, self.offset = make(n, n)[0], make(1, n)[0], make(n, 1)[0]
         for i, problem in enumerate(problems):

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..cell import Cell
+from ..cell import Cell, shape_of
 from ..methods import make_method
 from ..penalties import find_penalty
 from . import metrics
-from .batch import Batch, shape_of
+from .batch import Batch
 from .linalg import ALONE_FROM, gram_residual
 from .problem import Problem, draw_problem
 

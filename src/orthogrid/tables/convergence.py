@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from .. import theory
-from ..aggregate import LOG_B_CLOSING
+from ..run import LOG_B_CLOSING
 from ..cell import Cell
 from ..claims.intervals import mean
 from ..claims.select import (

@@ -1,0 +1,112 @@
+"""What a cell costs: operations of its matrix products, and seconds of one core as they were measured. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+from .catalog import methods, penalties
+from .cell import Cell, spec_name
+
+# Made by `python -m benchmarks.costs`: seconds of a step and of what surrounds the steps, by name and dimension.
+TABLE = Path(__file__).with_name("costs.csv")
+
+
+def operations(cell: Cell) -> float:
+    """Floating-point operations of a cell's matrix products: 2n³ a step for each of the penalty's and the method's; for the data
+    4kn², or 2n³ through the Gram matrix.
+
+    Elementwise work and metrics come on top. Where a step decomposes a matrix it is a lower bound.
+    """
+    n, k = cell.dimension, cell.samples
+    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if cell.by_gram else 4 * k * n**2
+    products = penalties()[spec_name(cell.penalty)].products + methods()[spec_name(cell.method)].products
+    return float((data + products * 2 * n**3) * cell.steps)
+
+
+def logged_steps(steps: int) -> float:
+    """About how many steps the trainer logs; it lists them in `numerics.train.log_steps`."""
+    return min(steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50))
+
+
+# The settings that a cell's time depends on, its number of steps aside.
+TIMED = ("dimension", "samples", "sampling", "penalty", "method", "bias", "dtype")
+
+
+class Costs:
+    """Seconds of one core by cell: as rows of the same shape took, else by the table."""
+
+    def __init__(self, rows: Iterable[Mapping[str, str]] = ()):
+        """`rows` as a CSV has them: the settings as text, with `seconds` and `seconds_per_step`."""
+        taken: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+        for row in rows:
+            step, seconds, steps = (float(row[name] or "nan") for name in ("seconds_per_step", "seconds", "steps"))
+            if math.isfinite(step) and math.isfinite(seconds):
+                taken.setdefault(tuple(row[name] for name in TIMED), []).append((step, max(0.0, seconds - step * steps)))
+        self._taken = {shape: tuple(map(median, zip(*times, strict=True))) for shape, times in taken.items()}
+        self._known: dict[tuple[str, ...], float] = {}
+
+    def seconds(self, cell: Cell) -> float:
+        """Expected seconds of one core, in a batch of ordinary size."""
+        shape = tuple(str(getattr(cell, name)) for name in (*TIMED, "steps"))
+        if shape not in self._known:
+            if (measured := self._taken.get(shape[:-1])) is not None:
+                self._known[shape] = measured[0] * cell.steps + measured[1]
+            else:
+                self._known[shape] = step_seconds(cell) * cell.steps + around_seconds(cell)
+        return self._known[shape]
+
+    def batch_seconds(self, batch: Sequence[Cell]) -> float:
+        """The same for cells of one shape."""
+        return self.seconds(batch[0]) * len(batch) if batch else 0.0
+
+
+def step_seconds(cell: Cell) -> float:
+    """Seconds of a step by the table: the data's part, and what penalty, method and number format add to it."""
+    n, k = cell.dimension, cell.samples
+    plain = _interpolated("none", "adam", n)
+    if cell.by_gram:
+        data = _interpolated("none", "adam", n, "gram")
+    else:
+        # The table's residuals are of n/4 samples; a product's time goes with their number.
+        data = plain * (0.5 + 0.5 * 4 * k / n)
+    if cell.sampling == "fresh":
+        data *= 3
+    penalty, method = spec_name(cell.penalty), spec_name(cell.method)
+    added = _interpolated(penalty, "adam", n) - plain if penalty != "none" else 0.0
+    if method != "adam":
+        base = "fro2" if methods()[method].uses_penalty else "none"
+        added += _interpolated(base, method, n) - _interpolated(base, "adam", n)
+    number_format = {"float64": 2.0, "tf32": 2.0, "bfloat16": 4.0}.get(cell.dtype, 1.0)
+    return max(data, data + added) * number_format
+
+
+def around_seconds(cell: Cell) -> float:
+    """Seconds of a cell's problem and final metrics and of its logged steps, by the table."""
+    n = cell.dimension
+    return _interpolated("", "draw", n) + logged_steps(cell.steps) * _interpolated("", "log", n)
+
+
+@cache
+def _table() -> dict[tuple[str, str, str], list[tuple[float, float]]]:
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            place = (row["penalty"], row["method"], row["route"])
+            found.setdefault(place, []).append((float(row["dimension"]), float(row["seconds"])))
+    return {place: sorted(points) for place, points in found.items()}
+
+
+@cache
+def _interpolated(penalty: str, method: str, n: int, route: str = "residuals") -> float:
+    """By power laws between the measured dimensions, the first and last one carried on. What was never timed is as fro2."""
+    points = _table().get((penalty, method, route)) or _table()["fro2", "adam", "residuals"]
+    for (a, low), (b, high) in zip(points, points[1:], strict=False):
+        if n <= b or b == points[-1][0]:
+            power = math.log(high / low) / math.log(b / a)
+            return low * (n / a) ** (max(0.0, power) if n < a else power)
+    return points[0][1]
