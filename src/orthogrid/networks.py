@@ -23,8 +23,8 @@ def orthogonality(weight: Tensor, penalty: str = "fro2", *, flatten: bool = Fals
     h × w matrices; `flatten=True` takes them as the one matrix (out, in · h · w).
 
     At S = 0 value and gradient are 0. Elsewhere the gradient is the trainer's; where a penalty has no derivative, one of its
-    subgradients. It can be taken once: a second derivative raises. A penalty registered by its value alone is left to
-    autograd, also at S = 0.
+    subgradients. It can be taken once: a second derivative raises. `torch.vmap` raises, too; a stack does what it would.
+    A penalty registered by its value alone is left to autograd, also at S = 0.
 
     Values are at least float32: bfloat16 knows no S between 0 and 0.004. Autocast does not reach in here either.
 
