@@ -1,12 +1,17 @@
 """From a config to a paper. `snakemake --cores all` makes the default run, `--configfile config/smoke.yaml` a miniature."""
 
+import os
+import re
 import sys
 from pathlib import Path
 
-# A second configfile would be merged into the first, default by default: read the default only where none is given.
-if "blocks" not in config:
+# Sources lie beside this file, wherever Snakemake is called from.
+HERE = os.path.relpath(workflow.basedir)
 
-    configfile: "config/config.yaml"
+# A second configfile would be merged into the first, default by default: read the default only where none is given.
+if not workflow.configfiles:
+
+    configfile: f"{HERE}/config/config.yaml"
 
 
 # The library needs no installation: everything finds it where the Snakefile stands.
@@ -16,12 +21,12 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 include: "workflow/rules/common.smk"
 
 
-PLAN = check_plan(config, workflow.configfiles)
+PLAN = make_plan(config, workflow.configfiles)
 
 
 wildcard_constraints:
-    run=PLAN.run,
-    group="[A-Za-z0-9_]+-[0-9a-f]{12}",
+    root=re.escape(str(PLAN.config.root)),
+    shard="[0-9a-f]{12}",
 
 
 include: "workflow/rules/train.smk"
@@ -34,5 +39,9 @@ include: "workflow/rules/checks.smk"
 rule all:
     default_target: True
     input:
-        f"results/{PLAN.run}/paper.pdf",
+        f"{PLAN.config.root}/paper.pdf",
         rules.train_all.input,
+
+
+onstart:
+    PLAN.write_shards()

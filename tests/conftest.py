@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,11 @@ import torch
 import yaml
 
 from orthogrid import offer_to_child_processes
-from orthogrid.run import collect_cells, collect_traces, compare_thread, membership
 from orthogrid.config import Config, check_config
 from orthogrid.predictions import predict_cells
-from orthogrid.run import Run
+from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
 from orthogrid.runner import train_cells
-from orthogrid.store import Store, read_table, write_table
+from orthogrid.store import read_table, shard_name, write_table
 
 ROOT = Path(__file__).parents[1]
 offer_to_child_processes()
@@ -31,12 +31,10 @@ def tiny_config(**changes) -> dict:
 
 def make_run(config: Config, folder: Path) -> Run:
     """Train a config without Snakemake and read it as the paper does."""
-    root = folder / config.run
-    store = Store(root)
-    for group, cells in config.groups.items():
-        train_cells(group, cells, root, device="cpu")
-    cells = collect_cells(config, [store.rows_file(group) for group in config.groups])
-    traces = collect_traces(config, [store.traces_file(group) for group in config.groups])
+    config = replace(config, results=str(folder))
+    root, names = config.root, [shard_name(config.cells)]
+    train_cells(config.cells, root, device="cpu")
+    cells, traces = collect_cells(config, names), collect_traces(config, names)
     data = ROOT / "data" / "thread"
     thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
     tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config)}

@@ -11,11 +11,10 @@ import pandas as pd
 from conftest import ROOT
 
 from orthogrid import theory
-from orthogrid.run import LOG_A, LOG_B_CLOSING
 from orthogrid.cell import Cell, spec_name
 from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS
 from orthogrid.config import Block, Config
-from orthogrid.run import Run
+from orthogrid.run import LOG_A, LOG_B_CLOSING, Run
 from orthogrid.store import read_table
 
 LOGS = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]

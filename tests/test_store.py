@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from orthogrid import runner
-from orthogrid.run import RowsError, collect_cells
 from orthogrid.cell import Cell, ConfigError
 from orthogrid.config import check_config, group_name
 from orthogrid.plan import effort, shared_out
+from orthogrid.run import RowsError, collect_cells
 from orthogrid.store import Store, read_table, write_bytes, write_table
 
 CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]

@@ -5,6 +5,8 @@ The package imports nothing of Snakemake and can be used from a notebook:
 >>> from orthogrid.cell import Cell
 >>> from orthogrid.numerics.train import train_batch
 >>> results = train_batch([Cell(dimension=20, samples=60, seed=seed) for seed in range(3)])
+
+`orthogrid.orthogonality(weight, "fro2")` is a penalty for the weights of any network.
 """
 
 import os
@@ -20,3 +22,12 @@ def offer_to_child_processes() -> None:
     """Let Python processes started from this one import the package as it stands here, installed or not."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
+def __getattr__(name: str):
+    # At first use: planning imports the package, and need not wait for torch.
+    if name == "orthogonality":
+        from .networks import orthogonality
+
+        return orthogonality
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

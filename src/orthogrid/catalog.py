@@ -214,7 +214,9 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
     entry = Entry(definition.__name__, kind, options, summary, traits, file, code.co_firstlineno if code else 0)
     for name, value in traits.items():
         if name not in TRAITS[kind] or not TRAITS[kind][name].takes(value):
-            raise ConfigError(f"{_place(entry)}: {name}={value!r} is no trait; @register takes: {', '.join(TRAITS[kind])}")
+            raise ConfigError(
+                f"{_place(entry)}: {name}={value!r} is no trait; @register takes: {', '.join(TRAITS[kind])}"
+            )
     for name, value in options.items():
         if not _is_number(value):
             raise ConfigError(f"{_place(entry)}: option '{name}' must have a number as its default, such as 0.25")
@@ -249,6 +251,12 @@ def code_digest(penalty: str, method: str, root: Path = SOURCE, layout: Layout =
             digest.add_text(ascii((kind, name, sorted(entry.options.items()), counted)))
             _add_run_time(digest, kind, name, text, layout)
     return digest.value()
+
+
+def digest_of(*names: tuple[str, str], root: Path = SOURCE, layout: Layout = HOUSE) -> str:
+    """Twelve hex digits that change when code does that some (module, name) of the package reach."""
+    source = _source(root, layout)
+    return Digest(source).add(*(source.node(module, name) for module, name in names)).value()
 
 
 def _reach(digest: Digest, entry: Entry, node: Node) -> None:

@@ -152,6 +152,11 @@ class Cell:
         """The digest of the code that trains it."""
         return catalog.code_digest(spec_name(self.penalty), spec_name(self.method))
 
+    @property
+    def label(self) -> str:
+        """What a table calls its training: the penalty's name, or that of a method other than adam."""
+        return spec_name(self.penalty if self.method == "adam" else self.method)
+
     @cached_property
     def problem(self) -> Cell:
         """The cell's data and target as a cell: equal for cells that share them (paired comparisons)."""
@@ -169,7 +174,9 @@ class Cell:
 
     def __str__(self) -> str:
         """The settings that are not the default, as `dimension=100 penalty=l1`; for messages."""
-        return " ".join(f"{name}={getattr(self, name)}" for name, axis in AXES.items() if getattr(self, name) != axis.default)
+        return " ".join(
+            f"{name}={getattr(self, name)}" for name, axis in AXES.items() if getattr(self, name) != axis.default
+        )
 
 
 AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.metadata) for f in fields(Cell)}

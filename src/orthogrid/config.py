@@ -70,7 +70,9 @@ class Config:
         for what, asked, there in (("block", blocks, names), ("penalty or method", only, sorted(used))):
             for name in asked:
                 if name not in there:
-                    raise ConfigError(f"{what} '{name}' is not in this config{nearest(name, there)} ({', '.join(there)})")
+                    raise ConfigError(
+                        f"{what} '{name}' is not in this config{nearest(name, there)} ({', '.join(there)})"
+                    )
         kept: dict[str, Cell] = {}
         for block in self.blocks:
             if block.name in (blocks or names):
@@ -82,7 +84,14 @@ class Config:
     @cached_property
     def digest(self) -> str:
         """Changes whenever anything a reader sees could change: run name, title, partial mark, blocks, questions."""
-        view = [self.run, self.title, self.partial, self.code, [(b.name, b.question) for b in self.blocks], self.membership]
+        view = [
+            self.run,
+            self.title,
+            self.partial,
+            self.code,
+            [(b.name, b.question) for b in self.blocks],
+            self.membership,
+        ]
         return hashlib.sha256(json.dumps(view).encode()).hexdigest()[:12]
 
 
@@ -92,9 +101,15 @@ CONFIG_KEYS = {
     "title": ("What the paper calls this run, in a few words.", False),
     "device": ("auto takes a GPU where there is one; cpu and cuda insist.", False),
     "partial": ("true: aggregate and draw although cells are missing; they are shown as missing.", False),
-    "shards": ("Into how many training jobs of equal effort the run is cut; 1 fills one machine, more a cluster.", False),
+    "shards": (
+        "Into how many training jobs of equal effort the run is cut; 1 fills one machine, more a cluster.",
+        False,
+    ),
     "results": ("The folder of all runs.", False),
-    "code": ("Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.", False),
+    "code": (
+        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.",
+        False,
+    ),
     "defaults": ("Axis values for every block that does not name the axis.", False),
     "blocks": ("The grid: a list of blocks, each a cross product over axes.", True),
 }
@@ -230,7 +245,9 @@ def load_config(path: str | Path, results: str | None = None) -> Config:
     """
     path = Path(path)
     if path.is_dir():
-        raise ConfigError(f"{path} is a folder, not a config; in it: {', '.join(sorted(p.name for p in path.glob('*.yaml')))}")
+        raise ConfigError(
+            f"{path} is a folder, not a config; in it: {', '.join(sorted(p.name for p in path.glob('*.yaml')))}"
+        )
     if not path.exists():
         known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
         raise ConfigError(f"{path}: no such file{nearest(path.name, known)} (there: {', '.join(known) or 'none'})")

@@ -46,7 +46,9 @@ class Costs:
         for row in rows:
             step, seconds, steps = (float(row[name] or "nan") for name in ("seconds_per_step", "seconds", "steps"))
             if math.isfinite(step) and math.isfinite(seconds):
-                taken.setdefault(tuple(row[name] for name in TIMED), []).append((step, max(0.0, seconds - step * steps)))
+                taken.setdefault(tuple(row[name] for name in TIMED), []).append(
+                    (step, max(0.0, seconds - step * steps))
+                )
         self._taken = {shape: tuple(map(median, zip(*times, strict=True))) for shape, times in taken.items()}
         self._known: dict[tuple[str, ...], float] = {}
 
@@ -69,11 +71,8 @@ def step_seconds(cell: Cell) -> float:
     """Seconds of a step by the table: the data's part, and what penalty, method and number format add to it."""
     n, k = cell.dimension, cell.samples
     plain = _interpolated("none", "adam", n)
-    if cell.by_gram:
-        data = _interpolated("none", "adam", n, "gram")
-    else:
-        # The table's residuals are of n/4 samples; a product's time goes with their number.
-        data = plain * (0.5 + 0.5 * 4 * k / n)
+    # The table's residuals are of n/4 samples; a product's time goes with their number.
+    data = _interpolated("none", "adam", n, "gram") if cell.by_gram else plain * (0.5 + 2 * k / n)
     if cell.sampling == "fresh":
         data *= 3
     penalty, method = spec_name(cell.penalty), spec_name(cell.method)

@@ -26,7 +26,10 @@ PENALTIES: dict[str, Penalty] = {}
 
 @dataclass
 class Penalty:
-    """A registered penalty; calling it gives its values. Its traits, `attached` for one, are its entry's."""
+    """A registered penalty. Calling it gives its values at S; `orthogonality` in `networks.py` takes a weight.
+
+    Its traits, `attached` for one, are its entry's.
+    """
 
     name: str
     value: Callable[..., Tensor]  # S (B, n, n), options → (B,)
@@ -45,7 +48,32 @@ class Penalty:
         return self.entry.decomposes
 
     def __call__(self, s: Tensor, **options: float) -> Tensor:
-        return self.value(s, **options)
+        """Values (B,) at S = WWᵀ - I (B, n, n). Raises where S cannot be one; a detached penalty has no gradient here either.
+
+        The trainer calls `value`: this check waits for a GPU, and a step that waits cannot be captured.
+        """
+        self._refuse_weights(s)
+        value = self.value(s, **options)
+        return value if self.attached else value.detach()
+
+    def _refuse_weights(self, s: Tensor) -> None:
+        """Raise if S has not the shape of a batch of square matrices, or is less symmetric than rounding leaves it.
+
+        A stack of weights that happen to be symmetric passes.
+        """
+        if s.dim() != 3 or s.shape[-2] != s.shape[-1]:
+            fault = f"has shape {tuple(s.shape)}"
+        else:
+            s = s.detach()
+            asymmetry, size = (torch.linalg.vector_norm(x, dim=(-2, -1)) for x in (s - s.mT, s))
+            # The second term is what rounding leaves near S = 0, where WWᵀ has entries of 1. NaN passes: a cell may diverge.
+            if not (asymmetry > 0.1 * size + 2 * torch.finfo(s.dtype).eps * s.shape[-1]).any():
+                return
+            fault = "is not symmetric"
+        raise ValueError(
+            f"{self.name} is a function of S = WWᵀ - I, symmetric matrices (B, n, n), but what it was given {fault}; "
+            f'for a weight call orthogrid.orthogonality(weight, "{self.name}")'
+        )
 
     def multiplier(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Decorator: `function(S, **options)` returns Z (B, n, n), and may overwrite S."""

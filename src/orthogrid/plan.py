@@ -135,7 +135,9 @@ class Shard:
         use_code(raw["code"])
         cells = tuple(Cell(**dict(zip(raw["axes"], values, strict=True))) for values in raw["cells"])
         if shard_name(cells) != path.stem:
-            raise ConfigError(f"{path}: the code of its rows was edited since it was planned; run the same command again")
+            raise ConfigError(
+                f"{path}: the code of its rows was edited since it was planned; run the same command again"
+            )
         return cls(path.stem, path.parents[1], raw["device"], tuple(raw["code"]), cells)
 
 

@@ -17,7 +17,6 @@ from .cell import Cell
 from .config import Config
 from .store import Store, read_table
 
-
 # What a run without any file has.
 BLANK = pd.DataFrame({"key": [], "code": [], "step": []})
 
@@ -81,7 +80,9 @@ def _commit() -> str:
     """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout
         edited = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""

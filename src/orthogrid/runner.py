@@ -24,7 +24,6 @@ from .progress import Progress
 from .store import Store, shard_name
 from .workers import Outcome, Pool, WorkerDied
 
-
 # Seconds of work below which starting workers would cost more than it saves.
 WORTH_WORKERS = 1.0
 
@@ -163,7 +162,14 @@ class Job:
     """The training of some cells: what waits, what is done, what failed."""
 
     def __init__(
-        self, store: Store, name: str, missing: list[Cell], done: int, device: torch.device, workers: int, minutes: float | None
+        self,
+        store: Store,
+        name: str,
+        missing: list[Cell],
+        done: int,
+        device: torch.device,
+        workers: int,
+        minutes: float | None,
     ):
         self.store, self.name, self.missing, self.done, self.device = store, name, missing, done, device
         self.costs = Costs(store.timed_rows())
@@ -268,7 +274,9 @@ def _train_batch(
     return [result for half in parts(cells, 2) for result in _train_batch(half, report, device)]
 
 
-def _in_memory(cells: list[Cell], device: torch.device, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+def _in_memory(
+    cells: list[Cell], device: torch.device, report: Callable[[float], None]
+) -> Iterator[list[Result | Failure]]:
     """Train a batch in this process, in halves where the GPU's memory does not suffice."""
     try:
         results = _train_batch(cells, report, device)

@@ -1,5 +1,5 @@
 # What `make bench` measured, on any machine; a paper without it says so.
-BENCH = sorted(map(str, Path("results/bench").glob("*.csv")))
+BENCH = sorted(map(str, Path(HERE, "results/bench").glob("*.csv")))
 
 
 # Predictions need the config alone. Priority puts them before the training that will be held against them.
@@ -7,17 +7,18 @@ rule predict_cells:
     input:
         config=workflow.configfiles,
     output:
-        predictions="results/{run}/predictions.csv",
+        predictions="{root}/predictions.csv",
     log:
-        "results/{run}/logs/predict_cells.log",
+        "{root}/logs/predict_cells.log",
     benchmark:
-        "results/{run}/benchmarks/predict_cells.tsv"
+        "{root}/benchmarks/predict_cells.tsv"
     priority: 100
     conda:
         "../../environment.yml"
     threads: workflow.cores
     params:
-        config=PLAN.digest,
+        config=PLAN.config.digest,
+        source=digest_of(("predictions", "predict_cells")),
     message:
         "Predicting every cell from its problem alone"
     script:
@@ -30,17 +31,19 @@ rule aggregate_cells:
         traces=TRACES,
         config=workflow.configfiles,
     output:
-        cells="results/{run}/cells.csv",
-        membership="results/{run}/membership.csv",
-        traces="results/{run}/traces.csv.gz",
+        cells="{root}/cells.csv",
+        membership="{root}/membership.csv",
+        traces="{root}/traces.csv.gz",
+        summary="{root}/run.json",
     log:
-        "results/{run}/logs/aggregate_cells.log",
+        "{root}/logs/aggregate_cells.log",
     benchmark:
-        "results/{run}/benchmarks/aggregate_cells.tsv"
+        "{root}/benchmarks/aggregate_cells.tsv"
     conda:
         "../../environment.yml"
     params:
-        config=PLAN.digest,
+        config=PLAN.config.digest,
+        source=digest_of(("run", "collect_cells"), ("run", "collect_traces"), ("run", "membership"), ("run", "summary")),
     message:
         "Collecting the configured cells"
     script:
@@ -49,18 +52,20 @@ rule aggregate_cells:
 
 rule compare_thread:
     input:
-        cells="results/{run}/cells.csv",
-        traces="results/{run}/traces.csv.gz",
-        log_a="data/thread/log_a.csv",
-        log_b="data/thread/log_b.csv",
+        cells="{root}/cells.csv",
+        traces="{root}/traces.csv.gz",
+        log_a=f"{HERE}/data/thread/log_a.csv",
+        log_b=f"{HERE}/data/thread/log_b.csv",
     output:
-        thread="results/{run}/thread.csv",
+        thread="{root}/thread.csv",
     log:
-        "results/{run}/logs/compare_thread.log",
+        "{root}/logs/compare_thread.log",
     benchmark:
-        "results/{run}/benchmarks/compare_thread.tsv"
+        "{root}/benchmarks/compare_thread.tsv"
     conda:
         "../../environment.yml"
+    params:
+        source=digest_of(("run", "compare_thread")),
     message:
         "Holding the thread's printed numbers against ours"
     script:

@@ -1,9 +1,9 @@
 # Says how the claims stand; a refuted one is an error: `snakemake claims`.
 rule claims:
     input:
-        claims=f"results/{PLAN.run}/claims.csv",
+        claims=f"{PLAN.config.root}/claims.csv",
     log:
-        f"results/{PLAN.run}/logs/claims.log",
+        f"{PLAN.config.root}/logs/claims.log",
     conda:
         "../../environment.yml"
     message:
@@ -16,12 +16,9 @@ rule claims:
 # grows back finds its rows in them; so they go only when asked for: `snakemake clear_old_rows`.
 rule clear_old_rows:
     log:
-        f"results/{PLAN.run}/logs/clear_old_rows.log",
+        f"{PLAN.config.root}/logs/clear_old_rows.log",
     conda:
         "../../environment.yml"
-    params:
-        root=f"results/{PLAN.run}",
-        keep=list(PLAN.groups),
     message:
         "Clearing rows that the config no longer asks for"
     script:

@@ -1,24 +1,29 @@
 import hashlib
 
 import orthogrid
+from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
-from orthogrid.cell import ConfigError
 from orthogrid.latex import missing_latex
+from orthogrid.plan import Plan
 from snakemake.exceptions import WorkflowError
 
 orthogrid.offer_to_child_processes()
 
+# Of a job that is a process of its own; with --sdm conda the environment's python goes first.
+if "conda" not in map(str, workflow.deployment_settings.deployment_method):
+    os.environ.setdefault("ORTHOGRID_PYTHON", sys.executable)
 
-def check_plan(config, files):
-    """The checked config; a wrong one stops here, in words a person can act on."""
+
+def make_plan(config, files):
+    """The plan of the checked config; a wrong one stops here, in words a person can act on."""
     try:
-        return check_config(config, source=", ".join(map(str, files)))
+        return Plan(check_config(config, source=", ".join(map(str, files))))
     except ConfigError as error:
         raise WorkflowError(str(error))
 
 
 def source_digest():
-    """Changes with any line of the library: what is drawn and written from rows is made anew when its code changes.
+    """Changes with any line of the library: what is written from rows is made anew when its code changes.
 
     Training does not look at it: a row's own code digest says whether it is stale.
     """

@@ -1,4 +1,4 @@
-SECTIONS = sorted(str(path) for path in Path("paper").glob("**/*.*") if path.suffix in (".tex", ".bib"))
+SECTIONS = sorted(str(path) for path in Path(HERE, "paper").glob("**/*.*") if path.suffix in (".tex", ".bib"))
 TABLES = [
     "answers",
     "thread",
@@ -21,26 +21,26 @@ TABLES = [
 
 rule write_numbers:
     input:
-        cells="results/{run}/cells.csv",
-        membership="results/{run}/membership.csv",
-        traces="results/{run}/traces.csv.gz",
-        thread="results/{run}/thread.csv",
-        predictions="results/{run}/predictions.csv",
-        log_a="data/thread/log_a.csv",
-        log_b="data/thread/log_b.csv",
+        cells="{root}/cells.csv",
+        membership="{root}/membership.csv",
+        traces="{root}/traces.csv.gz",
+        thread="{root}/thread.csv",
+        predictions="{root}/predictions.csv",
+        log_a=f"{HERE}/data/thread/log_a.csv",
+        log_b=f"{HERE}/data/thread/log_b.csv",
         bench=BENCH,
     output:
-        numbers="results/{run}/numbers.tex",
-        claims=report("results/{run}/claims.csv", caption="../report/claims.rst", category="Claims"),
-        tables=expand("results/{{run}}/tables/{table}.tex", table=TABLES),
+        numbers="{root}/numbers.tex",
+        claims=report("{root}/claims.csv", caption="../report/claims.rst", category="Claims"),
+        tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
     log:
-        "results/{run}/logs/write_numbers.log",
+        "{root}/logs/write_numbers.log",
     benchmark:
-        "results/{run}/benchmarks/write_numbers.tsv"
+        "{root}/benchmarks/write_numbers.tsv"
     conda:
         "../../environment.yml"
     params:
-        config=PLAN.digest,
+        config=PLAN.config.digest,
         source=source_digest(),
     message:
         "Computing every number, table and verdict of the paper"
@@ -52,17 +52,19 @@ rule build_paper:
     input:
         require_latex,
         sources=SECTIONS,
-        numbers="results/{run}/numbers.tex",
-        tables=expand("results/{{run}}/tables/{table}.tex", table=TABLES),
-        figures=expand("results/{{run}}/figures/{figure}.pdf", figure=FIGURES),
+        numbers="{root}/numbers.tex",
+        tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
+        figures=expand("{{root}}/figures/{figure}.pdf", figure=FIGURES),
     output:
-        paper=report("results/{run}/paper.pdf", caption="../report/paper.rst", category="Paper"),
+        paper=report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper"),
     log:
-        "results/{run}/logs/build_paper.log",
+        "{root}/logs/build_paper.log",
     benchmark:
-        "results/{run}/benchmarks/build_paper.tsv"
+        "{root}/benchmarks/build_paper.tsv"
     conda:
         "../../environment.yml"
+    params:
+        sources=f"{HERE}/paper",
     message:
         "Building the paper with latexmk"
     script:

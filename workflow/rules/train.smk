@@ -1,7 +1,6 @@
-# A partial run shows the rows that are there and trains nothing.
-GROUPS = sorted(path.stem for path in Path("results", PLAN.run, "rows").glob("*.csv")) if PLAN.partial else PLAN.groups
-ROWS = expand("results/{run}/rows/{group}.csv", run=PLAN.run, group=GROUPS)
-TRACES = expand("results/{run}/traces/{group}.csv.gz", run=PLAN.run, group=GROUPS)
+# Files that hold finished rows of this run, and those that its training jobs will write.
+ROWS = expand("{root}/rows/{name}.csv", root=PLAN.config.root, name=PLAN.names)
+TRACES = expand("{root}/traces/{name}.csv.gz", root=PLAN.config.root, name=PLAN.names)
 
 
 rule train_all:
@@ -10,26 +9,24 @@ rule train_all:
         TRACES,
 
 
-# No input, no params, and no script file: a rows file is named by the cells and the code it holds, so it is never stale.
-# Without metadata, as in a fresh clone, Snakemake would rerun a rule whose script is younger than its output, and a
-# checkout writes files in any order. A clone that ships rows has nothing to train; a grown grid asks for a new name,
-# and the job takes the finished rows from the older files.
-rule train_cells:
+# No input and no params: a rows file is named by the cells and the code it holds, so it is never stale. What is missing is
+# found when the plan is made, from the rows themselves, so a clone that ships them has nothing to train.
+# A process of its own gets a terminal's signals; its text depends on wildcards alone, since it would trigger a rerun.
+rule train_shard:
     output:
-        rows="results/{run}/rows/{group}.csv",
-        traces="results/{run}/traces/{group}.csv.gz",
+        rows="{root}/rows/{shard}.csv",
+        traces="{root}/traces/{shard}.csv.gz",
     log:
-        "results/{run}/logs/train/{group}.log",
+        "{root}/logs/train/{shard}.log",
     benchmark:
-        "results/{run}/benchmarks/train/{group}.tsv"
+        "{root}/benchmarks/train/{shard}.tsv"
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,
     message:
-        "Training the cells of {wildcards.group}"
-    run:
-        from orthogrid.runner import train_cells
-
-        train_cells(
-            wildcards.group, PLAN.groups[wildcards.group], f"results/{PLAN.run}", PLAN.device, threads, log[0]
-        )
+        "Training"
+    shell:
+        'exec "${{ORTHOGRID_PYTHON:-python}}" -m orthogrid train --shard {wildcards.root}/shards/{wildcards.shard}.json'
+        " --workers {threads} --log {log}"

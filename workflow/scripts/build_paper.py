@@ -6,7 +6,7 @@ from orthogrid.latex import build
 
 if __name__ == "__main__":
     build(
-        sources=Path("paper"),
+        sources=Path(snakemake.params.sources),
         results=Path(snakemake.input.numbers).parent,
         output=Path(snakemake.output.paper),
         log=Path(snakemake.log[0]),

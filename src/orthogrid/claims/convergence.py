@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..run import LOG_A, thread_cells
 from ..cell import Cell
-from ..run import Run
+from ..run import LOG_A, Run, thread_cells
 from .intervals import farthest, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, found
 from .select import (

@@ -172,13 +172,13 @@ def judge(run: Run) -> pd.DataFrame:
     `seconds` is the training time of the cells a claim rests on, `command` what trains their penalties and methods.
     """
     seconds = run.cells.set_index("key")["seconds"]
-    families = {cell.key: cell.family for cell in run.config.cells}
+    labels = {cell.key: cell.label for cell in run.config.cells}
     config = "config" if run.config.run == "default" else run.config.run
     rows = []
     for entry in sorted(CLAIMS.values(), key=lambda entry: SECTIONS.index(entry.section)):
         seen = entry.evidence(run)
         verdict, reason = entry.verdict(seen, entry.missing(run))
-        only = " ".join(sorted({families[key] for key in seen.keys if key in families}))
+        only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
         command = f"python -m orthogrid train --config config/{config}.yaml --only {only}" if only else ""
         rows.append((
             entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
 from ..cell import AXES, spec_name
+from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
 from ..run import Run
 from .intervals import TINY, Estimate, geometric_mean
 

@@ -7,7 +7,6 @@ import math
 import pandas as pd
 
 from .. import theory
-from ..run import LOG_B_CLOSING
 from ..cell import Cell
 from ..claims.select import (
     EARLY_STEPS,
@@ -23,7 +22,7 @@ from ..claims.select import (
     predicted_plateau,
     squares_ratio,
 )
-from ..run import Run
+from ..run import LOG_B_CLOSING, Run
 from .format import MISSING, code, d1, d2, integer, listed, median, number, percent, scientific, seeds, setting, spread
 
 CIRCLE_START = (0.01, 1.50)  # the thread's point beside its circle

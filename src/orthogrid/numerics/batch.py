@@ -175,7 +175,7 @@ class Batch:
         else:
             with torch.enable_grad():
                 leaf = weight.detach().requires_grad_()
-                value = penalty(gram_residual(leaf), **self.options)
+                value = penalty.value(gram_residual(leaf), **self.options)
                 (gradient,) = torch.autograd.grad(value.sum(), leaf)
         grad.mul_(beta).add_(gradient.mul_(reg))
 
@@ -184,7 +184,8 @@ class Batch:
         fit = metrics.data_loss(*self._in_double())
         if not self.penalty.attached:
             return fit
-        return fit + self.reg[:, 0, 0].double() * self.penalty(gram_residual(self._in_double()[0]), **self.options)
+        s = gram_residual(self._in_double()[0])
+        return fit + self.reg[:, 0, 0].double() * self.penalty.value(s, **self.options)
 
     def _in_double(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         weight, x, y = (padded_copy(t, torch.float64) for t in (self.weight, self.x, self.y))

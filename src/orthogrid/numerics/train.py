@@ -149,7 +149,7 @@ def _result(
         row |= {name: float(logged[-1][1][name][i]) for name in metrics.TRACE if name in metrics.FINAL}
         row |= metrics.final(weight, bias, problem)
         penalty, options = find_penalty(cell.penalty)
-        row["penalty_value"] = float(penalty(gram_residual(weight[None]), **options)[0])
+        row["penalty_value"] = float(penalty.value(gram_residual(weight[None]), **options)[0])
         row["status"] = "ok"
     else:
         row["status"] = "diverged"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from .. import theory
-from ..run import LOG_B_CLOSING
 from ..cell import Cell
 from ..claims.intervals import mean
 from ..claims.select import (
@@ -34,7 +33,7 @@ from ..numbers.format import (
     setting,
     spread,
 )
-from ..run import Run
+from ..run import LOG_B_CLOSING, Run
 from .layout import tabular
 
 

@@ -23,7 +23,7 @@ from ..numbers.format import (
     setting,
     text,
 )
-from ..plan import operations
+from ..costs import operations
 from ..run import Run
 from .layout import longtable, ragged, tabular
 
@@ -120,10 +120,8 @@ def _axis(name: str, values: list) -> str:
 def cost(run: Run, verdicts: pd.DataFrame) -> str:
     """By penalty or method: cells, those trained, operations of the matrix products of all, seconds of those trained."""
     finished = run.cells[run.cells["status"] != "missing"].set_index("key")["seconds"]
-    cells = sorted(run.config.cells, key=lambda cell: cell.family)
-    rows = []
-    for family, group in groupby(cells, key=lambda cell: cell.family):
-        rows.append(_cost(text(family), list(group), finished))
+    cells = sorted(run.config.cells, key=lambda cell: cell.label)
+    rows = [_cost(text(label), list(group), finished) for label, group in groupby(cells, key=lambda cell: cell.label)]
     return tabular(
         "lrrrr",
         ["Penalty or method", "Cells", "Trained", "Operations", "Seconds"],
