@@ -5,31 +5,34 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help paper smoke full published bench test test-all lint report env latex unlock schema lock clean
+.PHONY: help paper smoke full bench costs test test-all lint report ready env latex unlock check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
 
-paper: env latex unlock ## the default run, from nothing to results/default/paper.pdf
+paper: ready check unlock ## the default run, from nothing to results/default/paper.pdf
 	$(BIN)/snakemake --cores $(CORES)
 
-smoke: env latex unlock ## a miniature of it in a minute or two: results/smoke/paper.pdf
+smoke: ready unlock ## a miniature of it in a minute or two: results/smoke/paper.pdf
 	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
 
-full: env latex unlock ## the published run; wants a GPU
+full: ready unlock ## the published run; wants a GPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
-published: env latex unlock ## the paper of the published rows in results/full: trains nothing, also where they are partial
-	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml --config partial=True
+docs/paper.pdf: results/default/paper.pdf ## the PDF that the README links: a copy of the finished default run's
+	cp $< $@
 
 bench: env ## what steps, memory and workflow cost, beside others: results/bench/<device>.csv; wants an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 
-test: env latex ## the tests, some minutes
+costs: env ## what a step costs by penalty, method and dimension: the table that foretells times; wants an idle machine
+	$(BIN)/python -m benchmarks.costs
+
+test: ready ## the tests, some minutes
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: env latex ## the slow ones too
+test-all: ready ## the slow ones too
 	$(BIN)/python -m pytest
 
 lint: env ## format and lint, as the tests check it
@@ -44,6 +47,10 @@ docs/map.png: results/default/cells.csv ## redraw the README's figure from a fin
 	$(BIN)/python -c "from orthogrid.config import load_config as c; from orthogrid.run import Run; from orthogrid.figures import FIGURES; \
 	  FIGURES['map'](Run.read(c('config/config.yaml'), 'results/default', 'data/thread')).savefig('$@', dpi=200)"
 
+# Both at once: one waits for the network where the other unpacks.
+ready:
+	@$(MAKE) --no-print-directory -j2 env latex
+
 env: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -54,13 +61,16 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-latex: env
-	@$(BIN)/python -m orthogrid latex --install
+# Needs nothing but Python, so it can go beside the environment.
+latex:
+	@PYTHONPATH=src $(PYTHON) -m orthogrid.latex --install
+
+check: env
+	@$(BIN)/python -m orthogrid check
 
 # A Snakemake that was killed outright leaves a lock behind.
 unlock: env
-	@if [ -n "$$(ls .snakemake/locks 2>/dev/null)" ] && ! pgrep -f "$(CURDIR)/$(BIN)/python.*snakemake" >/dev/null 2>&1; then \
-	  echo "clearing the lock of a run that was killed"; $(BIN)/snakemake --unlock; fi
+	@$(BIN)/python -m orthogrid unlock
 
 schema: env ## regenerate workflow/schemas/config.schema.yaml after editing an axis
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml

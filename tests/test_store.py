@@ -1,111 +1,146 @@
-"""Journal, rows files, and training jobs that are interrupted, grown and shrunk."""
+"""Journal, rows files, and training jobs that are interrupted, killed, grown and shrunk."""
 
-import json
+import os
+import signal
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
 from orthogrid import runner
-from orthogrid.cell import Cell, ConfigError
-from orthogrid.config import check_config, group_name
-from orthogrid.plan import effort, shared_out
-from orthogrid.run import RowsError, collect_cells
-from orthogrid.store import Store, read_table, write_bytes, write_table
+from orthogrid.catalog import ConfigError
+from orthogrid.cell import Cell
+from orthogrid.config import check_config
+from orthogrid.run import RowsError, collect_cells, summary
+from orthogrid.store import Store, read_table, shard_name, write_bytes, write_table
 
 CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
+REAL = runner.train_batch
 
 
 @pytest.fixture
 def trained(monkeypatch):
     """The cells handed to the trainer, in order."""
     seen = []
-    train_batch = runner.train_batch
 
-    def spy(cells, *args):
+    def spy(cells, *arguments):
         seen.extend(cells)
-        return train_batch(cells, *args)
+        return REAL(cells, *arguments)
 
     monkeypatch.setattr(runner, "train_batch", spy)
     return seen
 
 
-def train(group, cells, root):
-    return runner.train_cells(group, cells, root, device="cpu")
+@pytest.fixture
+def with_workers(monkeypatch):
+    """Small work goes to workers too, a few cells a batch."""
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
+    monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
 
 
-def without_time(path):
-    return read_table(path).drop(columns=["seconds", "seconds_per_step"])
+def train(cells, root, **how):
+    return runner.train_cells(cells, root, device="cpu", **how)
+
+
+def rows_of(root):
+    return pd.concat([read_table(path) for path in rows_files(root)], ignore_index=True)
+
+
+def rows_files(root):
+    return sorted((root / "rows").glob("*.csv"))
+
+
+def without_time(table):
+    return table.drop(columns=["seconds", "seconds_per_step"]).sort_values("key", ignore_index=True)
+
+
+def assert_same_rows(one, two):
+    pd.testing.assert_frame_equal(without_time(rows_of(one)), without_time(rows_of(two)))
+    tables = [
+        pd.concat(read_table(path) for path in (root / "traces").iterdir()).sort_values(
+            ["key", "step"], ignore_index=True
+        )
+        for root in (one, two)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+
+
+# ---- Files and what is found in them ----
 
 
 def test_a_finished_job_trains_nothing_and_writes_the_same_bytes(tmp_path, trained):
-    assert train("fro2-a", CELLS, tmp_path) == 6
-    first = Store(tmp_path).rows_file("fro2-a").read_bytes()
-    assert train("fro2-a", CELLS[::-1], tmp_path) == 0 and len(trained) == 6
-    assert Store(tmp_path).rows_file("fro2-a").read_bytes() == first
+    assert train(CELLS, tmp_path) == 6
+    (path,) = rows_files(tmp_path)
+    assert path.stem == shard_name(CELLS) and not list((tmp_path / "journal").iterdir())
+    first = path.read_bytes()
+    assert train(CELLS[::-1], tmp_path) == 0 and len(trained) == 6
+    assert rows_files(tmp_path) == [path] and path.read_bytes() == first
 
 
-@pytest.mark.parametrize("survivor", ["journal", "rows"])
-def test_a_grown_grid_trains_its_new_cells_and_a_shrunk_one_nothing(tmp_path, trained, survivor):
-    train("fro2-a", CELLS[:4], tmp_path)
-    if survivor == "rows":  # a clone ships rows and traces, no journal
-        Store(tmp_path).journal_file("fro2").unlink()
-    else:
-        Store(tmp_path).rows_file("fro2-a").unlink()
-    assert train("fro2-b", CELLS, tmp_path) == 2 and trained[4:] == CELLS[4:]
-    assert train("fro2-c", CELLS[1:3], tmp_path) == 0
-    alone = tmp_path / "alone"
-    train("fro2-b", CELLS, alone)
+def test_a_name_tells_what_is_in_the_file_whatever_the_order():
+    assert shard_name(CELLS) == shard_name(CELLS[::-1]) != shard_name(CELLS[1:])
+
+
+def test_a_grown_grid_trains_its_new_cells_and_a_shrunk_one_nothing(tmp_path, trained):
+    train(CELLS[:4], tmp_path / "grown")
+    assert train(CELLS, tmp_path / "grown") == 2 and trained[4:] == CELLS[4:]
+    assert train(CELLS[1:3], tmp_path / "grown") == 0
+    train(CELLS, tmp_path / "alone")
     pd.testing.assert_frame_equal(
-        without_time(Store(tmp_path).rows_file("fro2-b")), without_time(Store(alone).rows_file("fro2-b"))
-    )
-    pd.testing.assert_frame_equal(
-        read_table(Store(tmp_path).traces_file("fro2-b")), read_table(Store(alone).traces_file("fro2-b"))
+        without_time(collect_cells(config_of(CELLS, tmp_path, "grown"), names(tmp_path / "grown"))),
+        without_time(rows_of(tmp_path / "alone")),
     )
 
 
-def test_an_interrupted_job_goes_on_where_it_was(tmp_path, trained, monkeypatch):
-    train_batch = runner.train_batch
-
-    def interrupted(cells, *args):
-        if trained:
-            raise KeyboardInterrupt
-        return train_batch(cells, *args)
-
-    monkeypatch.setattr(runner, "train_batch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train("fro2-a", CELLS, tmp_path)
-    assert len(trained) == 3 and not Store(tmp_path).rows_file("fro2-a").exists()
-    monkeypatch.setattr(runner, "train_batch", train_batch)
-    assert train("fro2-a", CELLS, tmp_path) == 3
-    assert sorted(c.key for c in trained) == sorted(c.key for c in CELLS)
+def names(root):
+    return [path.stem for path in rows_files(root)]
 
 
 def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trained):
-    train("fro2-a", CELLS[:3], tmp_path)
     store = Store(tmp_path)
-    store.rows_file("fro2-a").unlink()
-    journal = store.journal_file("fro2")
+    records = [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:3])]
+    store.append("x", records)
+    journal = store.journal_file("x")
     journal.write_bytes(journal.read_bytes()[:-200])  # a crash in the middle of the last line
-    assert train("fro2-b", CELLS[:4], tmp_path) == 2
-    lines = journal.read_text().splitlines()
-    assert len(lines) == 5 and sum(_is_json(line) for line in lines) == 4
+    store.append("x", records[:1])  # goes to a line of its own
+    assert set(store.finished(CELLS)[0]["key"]) == {cell.key for cell in CELLS[:2]}
+    assert train(CELLS[:4], tmp_path) == 2
+    assert set(rows_of(tmp_path)["key"]) == {cell.key for cell in CELLS[:4]}
 
 
-def _is_json(line):
-    try:
-        json.loads(line)
-    except json.JSONDecodeError:
-        return False
-    return True
+@pytest.mark.parametrize("line", ["42", "null", "{}", '{"row": {}}', "\x00\x00", "\ufffd"])
+def test_a_foreign_journal_line_is_skipped(tmp_path, line):
+    store = Store(tmp_path)
+    store.append("x", [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:2])])
+    with store.journal_file("x").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    assert len(store.finished(CELLS)[0]) == 2
 
 
 def test_rows_of_other_code_are_not_taken(tmp_path, trained):
-    train("fro2-a", CELLS[:2], tmp_path)
-    store = Store(tmp_path)
-    for path in (store.journal_file("fro2"), store.rows_file("fro2-a")):
-        path.write_text(path.read_text().replace(CELLS[0].code, "0123456789ab"))
-    assert train("fro2-b", CELLS[:2], tmp_path) == 2
+    train(CELLS[:2], tmp_path)
+    (path,) = rows_files(tmp_path)
+    path.write_text(path.read_text().replace(CELLS[0].code, "0123456789ab"))
+    assert Store(tmp_path).files_of(CELLS) == ([], set())
+    assert train(CELLS[:2], tmp_path) == 2
+
+
+def test_rows_without_traces_count_as_not_there(tmp_path):
+    train(CELLS, tmp_path)
+    next((tmp_path / "traces").iterdir()).unlink()
+    assert Store(tmp_path).files_of(CELLS) == ([], set())
+
+
+def test_a_truncated_file_gives_the_rows_that_are_left(tmp_path, trained):
+    train(CELLS, tmp_path)
+    (path,) = rows_files(tmp_path)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]) + lines[4][:40])
+    trained.clear()
+    assert len(Store(tmp_path).files_of(CELLS)[1]) == 3
+    assert train(CELLS, tmp_path) == 3 and len(trained) == 3
 
 
 def test_numbers_survive_the_file_to_the_last_bit_and_keys_stay_text(tmp_path):
@@ -118,6 +153,11 @@ def test_numbers_survive_the_file_to_the_last_bit_and_keys_stay_text(tmp_path):
     assert (tmp_path / "a.csv.gz").read_bytes() == first
 
 
+def test_a_whole_number_stays_one_beside_a_missing_one(tmp_path):
+    write_table(pd.DataFrame({"rank": [3.0, None], "det_sign": [-1.0, 1.0], "fit": [1.0, 2.0]}), tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "rank,det_sign,fit\n3,-1,1.0\n,1,2.0\n"
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a"
     write_bytes(b"old", path)
@@ -127,85 +167,155 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def config_of(cells, **more):
+def config_of(cells, folder, run="x", **more):
     axes = {
         "dimension": 6,
         "samples": sorted({c.samples for c in cells}),
         "steps": 5,
         "seed": sorted({c.seed for c in cells}),
     }
-    return check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}], **more})
+    return check_config({"run": run, "results": str(folder), "blocks": [{"name": "a", "axes": axes}], **more})
 
 
 def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
-    train("fro2-a", CELLS, tmp_path)
-    rows = Store(tmp_path).rows_file("fro2-a")
-    fewer = config_of(CELLS[:2])
-    table = collect_cells(fewer, [rows])
+    train(CELLS, tmp_path / "x")
+    fewer = config_of(CELLS[:2], tmp_path)
+    table = collect_cells(fewer, names(tmp_path / "x"))
     assert table["key"].tolist() == [c.key for c in fewer.cells]
-    with pytest.raises(RowsError, match="more than one row"):
-        collect_cells(fewer, [rows, rows])
     more = [*CELLS, *(replace(c, seed=9) for c in CELLS)]
     with pytest.raises(RowsError, match="2 of 8 cells have no row"):
-        collect_cells(config_of(more), [rows])
-    partial = collect_cells(config_of(more, partial=True), [rows])
-    assert (partial["status"] == "missing").sum() == 2 and partial.loc[partial["status"] == "missing", "seed"].eq(
-        9
-    ).all()
+        collect_cells(config_of(more, tmp_path), names(tmp_path / "x"))
+    partial = config_of(more, tmp_path, partial="true")
+    table = collect_cells(partial, names(tmp_path / "x"))
+    assert table.loc[table["status"] == "missing", "seed"].tolist() == [9, 9]
+    told = summary(partial, table)
+    assert (told["cells"], told["finished"], told["partial"], told["of_other_code"]) == (8, 6, True, 0)
+    assert told["torch"] == {torch.__version__: 6}
+
+
+def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(tmp_path):
+    train(CELLS, tmp_path / "x")
+    (path,) = rows_files(tmp_path / "x")
+    table = read_table(path)
+    table.loc[:1, "code"] = "0123456789ab"
+    write_table(table, path)
+    assert len(Store(tmp_path / "x").files_of(CELLS, any_code=True)[1]) == 6
+    with pytest.raises(RowsError, match="2 of 6"):
+        collect_cells(config_of(CELLS, tmp_path), names(tmp_path / "x"))
+    partial = config_of(CELLS, tmp_path, partial=True)
+    assert summary(partial, collect_cells(partial, names(tmp_path / "x")))["of_other_code"] == 2
+    train(CELLS, tmp_path / "x")  # today's code has its rows too now, and they come first
+    told = summary(partial, collect_cells(partial, names(tmp_path / "x")))
+    assert told["of_other_code"] == 0 and told["finished"] == 6
+
+
+# ---- Devices and batches ----
 
 
 def test_gpu_memory_too_small_halves_the_batch_and_loses_no_row(tmp_path, monkeypatch):
-    import torch
+    sizes = []
 
-    train_batch, sizes = runner.train_batch, []
-
-    def small_gpu(cells, *args):
+    def small_gpu(cells, *arguments):
         sizes.append(len(cells))
         if len(cells) > 1:
             raise torch.cuda.OutOfMemoryError("too large")
-        return train_batch(cells, *args)
+        return REAL(cells, *arguments)
 
     monkeypatch.setattr(runner, "train_batch", small_gpu)
-    assert train("fro2-a", CELLS[:3], tmp_path) == 3
-    assert sizes == [3, 1, 2, 1, 1] and len(read_table(Store(tmp_path).rows_file("fro2-a"))) == 3
+    assert train(CELLS[:3], tmp_path) == 3
+    assert sizes == [3, 1, 2, 1, 1] and len(rows_of(tmp_path)) == 3
 
 
 def test_a_device_that_is_not_there_is_told():
-    import torch
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(ValueError, match="set device: auto or cpu"):
+    with pytest.raises(ConfigError, match="set device: auto or cpu"):
         runner.find_device("cuda")
     assert runner.find_device("auto").type == "cpu"
 
 
-def test_workers_give_the_rows_of_one_process(tmp_path, monkeypatch):
-    """Also in their order in the files; and a failure in a worker is raised, not swallowed."""
+def test_workers_give_the_rows_of_one_process(tmp_path, with_workers):
+    """Also in their order in the files."""
     cells = [Cell(dimension=8, samples=4, steps=30, lr=0.01, reg=reg, seed=s) for s in range(3) for reg in (1, 10)]
-    monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
-    runner.train_cells("fro2-one", cells, tmp_path / "one", workers=1)
-    monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", 0)
-    runner.train_cells("fro2-two", cells, tmp_path / "two", workers=2)
-    one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
-    pd.testing.assert_frame_equal(without_time(one.rows_file("fro2-one")), without_time(two.rows_file("fro2-two")))
-    assert read_table(one.traces_file("fro2-one")).equals(read_table(two.traces_file("fro2-two")))
-    monkeypatch.setattr("orthogrid.runner.train_batch", broken)
-    with pytest.raises(ArithmeticError):
-        runner.train_cells("fro2-three", cells, tmp_path / "three", workers=2)
+    train(cells, tmp_path / "one", workers=1)
+    train(cells, tmp_path / "two", workers=2)
+    assert_same_rows(tmp_path / "one", tmp_path / "two")
+    assert rows_of(tmp_path / "two")["key"].tolist() == sorted(c.key for c in cells)
 
 
-def broken(*arguments):
-    raise ArithmeticError
+# ---- Cells that fail, workers that die, runs that are stopped ----
 
 
-def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
-    many = [Cell(dimension=30, samples=4, seed=s) for s in range(16)]
-    few = [Cell(dimension=6, samples=4, seed=s) for s in range(3)]
-    cut = shared_out([few, many], workers=2)
-    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in many + few)
-    assert len(cut) > 4 and min(map(len, cut)) >= 2
-    assert [effort(b[0]) * len(b) for b in cut] == sorted((effort(b[0]) * len(b) for b in cut), reverse=True)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cell_that_raises_is_named_and_takes_no_other_with_it(tmp_path, monkeypatch, with_workers, workers):
+    bad = CELLS[3]
+
+    def broken(cells, *arguments):
+        if bad in cells:
+            raise ArithmeticError("no convergence")
+        return REAL(cells, *arguments)
+
+    monkeypatch.setattr(runner, "train_batch", broken)
+    with pytest.raises(runner.TrainingError, match="1 cells could not be trained, 5 were") as error:
+        train(CELLS, tmp_path, workers=workers)
+    assert f"ArithmeticError: no convergence\n    {bad.key} dimension=6 samples=4" in str(error.value)
+    assert set(rows_of(tmp_path)["key"]) == {c.key for c in CELLS} - {bad.key}
+    monkeypatch.setattr(runner, "train_batch", REAL)
+    assert train(CELLS, tmp_path, workers=workers) == 1
+
+
+def dies_with(bad, marks=None):
+    """A trainer whose process is killed at a cell; if `marks` is a folder, at the first time alone."""
+
+    def trainer(cells, *arguments):
+        if bad in cells:
+            if marks is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif not (marks / "killed").exists():
+                (marks / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return REAL(cells, *arguments)
+
+    return trainer
+
+
+def test_a_worker_that_is_killed_is_noticed_and_its_batch_tried_once_more(tmp_path, monkeypatch, with_workers):
+    monkeypatch.setattr(runner, "train_batch", dies_with(CELLS[3], tmp_path))
+    assert train(CELLS, tmp_path / "killed", workers=2) == 6
+    monkeypatch.setattr(runner, "train_batch", REAL)
+    train(CELLS, tmp_path / "calm", workers=2)
+    assert (tmp_path / "killed" / "rows").exists()
+    assert_same_rows(tmp_path / "killed", tmp_path / "calm")
+
+
+def test_a_batch_that_kills_its_worker_twice_is_named_and_the_rest_is_finished(tmp_path, monkeypatch, with_workers):
+    monkeypatch.setattr(runner, "train_batch", dies_with(CELLS[3]))
+    with pytest.raises(runner.TrainingError, match=r"SIGKILL.*out of memory") as error:
+        train(CELLS, tmp_path, workers=2)
+    assert CELLS[3].key in str(error.value)
+    named = [cell for cell in CELLS if cell.key in str(error.value)]
+    assert len(named) <= 2 and len(rows_of(tmp_path)) == len(CELLS) - len(named)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_run_keeps_what_it_has_and_goes_on_from_there(tmp_path, monkeypatch, with_workers, workers, number):
+    parent, kept = os.getpid(), Store.append
+
+    def stopping(store, name, records):
+        kept(store, name, records)
+        os.kill(parent, number)
+
+    monkeypatch.setattr(Store, "append", stopping)
+    cells = [Cell(dimension=6, samples=3, steps=5, seed=seed) for seed in range(24)]
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        train(cells, tmp_path, workers=workers)
+    assert signal.getsignal(number) == before
+    held = len(rows_of(tmp_path))
+    assert 0 < held < len(cells) and not list((tmp_path / "journal").iterdir())
+    monkeypatch.setattr(Store, "append", kept)
+    assert train(cells, tmp_path, workers=workers) == len(cells) - held
 
 
 # ---- A run in pieces ----
@@ -214,102 +324,77 @@ def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
 SETTINGS = {"dimension": 6, "steps": 5, "penalty": ["fro2", "l1"], "samples": [3, 4], "seed": [1, 2, 3]}
 
 
-def in_pieces(**more):
-    return check_config({"run": "x", "blocks": [{"name": "a", "axes": SETTINGS}], **more})
+def in_pieces(folder, **more):
+    return check_config({"run": "x", "results": str(folder), "blocks": [{"name": "a", "axes": SETTINGS}], **more})
 
 
-def train_part(config, root, cells=None, minutes=None):
-    return runner.train_run(config, config.cells if cells is None else cells, root, "cpu", minutes)
+def train_part(config, cells=None, minutes=None):
+    return runner.train_run(config, config.cells if cells is None else cells, device="cpu", minutes=minutes)
 
 
-def rows_files(root):
-    return sorted((root / "rows").glob("*.csv"))
-
-
-def test_first_seeds_are_the_whole_product_for_fewer_seeds():
-    config = in_pieces()
+def test_first_seeds_are_the_whole_product_for_fewer_seeds(tmp_path):
+    config = in_pieces(tmp_path)
     first = config.part(seeds=1)
     assert len(first) == 4 and {c.seed for c in first} == {1}
     assert {(c.penalty, c.samples) for c in first} == {(c.penalty, c.samples) for c in config.cells}
     assert len(config.part(seeds=2)) == 8 and config.part(seeds=9) == config.part() == config.cells
 
 
-def test_a_part_of_a_config_is_that_of_its_blocks():
+def test_a_part_of_a_config_is_that_of_its_blocks_penalties_and_methods():
     blocks = [{"name": "a", "axes": {**SETTINGS, "seed": [5, 6]}}, {"name": "b", "axes": {**SETTINGS, "seed": [6, 7]}}]
     config = check_config({"run": "x", "blocks": blocks})
     assert config.part(["b"]) == list(config.blocks[1].cells)
     assert {c.seed for c in config.part(["a", "b"], seeds=1)} == {5, 6}
+    assert {c.penalty for c in config.part(only=["l1"])} == {"l1"} and config.part(only=["adam"]) == config.cells
     with pytest.raises(ConfigError, match="did you mean 'b'"):
         config.part(["bb"])
+    with pytest.raises(ConfigError, match="penalty or method 'l2' is not in this config; did you mean 'l1'"):
+        config.part(only=["l2"])
 
 
 def test_a_run_in_pieces_is_the_run_at_once(tmp_path, trained):
-    config = in_pieces()
-    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
-    assert train_part(config, whole) == 12
+    whole, pieces = in_pieces(tmp_path / "whole"), in_pieces(tmp_path / "pieces")
+    assert train_part(whole) == 12
     trained.clear()
-    assert train_part(config, pieces, config.part(seeds=1)) == 4
-    assert json.loads((pieces / "run.json").read_text())["finished"] == 4
-    table = collect_cells(in_pieces(partial=True), rows_files(pieces))
+    assert train_part(pieces, pieces.part(seeds=1)) == 4
+    table = collect_cells(in_pieces(tmp_path / "pieces", partial=True), names(pieces.root))
     assert (table["status"] == "missing").sum() == 8 and set(table.loc[table["status"] == "ok", "seed"]) == {1}
-    for path in (pieces / "journal").iterdir():  # a clone ships rows and traces alone
-        path.unlink()
-    assert train_part(config, pieces) == 8 and len(trained) == 12
-    summary = json.loads((pieces / "run.json").read_text())
-    assert summary["finished"] == summary["cells"] == 12 and not summary["partial"]
-    # The files are those that the workflow asks for, and those of the first piece are gone.
-    assert [p.stem for p in rows_files(pieces)] == sorted(config.groups)
-    for one, two in zip(rows_files(whole), rows_files(pieces), strict=True):
-        pd.testing.assert_frame_equal(without_time(one), without_time(two))
-    assert {p.name for p in (pieces / "traces").iterdir()} == {f"{group}.csv.gz" for group in config.groups}
+    assert train_part(pieces) == 8 and len(trained) == 12
+    # One file holds all, and those of the pieces are gone.
+    assert names(pieces.root) == names(whole.root) == [shard_name(whole.cells)]
+    assert [p.name for p in (pieces.root / "traces").iterdir()] == [f"{shard_name(whole.cells)}.csv.gz"]
+    assert_same_rows(whole.root, pieces.root)
 
 
 def test_rows_of_another_config_stay_where_they_are(tmp_path):
-    other = check_config({"run": "x", "blocks": [{"name": "a", "axes": {**SETTINGS, "seed": [1, 9]}}]})
-    train_part(other, tmp_path)
-    train_part(in_pieces(), tmp_path)
-    kept = pd.concat(read_table(p) for p in rows_files(tmp_path))
-    assert {c.key for c in other.cells} | {c.key for c in in_pieces().cells} == set(kept["key"])
+    axes = {**SETTINGS, "seed": [1, 9]}
+    other = check_config({"run": "x", "results": str(tmp_path), "blocks": [{"name": "a", "axes": axes}]})
+    train_part(other)
+    train_part(in_pieces(tmp_path))
+    kept = {*other.cells, *in_pieces(tmp_path).cells}
+    assert {c.key for c in kept} == set(rows_of(tmp_path / "x")["key"])
+
+
+def test_clearing_keeps_what_the_config_needs_and_all_while_a_cell_is_missing(tmp_path):
+    config = in_pieces(tmp_path)
+    train(config.cells, config.root)
+    train(CELLS[:1] + [replace(CELLS[0], seed=9)], config.root)
+    Store(config.root).append("x", [])
+    grown = check_config(
+        {"run": "x", "results": str(tmp_path), "blocks": [{"name": "a", "axes": SETTINGS | {"seed": [1, 4]}}]}
+    )
+    assert Store(config.root).clear(grown.cells) == [] and len(rows_files(config.root)) == 2
+    removed = {path.name.split(".")[0] for path in Store(config.root).clear(config.cells)}
+    assert len(removed) == 2 and "x" in removed and names(config.root) == [shard_name(config.cells)]
 
 
 def test_a_time_limit_starts_nothing_after_it_and_keeps_the_cheapest(tmp_path, monkeypatch, trained):
-    cells = [*in_pieces().cells, Cell(dimension=40, samples=30, steps=5)]
-    config = in_pieces()
+    config = in_pieces(tmp_path)
+    cells = [*config.cells, Cell(dimension=40, samples=30, steps=5)]
     clock = iter([0.0, 30.0, 90.0, 90.0, 90.0])
     monkeypatch.setattr(runner.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(
         runner, "Progress", lambda *_: type("P", (), {"say": print, "close": print, "update": print, "name": ""})()
     )
-    assert 0 < train_part(config, tmp_path, cells, minutes=1) == len(trained) < len(cells)
-    assert max(effort(c) for c in trained) < effort(cells[-1])
-    assert rows_files(tmp_path)
-
-
-def test_an_interrupted_run_writes_what_it_has(tmp_path, monkeypatch):
-    train_batch, count = runner.train_batch, []
-
-    def interrupted(cells, *arguments):
-        if count:
-            raise KeyboardInterrupt
-        count.append(len(cells))
-        return train_batch(cells, *arguments)
-
-    monkeypatch.setattr(runner, "train_batch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train_part(in_pieces(), tmp_path)
-    held = pd.concat(read_table(p) for p in rows_files(tmp_path))
-    assert len(held) == count[0] and json.loads((tmp_path / "run.json").read_text())["partial"]
-    cells = [c for c in in_pieces().cells if c.key in set(held["key"])]
-    assert [p.stem for p in rows_files(tmp_path)] == [group_name(cells)]
-
-
-def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_effort():
-    from orthogrid.numerics.train import shape_of
-    from orthogrid.plan import CPU_EFFORT, batches
-
-    cells = [Cell(steps=4000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
-    cut = batches(cells, shape_of)
-    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in cells)
-    assert all(sum(map(effort, batch)) <= CPU_EFFORT for batch in cut) and 1 < len(cut) < len(cells)
-    seeds = [c.seed for batch in cut for c in batch]
-    assert seeds == sorted(seeds)
+    assert 0 < train_part(config, cells, minutes=1) == len(trained) < len(cells)
+    assert cells[-1] not in trained and rows_files(config.root)

@@ -1,4 +1,4 @@
-"""Command line: python -m orthogrid {check,plan,train,schema,latex}."""
+"""Command line: python -m orthogrid {check,plan,train,schema,unlock,latex}."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 from .catalog import ConfigError
 from .config import json_schema, load_config
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--shard", metavar="FILE", help="one job as the workflow planned it, in place of a config")
     add("--log", metavar="FILE", help="where progress is also written")
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
+    commands.add_parser("unlock", help="clear the lock that a killed Snakemake left in this folder; never a live one's")
     latex = commands.add_parser("latex", help="say whether LaTeX can build the paper, and what is missing")
     latex.add_argument("--install", action="store_true", help="install it where that needs no question")
     options = parser.parse_args(arguments)
@@ -47,11 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _latex(options: argparse.Namespace) -> int:
-    from .latex import install_latex, missing_latex
+    from .latex import main as latex
 
-    complaint = install_latex() if options.install else missing_latex()
-    print(complaint, file=sys.stderr, end="\n" if complaint else "")
-    return 1 if complaint else 0
+    return latex(["--install"] * options.install)
 
 
 def _schema(options: argparse.Namespace) -> int:
@@ -101,7 +101,14 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"check": _check, "plan": _plan, "train": _train, "schema": _schema, "latex": _latex}
+def _unlock(options: argparse.Namespace) -> int:
+    from .locks import clear_dead_lock
+
+    print(clear_dead_lock(Path.cwd()), end="", file=sys.stderr)
+    return 0
+
+
+COMMANDS = {"unlock": _unlock, "check": _check, "plan": _plan, "train": _train, "schema": _schema, "latex": _latex}
 
 if __name__ == "__main__":
     sys.exit(main())

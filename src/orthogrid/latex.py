@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 PROGRAMS = ("latexmk", "pdflatex", "biber", "kpsewhich")
@@ -106,3 +108,14 @@ def build(sources: Path, results: Path, output: Path, log: Path) -> None:
             raise LatexError(f"the paper has defects (whole log: {log}):\n" + "\n".join(wrong))
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(work / "paper.pdf", output)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Say what is missing, after an attempt to install it if `--install` is asked for. Needs the standard library alone."""
+    complaint = install_latex() if "--install" in arguments else missing_latex()
+    print(complaint, file=sys.stderr, end="\n" if complaint else "")
+    return 1 if complaint else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -120,7 +120,9 @@ def train_cells(
     minutes: float | None = None,
     log: str | Path | None = None,
 ) -> int:
-    """Bring the rows and traces of some cells about, in files called `name`; returns how many had to be trained.
+    """Bring the rows and traces of some cells about; returns how many had to be trained.
+
+    A planned job's files are called `name` and hold all of the cells; without a name they hold those that no file has yet.
 
     On the CPU `workers` processes (as many as there are cores, by default) train a batch each, with one thread: a row's bits
     do not depend on their number. With `minutes` the cheapest cells go first and no batch starts later than that.
@@ -128,8 +130,12 @@ def train_cells(
 
     Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
     """
-    store, name = Store(root), name or shard_name(cells)
-    target = find_device(device)
+    store, target = Store(root), find_device(device)
+    if name is None:
+        cells = store.unfiled(cells)
+        if not cells:
+            return 0
+        name = shard_name(cells)
     done = set(store.finished(cells)[0]["key"])
     missing = [cell for cell in cells if cell.key not in done]
     require_libraries(missing)

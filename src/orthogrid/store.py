@@ -142,6 +142,11 @@ class Store:
                     found |= new
         return sorted(set(names)), found
 
+    def unfiled(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those of some cells that no rows file holds with today's code."""
+        _, found = self.files_of(cells)
+        return [cell for cell in cells if cell.key not in found]
+
     def finished(self, cells: Sequence[Cell], journal: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of those cells that are finished with today's code, from all rows files and the journals."""
         for look in range(LOOKS):
@@ -202,13 +207,12 @@ class Store:
 
         `name` is the job's; where it holds all of the cells the file has that name, else one by what it holds.
         """
-        done = set(self.finished(cells)["key"])
+        done = set(self.finished(cells)[0]["key"])
         if len(done) == len({cell.key for cell in cells}):
-            if not self.rows_file(name).exists():
+            if self.held().get(name) != {cell.key: cell.code for cell in cells}:
                 self.write(name, cells)
         else:
-            _, found = self.files_of(cells)
-            if fresh := [cell for cell in cells if cell.key in done and cell.key not in found]:
+            if fresh := [cell for cell in self.unfiled(cells) if cell.key in done]:
                 self.write(shard_name(fresh), fresh)
         self.journal_file(name).unlink(missing_ok=True)
         return done

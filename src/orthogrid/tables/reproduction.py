@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..cell import AXES, Cell
 from ..claims import ANSWERER, OURS, QUESTIONER
+from ..costs import operations
 from ..numbers.format import (
     MISSING,
     enumeration,
@@ -23,7 +24,6 @@ from ..numbers.format import (
     setting,
     text,
 )
-from ..costs import operations
 from ..run import Run
 from .layout import longtable, ragged, tabular
 
