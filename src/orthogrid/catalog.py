@@ -1,0 +1,418 @@
+"""Penalties and methods as their source text tells them: names, options, traits, and the code digest of their rows.
+
+Nothing is imported to find out, so a plan of ten thousand cells needs no torch. An entry is a function (a penalty) or a
+class (a method) decorated with `@register(...)`, in the package or in a file that a user names with `use_code`.
+
+A row's identity is its cell key plus a code digest: the trainer, the penalty, the method, and all that each of them reaches
+(`closure`). So a helper of one penalty makes that penalty's rows stale and no others.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .closure import Digest, Node, Source
+from .statements import Definition, Module, chain
+
+SOURCE = Path(__file__).parent
+PACKAGE = "orthogrid"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand in the package. No name of a module enters a digest."""
+
+    penalties: tuple[str, ...]
+    methods: tuple[str, ...]
+    trainer: tuple[tuple[str, str], ...]  # what every row is made by: (module, name), or (module, Class.member)
+    left_out: tuple[str, ...] = ()  # modules that change how fast a row is made, never its numbers
+
+
+# Of `Cell` only what the trainer asks of a cell counts: the description of an axis makes no row stale.
+HOUSE = Layout(
+    penalties=("penalties",),
+    methods=("methods.optimizers", "methods.constraints", "methods.cures", "methods.libraries"),
+    trainer=(
+        ("numerics.train", "train_batch"),
+        ("cell", "Cell.problem"),
+        ("cell", "spec_name"),
+        ("cell", "spec_options"),
+    ),
+    left_out=("numerics.graphs",),
+)
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
+
+
+class Trait(NamedTuple):
+    """One thing that others want to know of an entry, stated in its decorator."""
+
+    default: bool | float | str
+    meaning: str
+    counts: bool = False  # whether it can change a row's numbers, so is part of the code digest
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+        return "True or False" if isinstance(self.default, bool) else "a number ≥ 0, written out"
+
+    def takes(self, value: Any) -> bool:
+        if self.choices:
+            return isinstance(value, str) and value in self.choices
+        if isinstance(self.default, bool):
+            return isinstance(value, bool)
+        return _is_number(value) and value >= 0
+
+
+# Every trait, once. Those that count are read by the trainer or decide which settings a cell keeps.
+TRAITS: dict[str, dict[str, Trait]] = {
+    "penalty": {
+        "attached": Trait(True, "has a gradient; without one it is measured only, the thread's bug", counts=True),
+        "uses_reg": Trait(True, "reg changes its training or its report", counts=True),
+        "decomposes": Trait(
+            False, "its gradient decomposes matrices, or looks at values: no GPU step is captured", counts=True
+        ),
+        "products": Trait(2, "matrix products of 2n³ operations a step; 0 by default where it is not attached"),
+    },
+    "method": {
+        "uses_penalty": Trait(False, "trains with the cell's penalty", counts=True),
+        "uses_steps": Trait(True, "trains at all; a closed form does not", counts=True),
+        "decomposes": Trait(False, "a step decomposes matrices: no GPU step is captured", counts=True),
+        "bfloat16": Trait(True, "can train in bfloat16"),
+        "library": Trait(False, "is a library of its own name, which may not be installed"),
+        "products": Trait(0, "matrix products of 2n³ operations a step, beyond the penalty's"),
+        "keeps": Trait(
+            "",
+            'W orthogonal: "on" at every step, "near" by a correction that leaves a residue, "" not',
+            choices=("on", "near", ""),
+        ),
+        "constrains": Trait(False, "constrains W instead of penalising it"),
+        "matrices": Trait(4, "n × n matrices of its own in a GPU's memory"),
+    },
+}
+# What does not count is no part of an entry's text: a better estimate of its cost makes no row stale.
+_UNHEARD = {name for traits in TRAITS.values() for name, trait in traits.items() if not trait.counts}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One penalty or method. A trait is an attribute: `entry.uses_reg`."""
+
+    name: str
+    kind: str  # "penalty" or "method"
+    options: dict[str, float] = field(default_factory=dict)  # keyword-only arguments and their defaults
+    summary: str = ""  # first line of the docstring
+    traits: dict[str, Any] = field(default_factory=dict)  # those that its decorator states
+    file: str = ""
+    line: int = 0
+
+    def trait(self, name: str) -> Any:
+        """A trait that the decorator states, or its default."""
+        if name in self.traits:
+            return self.traits[name]
+        if name == "products" and not self.traits.get("attached", True):
+            return 0
+        return TRAITS[self.kind][name].default
+
+    def __getattr__(self, name: str) -> Any:
+        # Only names of traits, since copying asks for others before there is a kind.
+        if any(name in traits for traits in TRAITS.values()) and name in TRAITS[self.kind]:
+            return self.trait(name)
+        raise AttributeError(f"an entry of the catalog has no attribute '{name}'")
+
+
+_user_files: dict[Path, bytes | None] = {}  # with what was read; a missing file has none
+_run_time: dict[tuple[str, str], tuple[Entry, str]] = {}  # by kind and name: what a notebook registered, its text
+
+
+def penalties(root: Path = SOURCE, layout: Layout = HOUSE) -> dict[str, Entry]:
+    """Every penalty by name: the package's in the order of their source, then those of a user."""
+    return {**_filed(root, layout)["penalty"], **{n: e for (kind, n), (e, _) in _run_time.items() if kind == "penalty"}}
+
+
+def methods(root: Path = SOURCE, layout: Layout = HOUSE) -> dict[str, Entry]:
+    """Every method by name, in the same order."""
+    return {**_filed(root, layout)["method"], **{n: e for (kind, n), (e, _) in _run_time.items() if kind == "method"}}
+
+
+def use_code(paths: str | Path | Iterable[str | Path], root: Path = SOURCE, layout: Layout = HOUSE) -> None:
+    """Let the entries of a user's Python files count like the package's. Files named before are read again if changed.
+
+    Such a file may import from the package, and from files beside it. It is read, not run. Raises ConfigError, and then
+    takes none of the files.
+    """
+    named = [paths] if isinstance(paths, str | Path) else list(paths)
+    resolved = list(dict.fromkeys(Path(path).expanduser().resolve() for path in named))
+    texts = {path: path.read_bytes() if path.is_file() else None for path in resolved}
+    if all(path in _user_files and _user_files[path] == text for path, text in texts.items()):
+        return
+    before, kept = dict(_user_files), dict(_run_time)
+    _user_files.update(texts)
+    _forget_what_was_read()
+    try:
+        for kind, entries in _filed(root, layout).items():
+            for name, entry in entries.items():
+                known, _ = _run_time.get((kind, name), (entry, ""))
+                if not _same_file(known, entry):
+                    raise _taken(entry, known)
+                _run_time.pop((kind, name), None)  # the file says more than what a notebook saw of it
+                if Path(entry.file) in resolved:
+                    _reach(Digest(_source(root, layout)), entry, _nodes(root, layout)[kind, name])
+    except Exception:
+        _user_files.clear()
+        _user_files.update(before)
+        _run_time.update(kept)
+        _forget_what_was_read()
+        raise
+
+
+def enter(entry: Entry, source_text: str = "", root: Path = SOURCE, layout: Layout = HOUSE) -> Entry:
+    """Take in what a notebook registers at run time, and return the entry that holds.
+
+    An entry read from the very file stands. Names that the text uses are looked up in the package, not in the notebook; with
+    no text, only name, options and traits tell one version from another.
+    """
+    filed = _filed(root, layout)[entry.kind].get(entry.name)
+    if filed is not None:
+        if not _same_file(entry, filed):
+            raise _taken(entry, filed)
+        return filed
+    _run_time[entry.kind, entry.name] = (entry, source_text)
+    _digest.cache_clear()
+    return entry
+
+
+def forget_code() -> None:
+    """Forget users' files, what notebooks registered, and everything read. For tests."""
+    _user_files.clear()
+    _run_time.clear()
+    _forget_what_was_read()
+
+
+def code_digest(penalty: str, method: str, root: Path = SOURCE, layout: Layout = HOUSE) -> str:
+    """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
+    return _digest(penalty, method, root, layout)
+
+
+@cache
+def _digest(penalty: str, method: str, root: Path, layout: Layout) -> str:
+    digest = _trained(root, layout).copy()
+    for kind, name, known in (("penalty", penalty, penalties), ("method", method, methods)):
+        entries = known(root, layout)
+        if name not in entries:
+            raise ConfigError(f"there is no {kind} '{name}' (there are: {', '.join(entries)})")
+        node = _nodes(root, layout).get((kind, name))
+        if node is not None:
+            _reach(digest, entries[name], node)
+        else:
+            entry, text = _run_time[kind, name]
+            counted = sorted((n, entry.trait(n)) for n, trait in TRAITS[kind].items() if trait.counts)
+            digest.add_text(ascii((kind, name, sorted(entry.options.items()), counted)))
+            _add_run_time(digest, kind, name, text, layout)
+    return digest.value()
+
+
+def _reach(digest: Digest, entry: Entry, node: Node) -> None:
+    try:
+        digest.add(node)
+    except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
+        raise ConfigError(
+            f"{_place(entry)} needs a file that cannot be read: {_cause(error)}; mend that file"
+        ) from None
+
+
+def _add_run_time(digest: Digest, kind: str, name: str, text: str, layout: Layout) -> None:
+    modules = layout.penalties if kind == "penalty" else layout.methods
+    try:
+        body = ast.parse(textwrap.dedent(text)).body
+    except (SyntaxError, ValueError):  # a lambda's line, a cell's magic
+        digest.add_text("\n".join(filter(None, map(str.strip, text.splitlines()))))
+        return
+    stars = [ast.ImportFrom(f"{PACKAGE}.{module}", [ast.alias("*")], 0) for module in modules]
+    module = Module(Path(f"<{name}>"), False, [*stars, *body])
+    digest.add(*((module, made) for made in module.makes), (module, ""))
+
+
+@cache
+def _trained(root: Path, layout: Layout) -> Digest:
+    source = _source(root, layout)
+    return Digest(source).add(*(source.node(module, name) for module, name in layout.trainer))
+
+
+@cache
+def _source(root: Path, layout: Layout) -> Source:
+    return Source(root, PACKAGE, layout.left_out, _UNHEARD)
+
+
+@cache
+def _nodes(root: Path, layout: Layout) -> dict[tuple[str, str], Node]:
+    """Where each entry that has a file is defined, by kind and name."""
+    source, nodes = _source(root, layout), {}
+    modules = [source.named(module) for module in (*layout.penalties, *layout.methods)]
+    for module in (*modules, *map(source.read, _user_files)):
+        for stmt, _ in _registered(source, module):
+            nodes["method" if isinstance(stmt, ast.ClassDef) else "penalty", stmt.name] = (module, stmt.name)
+    return nodes
+
+
+@cache
+def _filed(root: Path, layout: Layout) -> dict[str, dict[str, Entry]]:
+    """By kind: the entries of the package's files, then those of a user's."""
+    source = _source(root, layout)
+    modules = [source.named(module) for module in (*layout.penalties, *layout.methods)]
+    found: dict[str, dict[str, Entry]] = {"penalty": {}, "method": {}}
+    for module in (*modules, *(_user_module(source, path) for path in _user_files)):
+        for stmt, decorator in _registered(source, module):
+            entry = _entry(source, module, stmt, decorator)
+            known = found[entry.kind].setdefault(entry.name, entry)
+            if known is not entry:
+                raise _taken(entry, known)
+    return found
+
+
+def _user_module(source: Source, path: Path) -> Module:
+    try:
+        return source.read(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; name a Python file that is there") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"{_cause(error, path)}; name a Python file that runs") from None
+
+
+def _cause(error: Exception, path: Path | str = "") -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename or path}, line {error.lineno}: no valid Python: {error.msg}"
+    return f"{path}: {error}" if path else str(error)
+
+
+def _registered(source: Source, module: Module) -> Iterator[tuple[Definition, ast.expr]]:
+    """The entries of a file, each with its `@register`, which may stand bare or be called."""
+    top = set(map(id, module.body))
+    definitions = [n for stmt in module.body for n in ast.walk(stmt) if isinstance(n, Definition)]
+    for stmt in definitions:
+        for decorator in stmt.decorator_list:
+            if source.registers(module, decorator):
+                if id(stmt) not in top:
+                    raise ConfigError(
+                        f"{_at(module, stmt)}: '{stmt.name}' is registered inside another definition or block; "
+                        "move it to the top level of the file, where its name can be read"
+                    )
+                yield stmt, decorator
+
+
+def _entry(source: Source, module: Module, stmt: Definition, decorator: ast.expr) -> Entry:
+    kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
+    where, function = module, stmt
+    if kind == "method":
+        where, function = _init(source, module, stmt)
+    traits = _traits(module, kind, decorator) if isinstance(decorator, ast.Call) else {}
+    options = {} if function is None else _options(where, kind, stmt.name, function)
+    summary = (ast.get_docstring(stmt) or "").split("\n")[0]
+    return Entry(stmt.name, kind, options, summary, traits, str(module.path), stmt.lineno)
+
+
+def _traits(module: Module, kind: str, decorator: ast.Call) -> dict[str, Any]:
+    known, traits = TRAITS[kind], {}
+    if decorator.args:
+        raise ConfigError(f"{_at(module, decorator)}: @register takes traits by name only: {', '.join(known)}")
+    for keyword in decorator.keywords:
+        place, written = _at(module, keyword), ast.unparse(keyword.value)
+        if keyword.arg not in known:
+            given = f"'{keyword.arg}'" if keyword.arg else f"**{written}"
+            raise ConfigError(f"{place}: {given} is no trait of a {kind}; @register takes: {', '.join(known)}")
+        value = _literal(keyword.value)
+        if not known[keyword.arg].takes(value):
+            raise ConfigError(
+                f"{place}: trait {keyword.arg}={written} must be written out, since it is read without running the file: "
+                f"{known[keyword.arg].allowed}"
+            )
+        traits[keyword.arg] = value
+    return traits
+
+
+def _options(module: Module, kind: str, name: str, function: ast.FunctionDef) -> dict[str, float]:
+    """Keyword-only arguments and their defaults, once the positional ones are found right."""
+    arguments = function.args
+    wanted = 1 if kind == "penalty" else 2
+    positional = [*arguments.posonlyargs, *arguments.args]
+    if len(positional) != wanted or arguments.defaults or arguments.vararg or arguments.kwarg:
+        must = (
+            f"the function must take exactly one positional argument, then options: def {name}(s, *, delta=0.1)"
+            if kind == "penalty"
+            else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
+        )
+        raise ConfigError(f"{_at(module, function)}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
+    options = {}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        value = None if default is None else _literal(default)
+        if not _is_number(value):
+            has = "no default" if default is None else f"the default {ast.unparse(default)}"
+            raise ConfigError(
+                f"{_at(module, argument)}: option '{argument.arg}' of {kind} '{name}' has {has}; it must have a number "
+                "written out, such as 0.25, since it is read without running the file"
+            )
+        options[argument.arg] = float(value)
+    return options
+
+
+def _init(source: Source, module: Module, stmt: ast.ClassDef, seen: tuple = ()) -> tuple[Module, Definition | None]:
+    """The `__init__` of a class or of the nearest base whose text is here."""
+    for inner in stmt.body:
+        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+            return module, inner
+    for base in stmt.bases:
+        names = chain(base)
+        for target, rest in source.resolve(module, *names) if names else ():
+            if isinstance(target, tuple) and not rest and target not in seen:
+                for made in target[0].makes.get(target[1], ()):
+                    if isinstance(made, ast.ClassDef):
+                        found = _init(source, target[0], made, (*seen, target))
+                        if found[1] is not None:
+                            return found
+    return module, None
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return None  # no trait or option may be None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at(module: Module, node: ast.AST) -> str:
+    return f"{module.path}, line {node.lineno}"
+
+
+def _place(entry: Entry) -> str:
+    return f"{entry.file}, line {entry.line}: {entry.kind} '{entry.name}'"
+
+
+def _same_file(a: Entry, b: Entry) -> bool:
+    return a.file == b.file or (bool(a.file and b.file) and Path(a.file).resolve() == Path(b.file).resolve())
+
+
+def _taken(entry: Entry, known: Entry) -> ConfigError:
+    return ConfigError(
+        f"{_place(entry)}: the name is taken by {known.file or 'an entry made at run time'}, line {known.line}; "
+        "give one of the two another name"
+    )
+
+
+def _forget_what_was_read() -> None:
+    for remembered in (_digest, _trained, _source, _nodes, _filed):
+        remembered.cache_clear()
