@@ -302,6 +302,12 @@ def _registered(source: Source, module: Module) -> Iterator[tuple[Definition, as
     definitions = [n for stmt in module.body for n in ast.walk(stmt) if isinstance(n, Definition)]
     for stmt in definitions:
         for decorator in stmt.decorator_list:
+            called = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
+            if called == ("register", ()) and not source.lookup(module, "register"):
+                raise ConfigError(
+                    f"{_at(module, decorator)}: 'register' is not imported; write from {PACKAGE}.penalties import register, "
+                    "or the one of methods"
+                )
             if source.registers(module, decorator):
                 if id(stmt) not in top:
                     raise ConfigError(
@@ -315,7 +321,7 @@ def _entry(source: Source, module: Module, stmt: Definition, decorator: ast.expr
     kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
     where, function = module, stmt
     if kind == "method":
-        where, function = _init(source, module, stmt)
+        where, function = source.constructor(module, stmt)
     traits = _traits(module, kind, decorator) if isinstance(decorator, ast.Call) else {}
     options = {} if function is None else _options(where, kind, stmt.name, function)
     summary = (ast.get_docstring(stmt) or "").split("\n")[0]
@@ -364,23 +370,6 @@ def _options(module: Module, kind: str, name: str, function: ast.FunctionDef) ->
             )
         options[argument.arg] = float(value)
     return options
-
-
-def _init(source: Source, module: Module, stmt: ast.ClassDef, seen: tuple = ()) -> tuple[Module, Definition | None]:
-    """The `__init__` of a class or of the nearest base whose text is here."""
-    for inner in stmt.body:
-        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-            return module, inner
-    for base in stmt.bases:
-        names = chain(base)
-        for target, rest in source.resolve(module, *names) if names else ():
-            if isinstance(target, tuple) and not rest and target not in seen:
-                for made in target[0].makes.get(target[1], ()):
-                    if isinstance(made, ast.ClassDef):
-                        found = _init(source, target[0], made, (*seen, target))
-                        if found[1] is not None:
-                            return found
-    return module, None
 
 
 def _literal(node: ast.expr) -> Any:

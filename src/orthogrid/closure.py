@@ -19,20 +19,11 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from .statements import Block, Bound, Definition, Import, Module, chain, is_silent, live
+from .statements import WHOLE, Bound, Definition, Import, Module, Node, Reader, chain, live
 
-Node = tuple[Module, str]  # a name of a module; `Class.member` is one too
-Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
-
-WHOLE = "*"  # the node of a module that is used as a value: everything in it may be meant
 EFFECTS = ""  # the node of the statements that make no name
-# A function that calls these may use any name of its module.
-REFLECTIVE = {"globals", "eval", "exec"}
-
-_UNTOLD = {"ctx", "kind", "type_comment", "type_params", "returns", "annotation", "simple"}
 
 
 class Source:
@@ -140,6 +131,21 @@ class Source:
             for target, rest in self.resolve(module, *names)
         )
 
+    def constructor(self, module: Module, stmt: ast.ClassDef, seen: tuple = ()) -> tuple[Module, Definition | None]:
+        """The `__init__` of a class or of the nearest base whose text is here, with the module that holds it."""
+        for inner in stmt.body:
+            if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                return module, inner
+        for base in filter(None, map(chain, stmt.bases)):
+            for target, rest in self.resolve(module, *base):
+                if isinstance(target, tuple) and not rest and target not in seen:
+                    for made in target[0].makes.get(target[1], ()):
+                        if isinstance(made, ast.ClassDef):
+                            found = self.constructor(target[0], made, (*seen, target))
+                            if found[1] is not None:
+                                return found
+        return module, None
+
     def _statements(self, node: Node) -> list[ast.stmt]:
         module, name = node
         if name == EFFECTS:
@@ -189,188 +195,6 @@ class Source:
         return self._above[module]
 
 
-@dataclass
-class Scope:
-    bound: set[str]
-    imports: dict[str, list[Import]] = field(default_factory=dict)
-    outside: set[str] = field(default_factory=set)  # names declared global here
-    is_class: bool = False
-
-
-class Reader:
-    """Writes a syntax tree down, with what each global name stands for in the place of the name."""
-
-    def __init__(self, source: Source, module: Module):
-        self.source, self.module = source, module
-        self.scopes: list[Scope] = []
-        self.pieces: list[str | Node] = []
-        self.owner, self.members = "", set()  # the class whose single method is read, and its methods
-
-    def say(self, text: str) -> None:
-        self.pieces.append(text)
-
-    def finished(self) -> list[bytes | Node]:
-        joined: list[bytes | Node] = []
-        words: list[str] = []
-        for piece in [*self.pieces, None]:
-            if isinstance(piece, str):
-                words.append(piece)
-                continue
-            joined.append(" ".join(words).encode())
-            words = []
-            if piece is not None:
-                joined.append(piece)
-        return joined
-
-    def enter_class(self, owner: str, definitions: list[ast.ClassDef]) -> None:
-        """Read single members of a class from here on; the other methods that they call are followed."""
-        bodies = [stmt for definition in definitions for stmt in definition.body]
-        self.owner, self.members = owner, {s.name for s in bodies if isinstance(s, Definition)}
-        self.scopes.append(Scope(Bound(bodies).names, is_class=True))
-
-    def put(self, targets: list[tuple[Node | str, tuple]]) -> None:
-        self.say("<")
-        for target, rest in targets:
-            self.pieces.append(target)
-            self.say(".".join(("", *rest)))
-        self.say(">")
-
-    def mention(self, name: str, attributes: tuple[str, ...]) -> None:
-        """A name and its attributes: a local as it is written, a global as what it stands for."""
-        written = ".".join((name, *attributes))
-        for depth, scope in enumerate(reversed(self.scopes)):
-            if name in scope.outside:
-                break
-            if scope.is_class and depth:
-                continue  # a class's names are not seen in its methods
-            if name in scope.imports:
-                found = [t for one in scope.imports[name] for t in self.source.imported(self.module, one)]
-                self.put([pair for target in found for pair in self.source.follow(target, attributes)])
-                return
-            if name in scope.bound:
-                if name == "self" and attributes and attributes[0] in self.members:
-                    self.put([((self.module, f"{self.owner}.{attributes[0]}"), attributes[1:])])
-                else:
-                    self.say(f"local {written}")
-                return
-        targets = self.source.resolve(self.module, name, attributes)
-        if not targets and name in REFLECTIVE:
-            targets = [((self.module, WHOLE), ())]
-        if not targets:
-            self.say(f"builtin {written}")
-        else:
-            self.put(targets)
-
-    def tell(self, node: ast.AST | None) -> None:
-        if node is None:
-            self.say("None")
-        elif is_silent(node):
-            pass
-        elif isinstance(node, ast.Name | ast.Attribute) and (names := chain(node)):
-            self.mention(*names)
-        elif isinstance(node, ast.Constant):
-            self.say(ascii(node.value))
-        elif isinstance(node, ast.JoinedStr):
-            self._tell_string(node)
-        elif isinstance(node, Definition | ast.Lambda):
-            self._tell_definition(node)
-        elif isinstance(node, Comprehension):
-            self._tell_comprehension(node)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            # Inside a function or block: what it gives is in place of its names, but for those that are never used.
-            found = [t for many in Bound([node]).imports.values() for one in many for t in self._external(one)]
-            self.say("".join(f"import {name};" for name in found))
-        elif isinstance(node, ast.AnnAssign):
-            self._tell_annotated(node)
-        else:
-            self._tell_fields(node)
-
-    def _external(self, one: Import) -> list[str]:
-        return [target for target in self.source.imported(self.module, one) if isinstance(target, str)]
-
-    def _tell_fields(self, node: ast.AST, without: Iterable[str] = ()) -> None:
-        self.say(f"({type(node).__name__}")
-        for name, value in ast.iter_fields(node):
-            if name in _UNTOLD or name in without or value is None or value == []:
-                continue
-            self.say(f"{name}:")
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST) or child is None:
-                    self.tell(child)
-                else:
-                    self.say(ascii(child))
-        self.say(")")
-
-    def _tell_string(self, node: ast.JoinedStr) -> None:
-        # Pythons differ in where they cut the constant text between fields.
-        self.say("(f")
-        text = ""
-        for value in node.values:
-            if isinstance(value, ast.Constant):
-                text += value.value
-                continue
-            self.say(ascii(text))
-            text = ""
-            self.tell(value)
-        self.say(f"{text!a})")
-
-    def _tell_annotated(self, node: ast.AnnAssign) -> None:
-        if self.scopes and self.scopes[-1].is_class:
-            self.say(f"(Field {ast.unparse(node.annotation)!a}")
-            self.tell(node.target)
-            self.tell(node.value)
-            self.say(")")
-        elif node.value is not None:
-            self.tell(ast.Assign([node.target], node.value))
-
-    def _tell_definition(self, node: ast.AST) -> None:
-        self.say(f"({type(node).__name__} {getattr(node, 'name', '')}")
-        for decorator in getattr(node, "decorator_list", []):
-            self.say("@")
-            if not self.scopes and isinstance(decorator, ast.Call) and self.source.registers(self.module, decorator):
-                heard = [k for k in decorator.keywords if k.arg not in self.source.unheard]
-                decorator = ast.Call(decorator.func, decorator.args, heard)
-            self.tell(decorator)
-        if isinstance(node, ast.ClassDef):
-            for part in (*node.bases, *node.keywords):
-                self.tell(part)
-            scope = Scope(set(), is_class=True)
-            self.scopes.append(scope)
-            for stmt in node.body:
-                self.tell(stmt)
-                # From here on the class's own; what only a branch binds may still be the module's.
-                if not isinstance(stmt, Block):
-                    names = Bound([stmt])
-                    scope.bound |= names.names
-                    scope.imports |= names.imports
-        else:
-            arguments = node.args
-            for default in (*arguments.defaults, *arguments.kw_defaults):
-                self.tell(default)  # in the scope around the function
-            body = node.body if isinstance(node.body, list) else [node.body]
-            names = Bound(body)
-            parameters = {a.arg for a in ast.iter_child_nodes(arguments) if isinstance(a, ast.arg)}
-            self.scopes.append(Scope(parameters | names.names, names.imports, names.outside))
-            self._tell_fields(arguments, without=("defaults", "kw_defaults"))
-            for stmt in body:
-                self.tell(stmt)
-        self.say(")")
-        self.scopes.pop()
-
-    def _tell_comprehension(self, node: Comprehension) -> None:
-        first, *others = node.generators
-        self.say(f"({type(node).__name__}")
-        self.tell(first.iter)  # in the scope around it
-        targets = [n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)]
-        self.scopes.append(Scope(set(targets)))
-        self._tell_fields(first, without=("iter",))
-        for generator in others:
-            self._tell_fields(generator)
-        self._tell_fields(node, without=("generators",))
-        self.say(")")
-        self.scopes.pop()
-
-
 class Digest:
     """A hash of nodes and of all that they reach, in the order in which they are met."""
 
@@ -378,12 +202,12 @@ class Digest:
         self.source = source
         self._hash = hashlib.sha256()
         self._numbers: dict[Node, int] = {}
-        self._modules: dict[Module, None] = {}
+        self.modules: dict[Module, None] = {}
 
     def copy(self) -> Digest:
         """The same so far, to go on from in several ways."""
         other = Digest(self.source)
-        other._hash, other._numbers, other._modules = self._hash.copy(), dict(self._numbers), dict(self._modules)
+        other._hash, other._numbers, other.modules = self._hash.copy(), dict(self._numbers), dict(self.modules)
         return other
 
     def add(self, *roots: Node) -> Digest:
@@ -404,7 +228,7 @@ class Digest:
             self._numbers[node] = len(self._numbers)
             waiting.append(node)
             for module in (node[0], *self.source.above(node[0])):
-                self._modules.setdefault(module)
+                self.modules.setdefault(module)
         self._hash.update(b"\0node%d" % self._numbers[node])
 
     def _add_text(self, pieces: list[bytes | Node], waiting: list[Node]) -> None:
@@ -419,7 +243,7 @@ class Digest:
         """Twelve hex digits. The statements that make no name come last, so that they know no order of modules either."""
         whole = self.copy()
         done: set[Module] = set()
-        while new := [module for module in whole._modules if module not in done]:
+        while new := [module for module in whole.modules if module not in done]:
             done.update(new)
             texts = [self.source.text((module, EFFECTS)) for module in new if module.effects]
             waiting: list[Node] = []
