@@ -592,9 +592,9 @@ def test_a_digest_is_twelve_digits_of_its_own_for_each_pair(house):
     found = digests(house)
     assert len(set(found.values())) == len(found) == len(PENALTY_NAMES) * len(METHOD_NAMES)
     assert all(len(d) == 12 and int(d, 16) >= 0 for d in found.values())
-    with pytest.raises(ConfigError, match="no penalty 'froo'.*none, fro2"):
+    with pytest.raises(ConfigError, match=r"no penalty 'froo'.*none, fro2"):
         code_digest("froo", "adam", house)
-    with pytest.raises(ConfigError, match="no method 'froo'.*adam, landing"):
+    with pytest.raises(ConfigError, match=r"no method 'froo'.*adam, landing"):
         code_digest("fro2", "froo", house)
 
 
@@ -700,6 +700,7 @@ def test_a_users_file_counts_like_the_package(house, user, monkeypatch):
     assert penalties["mine"].file == str(user) and penalties["mine"].summary == "Mine."
     after = digests(house)
     assert before.items() < after.items()  # nothing of the package is stale
+    use_code(house / "penalties.py", house)  # the package's own
     monkeypatch.chdir(user.parent)
     use_code("mine.py", house)  # the same file by another name
     assert digests(house) == after
@@ -887,7 +888,7 @@ def test_what_the_trainer_asks_of_a_cell_is_in_every_digest():
     cell = next(module for module, name in REAL.trainer if name == "Cell.problem")
     (definition,) = source.named(cell).makes["Cell"]
     members = {stmt.name for stmt in definition.body if isinstance(stmt, ast.FunctionDef)}
-    digest = catalog._trained(SOURCE, REAL).copy().add(*catalog._nodes(SOURCE, REAL).values())
+    digest = catalog._trained(SOURCE, REAL).copy().add(*catalog._filed(SOURCE, REAL)[1].values())
     modules = [module for module in digest.modules if module is not source.named(cell)]
     nodes = [node for module in modules for stmt in module.body for node in ast.walk(stmt)]
     asked = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -902,12 +903,10 @@ def test_entries_are_what_the_modules_register():
     assert {n: e.attached for n, e in penalties.items()} == {n: p.attached for n, p in PENALTIES.items()}
     assert all(e.summary for e in (*penalties.values(), *methods.values()))
     if REAL is FLAT:
-        import orthogrid.train  # noqa: F401 - the methods enter with it
         from orthogrid.methods import METHODS
 
         METHODS = {name: method for name, method in METHODS.items() if name != "adam"}
     else:
-        import orthogrid.numerics.train  # noqa: F401
         from orthogrid.methods.base import METHODS
     assert set(methods) == set(METHODS)
     for name, entry in methods.items():

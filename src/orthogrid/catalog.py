@@ -102,7 +102,8 @@ TRAITS: dict[str, dict[str, Trait]] = {
     },
 }
 # What does not count is no part of an entry's text: a better estimate of its cost makes no row stale.
-_UNHEARD = {name for traits in TRAITS.values() for name, trait in traits.items() if not trait.counts}
+_HEARD = {name for traits in TRAITS.values() for name, trait in traits.items() if trait.counts}
+_UNHEARD = {name for traits in TRAITS.values() for name in traits} - _HEARD
 
 
 @dataclass(frozen=True)
@@ -138,12 +139,16 @@ _run_time: dict[tuple[str, str], tuple[Entry, str]] = {}  # by kind and name: wh
 
 def penalties(root: Path = SOURCE, layout: Layout = HOUSE) -> dict[str, Entry]:
     """Every penalty by name: the package's in the order of their source, then those of a user."""
-    return {**_filed(root, layout)["penalty"], **{n: e for (kind, n), (e, _) in _run_time.items() if kind == "penalty"}}
+    return _entries("penalty", root, layout)
 
 
 def methods(root: Path = SOURCE, layout: Layout = HOUSE) -> dict[str, Entry]:
     """Every method by name, in the same order."""
-    return {**_filed(root, layout)["method"], **{n: e for (kind, n), (e, _) in _run_time.items() if kind == "method"}}
+    return _entries("method", root, layout)
+
+
+def _entries(kind: str, root: Path, layout: Layout) -> dict[str, Entry]:
+    return _filed(root, layout)[0][kind] | {e.name: e for e, _ in _run_time.values() if e.kind == kind}
 
 
 def use_code(paths: str | Path | Iterable[str | Path], root: Path = SOURCE, layout: Layout = HOUSE) -> None:
@@ -161,14 +166,15 @@ def use_code(paths: str | Path | Iterable[str | Path], root: Path = SOURCE, layo
     _user_files.update(texts)
     _forget_what_was_read()
     try:
-        for kind, entries in _filed(root, layout).items():
-            for name, entry in entries.items():
-                known, _ = _run_time.get((kind, name), (entry, ""))
-                if not _same_file(known, entry):
-                    raise _taken(entry, known)
-                _run_time.pop((kind, name), None)  # the file says more than what a notebook saw of it
-                if Path(entry.file) in resolved:
-                    _reach(Digest(_source(root, layout)), entry, _nodes(root, layout)[kind, name])
+        entries, nodes = _filed(root, layout)
+        for (kind, name), node in nodes.items():
+            entry = entries[kind][name]
+            known, _ = _run_time.get((kind, name), (entry, ""))
+            if not _same_file(known, entry):
+                raise _taken(entry, known)
+            _run_time.pop((kind, name), None)  # the file says more than what a notebook saw of it
+            if Path(entry.file) in resolved:
+                _reach(Digest(_source(root, layout)), entry, node)
     except Exception:
         _user_files.clear()
         _user_files.update(before)
@@ -180,16 +186,17 @@ def use_code(paths: str | Path | Iterable[str | Path], root: Path = SOURCE, layo
 def enter(entry: Entry, source_text: str = "", root: Path = SOURCE, layout: Layout = HOUSE) -> Entry:
     """Take in what a notebook registers at run time, and return the entry that holds.
 
-    An entry read from the very file stands. Names that the text uses are looked up in the package, not in the notebook; with
-    no text, only name, options and traits tell one version from another.
+    An entry read from the very file stands. Names that the text uses are looked up in the package, not in the notebook. With
+    no text, only name, options and traits tell one version from another. A hook that comes later is entered by entering
+    the entry again, with both texts.
     """
-    filed = _filed(root, layout)[entry.kind].get(entry.name)
+    filed = _filed(root, layout)[0][entry.kind].get(entry.name)
     if filed is not None:
         if not _same_file(entry, filed):
             raise _taken(entry, filed)
         return filed
     _run_time[entry.kind, entry.name] = (entry, source_text)
-    _digest.cache_clear()
+    code_digest.cache_clear()
     return entry
 
 
@@ -200,19 +207,15 @@ def forget_code() -> None:
     _forget_what_was_read()
 
 
+@cache
 def code_digest(penalty: str, method: str, root: Path = SOURCE, layout: Layout = HOUSE) -> str:
     """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
-    return _digest(penalty, method, root, layout)
-
-
-@cache
-def _digest(penalty: str, method: str, root: Path, layout: Layout) -> str:
     digest = _trained(root, layout).copy()
-    for kind, name, known in (("penalty", penalty, penalties), ("method", method, methods)):
-        entries = known(root, layout)
+    for kind, name in (("penalty", penalty), ("method", method)):
+        entries = _entries(kind, root, layout)
         if name not in entries:
             raise ConfigError(f"there is no {kind} '{name}' (there are: {', '.join(entries)})")
-        node = _nodes(root, layout).get((kind, name))
+        node = _filed(root, layout)[1].get((kind, name))
         if node is not None:
             _reach(digest, entries[name], node)
         else:
@@ -256,29 +259,19 @@ def _source(root: Path, layout: Layout) -> Source:
 
 
 @cache
-def _nodes(root: Path, layout: Layout) -> dict[tuple[str, str], Node]:
-    """Where each entry that has a file is defined, by kind and name."""
-    source, nodes = _source(root, layout), {}
-    modules = [source.named(module) for module in (*layout.penalties, *layout.methods)]
-    for module in (*modules, *map(source.read, _user_files)):
-        for stmt, _ in _registered(source, module):
-            nodes["method" if isinstance(stmt, ast.ClassDef) else "penalty", stmt.name] = (module, stmt.name)
-    return nodes
-
-
-@cache
-def _filed(root: Path, layout: Layout) -> dict[str, dict[str, Entry]]:
-    """By kind: the entries of the package's files, then those of a user's."""
+def _filed(root: Path, layout: Layout) -> tuple[dict[str, dict[str, Entry]], dict[tuple[str, str], Node]]:
+    """By kind: the entries of the package's files, then those of a user's. And where each of them is defined."""
     source = _source(root, layout)
     modules = [source.named(module) for module in (*layout.penalties, *layout.methods)]
-    found: dict[str, dict[str, Entry]] = {"penalty": {}, "method": {}}
-    for module in (*modules, *(_user_module(source, path) for path in _user_files)):
+    found, nodes = {"penalty": {}, "method": {}}, {}
+    for module in dict.fromkeys((*modules, *(_user_module(source, path) for path in _user_files))):
         for stmt, decorator in _registered(source, module):
             entry = _entry(source, module, stmt, decorator)
             known = found[entry.kind].setdefault(entry.name, entry)
             if known is not entry:
                 raise _taken(entry, known)
-    return found
+            nodes[entry.kind, entry.name] = (module, entry.name)
+    return found, nodes
 
 
 def _user_module(source: Source, path: Path) -> Module:
@@ -351,8 +344,12 @@ def _options(module: Module, kind: str, name: str, function: ast.FunctionDef) ->
     """Keyword-only arguments and their defaults, once the positional ones are found right."""
     arguments = function.args
     wanted = 1 if kind == "penalty" else 2
-    positional = [*arguments.posonlyargs, *arguments.args]
-    if len(positional) != wanted or arguments.defaults or arguments.vararg or arguments.kwarg:
+    if (
+        len(arguments.posonlyargs + arguments.args) != wanted
+        or arguments.defaults
+        or arguments.vararg
+        or arguments.kwarg
+    ):
         must = (
             f"the function must take exactly one positional argument, then options: def {name}(s, *, delta=0.1)"
             if kind == "penalty"
@@ -403,5 +400,5 @@ def _taken(entry: Entry, known: Entry) -> ConfigError:
 
 
 def _forget_what_was_read() -> None:
-    for remembered in (_digest, _trained, _source, _nodes, _filed):
+    for remembered in (code_digest, _trained, _source, _filed):
         remembered.cache_clear()
