@@ -589,6 +589,13 @@ def test_what_is_external_counts_as_what_it_is(tmp_path):
     assert digest(same[0]) == digest(same[1]) and len({digest(t) for t in (same[0], *other)}) == 3
 
 
+def test_a_circle_of_re_exports_ends(tmp_path):
+    (tmp_path / "a.py").write_text("from .b import f\nfrom .b import *\ndef g(s): return f(s)\n")
+    (tmp_path / "b.py").write_text("from .a import f\nfrom .a import *\n")
+    source = Source(tmp_path, "pack")
+    assert len(Digest(source).add(source.node("a", "g")).value()) == 12
+
+
 def test_a_root_that_is_not_there_is_an_error(house):
     for root in (("cell", "Cell.nothing"), ("cell", "nothing"), ("nothing", "f")):
         with pytest.raises(LookupError, match="nothing"):

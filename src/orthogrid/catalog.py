@@ -80,9 +80,7 @@ TRAITS: dict[str, dict[str, Trait]] = {
     "penalty": {
         "attached": Trait(True, "has a gradient; without one it is measured only, the thread's bug", counts=True),
         "uses_reg": Trait(True, "reg changes its training or its report", counts=True),
-        "decomposes": Trait(
-            False, "its gradient decomposes matrices, or looks at values: no GPU step is captured", counts=True
-        ),
+        "decomposes": Trait(False, "its gradient decomposes matrices or looks at values: no GPU graph", counts=True),
         "products": Trait(2, "matrix products of 2n³ operations a step; 0 by default where it is not attached"),
     },
     "method": {
@@ -230,9 +228,7 @@ def _reach(digest: Digest, entry: Entry, node: Node) -> None:
     try:
         digest.add(node)
     except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
-        raise ConfigError(
-            f"{_place(entry)} needs a file that cannot be read: {_cause(error)}; mend that file"
-        ) from None
+        raise ConfigError(f"{_place(entry)} needs a file that is not readable: {_cause(error)}; mend it") from None
 
 
 def _add_run_time(digest: Digest, kind: str, name: str, text: str, layout: Layout) -> None:
@@ -292,8 +288,7 @@ def _cause(error: Exception, path: Path | str = "") -> str:
 def _registered(source: Source, module: Module) -> Iterator[tuple[Definition, ast.expr]]:
     """The entries of a file, each with its `@register`, which may stand bare or be called."""
     top = set(map(id, module.body))
-    definitions = [n for stmt in module.body for n in ast.walk(stmt) if isinstance(n, Definition)]
-    for stmt in definitions:
+    for stmt in [n for statement in module.body for n in ast.walk(statement) if isinstance(n, Definition)]:
         for decorator in stmt.decorator_list:
             called = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if called == ("register", ()) and not source.lookup(module, "register"):
@@ -356,7 +351,7 @@ def _options(module: Module, kind: str, name: str, function: ast.FunctionDef) ->
             else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
         )
         raise ConfigError(f"{_at(module, function)}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
-    options = {}
+    options: dict[str, float] = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         value = None if default is None else _literal(default)
         if not _is_number(value):
