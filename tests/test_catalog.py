@@ -743,6 +743,14 @@ def test_a_users_file_is_followed(tmp_path, house, user, file, old, new, names):
     assert stale(before, digests(house)) == (every if {*METHOD_NAMES} <= names else names)
 
 
+def test_a_register_that_is_not_the_packages_enters_nothing(house, user):
+    user.write_text(
+        "import atexit\ndef register(f): ...\n@register\ndef mine(s): ...\n@atexit.register\ndef stop(): ...\n"
+    )
+    use_code([user], house)
+    assert list(catalog.penalties(house)) == PENALTY_NAMES
+
+
 def test_a_changed_file_is_read_again_when_it_is_named_again(house, user):
     use_code([user], house)
     before = code_digest("mine", "adam", house)
