@@ -498,9 +498,12 @@ def test_which_of_two_equal_names_is_meant_counts(house):
     (house / "one.py").write_text("def pick(s):\n    return s\n")
     (house / "two.py").write_text("def pick(s):\n    return -s\n")
     edit(house / "penalties.py", "from . import shapes\n", "from . import shapes\nfrom .one import pick as a\nfrom .two import pick as b\n")  # fmt: skip
-    edit(house / "penalties.py", "return FAST * s", "return a(s) + 2 * b(s)")
+    edit(house / "penalties.py", "return FAST * s", "return a(s) + b(s) + 2 * a(s)")
     before = digests(house)
     edit(house / "penalties.py", "from .one import pick as a\nfrom .two import pick as b", "from .two import pick as a\nfrom .one import pick as b")  # fmt: skip
+    assert stale(before, digests(house)) == {"fast"}
+    before = digests(house)
+    edit(house / "penalties.py", "+ 2 * a(s)", "+ 2 * b(s)")  # both were met before
     assert stale(before, digests(house)) == {"fast"}
 
 
