@@ -498,9 +498,12 @@ def test_which_of_two_equal_names_is_meant_counts(house):
     (house / "one.py").write_text("def pick(s):\n    return s\n")
     (house / "two.py").write_text("def pick(s):\n    return -s\n")
     edit(house / "penalties.py", "from . import shapes\n", "from . import shapes\nfrom .one import pick as a\nfrom .two import pick as b\n")  # fmt: skip
-    edit(house / "penalties.py", "return FAST * s", "return a(s) + 2 * b(s)")
+    edit(house / "penalties.py", "return FAST * s", "return a(s) + b(s) + 2 * a(s)")
     before = digests(house)
     edit(house / "penalties.py", "from .one import pick as a\nfrom .two import pick as b", "from .two import pick as a\nfrom .one import pick as b")  # fmt: skip
+    assert stale(before, digests(house)) == {"fast"}
+    before = digests(house)
+    edit(house / "penalties.py", "+ 2 * a(s)", "+ 2 * b(s)")  # both were met before
     assert stale(before, digests(house)) == {"fast"}
 
 
@@ -529,6 +532,13 @@ SCOPES = [
     ("def f(s):\n    def helper(): ...\n    return helper", False),
     ("def f(s):\n    def inner():\n        helper = 1\n    return helper", True),
     ("def f(s):\n    global helper\n    helper = 1", True),
+    ("class f:\n    global helper\n    helper = 1", True),
+    ("def f(s):\n    helper = 1\n    def inner():\n        nonlocal helper\n        helper = 2", False),
+    ("def f(s):\n    helper = 1\n    def inner():\n        global helper\n        return helper", True),
+    ("def f(s):\n    return [helper for helper in helper]", True),
+    ("def f(s):\n    x = [helper for helper in s]\n    return helper(x)", True),
+    ("def f(s):\n    g = lambda: (helper := 1)\n    return helper(s)", True),
+    ("if helper:\n    from .shapes import round as f", True),
     ("def f(s):\n    helper: int = 1\n    return helper", False),
     ("def f(s):\n    with s as helper:\n        return helper", False),
     ("def f(s):\n    try: s()\n    except E as helper: return helper", False),
@@ -580,6 +590,13 @@ def test_what_is_external_counts_as_what_it_is(tmp_path):
     ]
     other = ["from torch.linalg import svd as qr\ndef f(s): return qr(s)", "def f(s): return torch.linalg.qr(s)"]
     assert digest(same[0]) == digest(same[1]) and len({digest(t) for t in (same[0], *other)}) == 3
+
+
+def test_a_circle_of_re_exports_ends(tmp_path):
+    (tmp_path / "a.py").write_text("from .b import f\nfrom .b import *\ndef g(s): return f(s)\n")
+    (tmp_path / "b.py").write_text("from .a import f\nfrom .a import *\n")
+    source = Source(tmp_path, "pack")
+    assert len(Digest(source).add(source.node("a", "g")).value()) == 12
 
 
 def test_a_root_that_is_not_there_is_an_error(house):
@@ -727,6 +744,14 @@ def test_a_users_file_is_followed(tmp_path, house, user, file, old, new, names):
     edit(tmp_path / file, old, new)
     every = {*ALL, "mine", "own"}
     assert stale(before, digests(house)) == (every if {*METHOD_NAMES} <= names else names)
+
+
+def test_a_register_that_is_not_the_packages_enters_nothing(house, user):
+    user.write_text(
+        "import atexit\ndef register(f): ...\n@register\ndef mine(s): ...\n@atexit.register\ndef stop(): ...\n"
+    )
+    use_code([user], house)
+    assert list(catalog.penalties(house)) == PENALTY_NAMES
 
 
 def test_a_changed_file_is_read_again_when_it_is_named_again(house, user):

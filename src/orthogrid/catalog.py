@@ -10,9 +10,7 @@ A row's identity is its cell key plus a code digest: the trainer, the penalty, t
 from __future__ import annotations
 
 import ast
-import inspect
 import math
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -83,9 +81,7 @@ TRAITS: dict[str, dict[str, Trait]] = {
     "penalty": {
         "attached": Trait(True, "has a gradient; without one it is measured only, the thread's bug", counts=True),
         "uses_reg": Trait(True, "reg changes its training or its report", counts=True),
-        "decomposes": Trait(
-            False, "its gradient decomposes matrices, or looks at values: no GPU step is captured", counts=True
-        ),
+        "decomposes": Trait(False, "its gradient decomposes matrices or looks at values: no GPU graph", counts=True),
         "products": Trait(2, "matrix products of 2n³ operations a step; 0 by default where it is not attached"),
     },
     "method": {
@@ -203,30 +199,6 @@ def enter(entry: Entry, source_text: str = "", root: Path = SOURCE, layout: Layo
     return entry
 
 
-def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
-    """The entry of a function or class that `@register` was just put on: as its file tells it, or, from a notebook, as it is."""
-    function = definition.__init__ if inspect.isclass(definition) else definition
-    code = getattr(function, "__code__", None)
-    options = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    module = sys.modules.get(definition.__module__)
-    file = getattr(module, "__file__", None) or (code.co_filename if code else "")
-    summary = (inspect.getdoc(definition) or "").split("\n")[0]
-    entry = Entry(definition.__name__, kind, options, summary, traits, file, code.co_firstlineno if code else 0)
-    for name, value in traits.items():
-        if name not in TRAITS[kind] or not TRAITS[kind][name].takes(value):
-            raise ConfigError(
-                f"{_place(entry)}: {name}={value!r} is no trait; @register takes: {', '.join(TRAITS[kind])}"
-            )
-    for name, value in options.items():
-        if not _is_number(value):
-            raise ConfigError(f"{_place(entry)}: option '{name}' must have a number as its default, such as 0.25")
-    try:
-        text = inspect.getsource(definition)
-    except (OSError, TypeError):
-        text = ""
-    return enter(entry, text)
-
-
 def forget_code() -> None:
     """Forget users' files, what notebooks registered, and everything read. For tests."""
     _user_files.clear()
@@ -263,9 +235,7 @@ def _reach(digest: Digest, entry: Entry, node: Node) -> None:
     try:
         digest.add(node)
     except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
-        raise ConfigError(
-            f"{_place(entry)} needs a file that cannot be read: {_cause(error)}; mend that file"
-        ) from None
+        raise ConfigError(f"{_place(entry)} needs a file that is not readable: {_cause(error)}; mend it") from None
 
 
 def _add_run_time(digest: Digest, kind: str, name: str, text: str, layout: Layout) -> None:
@@ -325,8 +295,7 @@ def _cause(error: Exception, path: Path | str = "") -> str:
 def _registered(source: Source, module: Module) -> Iterator[tuple[Definition, ast.expr]]:
     """The entries of a file, each with its `@register`, which may stand bare or be called."""
     top = set(map(id, module.body))
-    definitions = [n for stmt in module.body for n in ast.walk(stmt) if isinstance(n, Definition)]
-    for stmt in definitions:
+    for stmt in [n for statement in module.body for n in ast.walk(statement) if isinstance(n, Definition)]:
         for decorator in stmt.decorator_list:
             called = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
             if called == ("register", ()) and not source.lookup(module, "register"):
@@ -389,7 +358,7 @@ def _options(module: Module, kind: str, name: str, function: ast.FunctionDef) ->
             else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
         )
         raise ConfigError(f"{_at(module, function)}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
-    options = {}
+    options: dict[str, float] = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         value = None if default is None else _literal(default)
         if not _is_number(value):

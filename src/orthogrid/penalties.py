@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .catalog import Entry, registered
+from .catalog import Entry
 from .cell import spec_name, spec_options
 from .numerics.linalg import each, total
+from .registration import registered
 
 PENALTIES: dict[str, Penalty] = {}
 

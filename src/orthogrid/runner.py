@@ -199,6 +199,8 @@ class Job:
         def report(seconds: float) -> None:
             progress.update(seconds, f"{self.count} of {len(self.missing)} cells done, ")
 
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
         train = self._in_workers if self.workers > 1 else self._here
         for trained in train(stop, report):
             results = [t for t in trained if isinstance(t, Result)]

@@ -70,10 +70,8 @@ class Bound:
         self.imports: dict[str, list[Import]] = {}
         self.stars: list[Import] = []
         self.outside: set[str] = set()  # declared global
-        self.around: set[str] = set()  # declared nonlocal
         for node in nodes:
             self._visit(node)
-        self.names -= self.outside | self.around
 
     def _visit(self, node: ast.AST) -> None:
         if isinstance(node, Definition):
@@ -94,8 +92,8 @@ class Bound:
                     continue
                 one = Import(node.level, node.module or "", alias.name)
                 self.imports.setdefault(alias.asname or alias.name, []).append(one)
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            (self.outside if isinstance(node, ast.Global) else self.around).update(node.names)
+        elif isinstance(node, ast.Global):
+            self.outside.update(node.names)
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             self.names.add(node.name)
         elif isinstance(node, ast.MatchMapping) and node.rest:
@@ -339,6 +337,7 @@ class Reader:
                 if not isinstance(stmt, Block):
                     names = Bound([stmt])
                     scope.bound |= names.names
+                    scope.outside |= names.outside
                     scope.imports |= names.imports
         else:
             arguments = node.args

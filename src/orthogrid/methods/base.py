@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..catalog import registered
 from ..cell import spec_name, spec_options
 from ..numerics.batch import Batch
+from ..registration import registered
 
 
 class Method:
