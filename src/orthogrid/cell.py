@@ -160,9 +160,9 @@ class Cell:
     @cached_property
     def problem(self) -> Cell:
         """The cell's data and target as a cell: equal for cells that share them (paired comparisons)."""
-        cell = object.__new__(Cell)  # of canonical settings: no second check, ten thousand cells ask
+        cell = object.__new__(type(self))  # of canonical settings: no second check, ten thousand cells ask
         cell.__dict__.update(
-            self.settings, penalty="none", reg=0.0, method="adam", determinant="mismatch", init="haar", lr=1e-3,
+            {f.name: getattr(self, f.name) for f in fields(self)}, penalty="none", reg=0.0, method="adam", determinant="mismatch", init="haar", lr=1e-3,
             schedule="constant", steps=1,
         )  # fmt: skip
         return cell
