@@ -46,7 +46,7 @@ HOUSE = Layout(
         ("cell", "spec_name"),
         ("cell", "spec_options"),
     ),
-    left_out=("numerics.graphs",),
+    left_out=("numerics.graphs", "registration"),
 )
 
 
