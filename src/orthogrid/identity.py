@@ -18,7 +18,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parent
 
 # The modules whose every token takes part in computing a row. A module of plans, progress, files or figures is not here.
-SHARED_MODULES = tuple(f"numerics/{name}.py" for name in ("linalg", "problem", "metrics", "batch", "train")) + (
+SHARED_MODULES = tuple(f"numerics/{name}.py" for name in ("linalg", "problem", "metrics", "adam", "batch", "train")) + (
     "methods/base.py",
 )
 # In these, a decorated function or class belongs to the entry it defines; the rest is shared: by every row for penalties,

@@ -81,8 +81,7 @@ class restart(adam):
             for i, problem in enumerate(batch.problems):
                 batch.weight[i], batch.bias[i] = problem.weight, problem.bias
                 batch.weight[i, 0].neg_()
-            for optimizer in batch.optimizers:
-                optimizer.state.clear()
+            batch.optimizer.restart()
         batch.compute_gradient()
         done, steps = (half, batch.steps - half) if t >= half else (0, half)
         batch.update(t - done, steps=steps)

@@ -12,14 +12,13 @@ from torch import Tensor
 from ..cell import Cell
 from ..penalties import find_penalty
 from . import metrics
+from .adam import Adam
 from .linalg import Products, gram_residual, padded, padded_copy
 from .problem import DTYPES, Problem, draw_fresh
 
 # From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
 # Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
 GRAM_FROM = 1.2
-
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}  # PyTorch's defaults, the thread's
 
 
 def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
@@ -73,10 +72,12 @@ class Batch:
 
         # Flat storage and gradients of what a method may train.
         self.parameters = {"weight": (weights, grads)} | ({"bias": (biases, bias_grads)} if first.bias else {})
-        self.optimizers: list[torch.optim.Optimizer] = []
-        # For each cell the first one with its rate, so that a step works out few rates.
-        alike: dict[tuple, int] = {}
-        self.alike = [alike.setdefault((cell.lr, cell.schedule), i) for i, cell in enumerate(cells)]
+        self.optimizer: Adam | None = None
+        # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
+        self.runs: list[range] = []
+        for _, run in itertools.groupby(range(count), key=lambda i: (cells[i].lr, cells[i].schedule)):
+            members = list(run)
+            self.runs.append(range(members[0], members[-1] + 1))
         self.rates = [cell.lr for cell in cells]
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
@@ -102,48 +103,31 @@ class Batch:
         else:
             self.grad.mul_(2)
 
-    def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate.
+    def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
+        """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate."""
+        count = len(self.cells)
 
-        One parameter group for each run of neighbours with one learning rate: a cell's share is a slice of the storage.
-        """
-        groups, start = [], 0
-        for _, run in itertools.groupby(self.cells, key=lambda c: (c.lr, c.schedule)):
-            stop = start + len(list(run))
-            params = []
-            for flat, grad in trained:
-                stride = len(flat) // len(self.cells)
-                part = flat[start * stride : stop * stride]
-                part.grad = grad[start * stride : stop * stride]
-                params.append(part)
-            rate = self.cells[start].lr
-            if self.on_gpu:
-                rate = torch.tensor(rate, device=self.device)  # a captured step reads it where it lies
-            groups.append({"params": params, "lr": rate, "cells": range(start, stop)})
-            start = stop
-        self.optimizers.append(torch.optim.Adam(groups, fused=True, capturable=self.on_gpu, **ADAM))
+        def share(flat: Tensor, run: range) -> Tensor:
+            stride = len(flat) // count
+            return flat[run.start * stride : run.stop * stride]
+
+        groups = [[(share(flat, run), share(grad, run)) for flat, grad in trained] for run in self.runs]
+        self.optimizer = Adam(groups, self.device, **settings)
 
     def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
-        """One step of the optimisers, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
+        """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
         self.set_rates(t, factor, steps)
         self.apply_gradient()
 
     def set_rates(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
         """The first half of `update`. A method that trains the weight in its own way finds each cell's rate in `rates`."""
-        rate_of = {i: factor * learning_rate(self.cells[i], t, steps) for i in set(self.alike)}
-        self.rates = [rate_of[i] for i in self.alike]
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                rate = self.rates[group["cells"][0]]
-                if self.on_gpu:
-                    group["lr"].fill_(rate)
-                else:
-                    group["lr"] = rate
+        rates = [factor * learning_rate(self.cells[run.start], t, steps) for run in self.runs]
+        self.rates = [rate for rate, run in zip(rates, self.runs, strict=True) for _ in run]
+        self.optimizer.set_rates(rates)
 
     def apply_gradient(self) -> None:
-        """The second half of `update`: the optimisers' step, at the rates that were set."""
-        for optimizer in self.optimizers:
-            optimizer.step()
+        """The second half of `update`: the optimiser's step, at the rates that were set."""
+        self.optimizer.step()
 
     def _data_gradient_by_residuals(self) -> None:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
