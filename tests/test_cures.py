@@ -7,8 +7,8 @@ import torch
 from stepping import CURES, F64, make_batch, residual, take_step
 
 from orthogrid.cell import Cell
-from orthogrid.numerics.problem import draw_problem
 from orthogrid.numerics.batch import learning_rate
+from orthogrid.numerics.problem import draw_problem
 from orthogrid.numerics.train import train_batch
 
 TWIN = {"init": "twin", "determinant": "mismatch"}

@@ -201,18 +201,20 @@ def test_the_plan_counts_what_the_trainer_does():
     assert plan.GRAM_FROM == batch.GRAM_FROM
 
 
-def test_a_row_is_the_same_bits_whatever_the_threads():
-    cell = Cell(dimension=60, samples=30, steps=20)
+@pytest.mark.parametrize("change", [{}, {"samples": 150}, {"dimension": ALONE_FROM, "steps": 3}, {"penalty": "logdet"}])
+def test_a_row_is_the_same_bits_whatever_the_threads(change):
+    """One thread trains, and the caller has as many as before afterwards."""
+    cells = [Cell(**{"dimension": 100, "samples": 30, "steps": 20, "seed": seed} | change) for seed in (1, 2)]
     threads = torch.get_num_threads()
     results = []
     try:
-        for number in (1, 2):
+        for number in (1, 2, 3):
             torch.set_num_threads(number)
-            results.append(rows([cell, Cell(dimension=60, samples=30, steps=20, seed=1)])[0])
+            results.append(rows(cells))
+            assert torch.get_num_threads() == number
     finally:
         torch.set_num_threads(threads)
-    for name in ("fit", "distance", "orthogonality_fro"):
-        assert results[0][0][name] == pytest.approx(results[1][0][name], rel=1e-4)
+    assert same(results[0], results[1]) and same(results[0], results[2])
 
 
 @pytest.mark.parametrize("penalty", list(PENALTIES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -87,6 +87,17 @@ def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
 def decomposed(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """`each` into a padded result of the batch's dtype."""
     return padded_copy(each(function, batch), batch.dtype)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: how several would share a product or a sum decides its last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Products:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -18,7 +19,7 @@ from ..methods import make_method
 from ..penalties import find_penalty
 from . import metrics
 from .batch import Batch, shape_of
-from .linalg import ALONE_FROM, gram_residual
+from .linalg import ALONE_FROM, gram_residual, one_thread
 from .problem import Problem, draw_problem
 
 
@@ -49,12 +50,18 @@ def train_batch(
 ) -> list[Result]:
     """Train cells of one shape together; results in the order given.
 
-    On the CPU a result is the same bits whatever the batch (but for `seconds`). A cell whose numbers overflow ends as a row
-    with status `diverged`; its neighbours go on. `progress` hears the finished fraction at logged steps.
+    On the CPU a result is the same bits (but for `seconds`) whatever the batch and the caller's number of threads: one is used.
+    A cell whose numbers overflow ends as a row with status `diverged`; its neighbours go on. `progress` hears the finished
+    fraction at logged steps.
     """
     if len({shape_of(cell) for cell in cells}) > 1:
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     device = torch.device(device)
+    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
+        return _train_batch(cells, device, progress)
+
+
+def _train_batch(cells: Sequence[Cell], device: torch.device, progress: Callable[[float], None]) -> list[Result]:
     started = time.perf_counter()
     problems = _draw_all(cells, device)
     drawing = (time.perf_counter() - started) / len(cells)
