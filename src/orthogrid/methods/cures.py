@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..numerics.linalg import padded
+from ..numerics.linalg import flat, padded
 from .base import register
 from .optimizers import adam
 
@@ -104,7 +104,7 @@ class widened(adam):
 
     def __init__(self, batch, *, noise: float = 1e-3):
         count, n, _ = batch.weight.shape
-        (self.wide, self.flat), (self.grad, self.flat_grad), (self.s, _) = (
+        self.wide, self.grad, self.s = (
             padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wgs"
         )
         super().__init__(batch)
@@ -117,7 +117,7 @@ class widened(adam):
 
     def trained(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The wide matrix in the weight's place."""
-        return [(self.flat, self.flat_grad), *super().trained()[1:]]
+        return [(flat(self.wide), flat(self.grad)), *super().trained()[1:]]
 
     def step(self, t: int) -> None:
         if t % self.COST:

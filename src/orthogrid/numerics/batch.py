@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ..cell import Cell
 from ..penalties import find_penalty
 from . import metrics
 from .adam import Adam
-from .linalg import Products, gram_residual, padded, padded_copy
+from .linalg import Products, flat, gram_residual, padded, padded_copy, whole
 from .problem import DTYPES, Problem, draw_fresh
 
 # From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
@@ -46,18 +47,25 @@ class Batch:
         self.penalty, self.options = find_penalty(first.penalty)
         self.products = Products(first.dtype, device)
 
-        def make(*shape: int) -> tuple[Tensor, Tensor]:
+        def make(*shape: int) -> Tensor:
             return padded(count, *shape, dtype=self.dtype, device=device)
 
-        (self.weight, weights), (self.grad, grads) = make(n, n), make(n, n)
-        (self.bias, biases), (self.bias_grad, bias_grads) = make(n), make(n)
+        self.weight, self.grad, self.s = (make(n, n) for _ in "wgs")
+        self.bias, self.bias_grad = make(n), make(n)
+        self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
         # What is given is at least float32, whatever the weights' precision: a target, a reg of 0.1.
         given = torch.promote_types(self.dtype, torch.float32)
-        self.target, self.s = padded(count, n, n, dtype=given, device=device)[0], make(n, n)[0]
-        self.x, self.y, self.residual = make(k, n)[0], make(k, n)[0], make(k, n)[0]
+        side = whole(self.weight).shape[-1]
+        self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
         self.by_gram = first.sampling == "fixed" and k >= GRAM_FROM * n
-        if self.by_gram:
-            self.gram, self.mean, self.offset = make(n, n)[0], make(1, n)[0], make(n, 1)[0]
+        self.gram, self.mean = make(n, n), make(n)
+        # The same with their margins, which are zero: what a step works on.
+        names = ("weight", "grad", "s", "x", "residual", "target", "gram")
+        self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
+        self.whole.mean, self.whole.bias = (whole(t)[:, None, :side] for t in (self.mean, self.bias))
+        self.offset = self.grad.new_zeros(count, side, 1)
+        # Of samples the true rows alone: a bias is added to them.
+        self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
         for i, problem in enumerate(problems):
             self.weight[i], self.bias[i] = problem.weight, problem.bias
             self.x[i], self.target[i] = problem.x, problem.rho.mT
@@ -71,7 +79,9 @@ class Batch:
         self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
 
         # Flat storage and gradients of what a method may train.
-        self.parameters = {"weight": (weights, grads)} | ({"bias": (biases, bias_grads)} if first.bias else {})
+        self.parameters = {"weight": (flat(self.weight), flat(self.grad))}
+        if first.bias:
+            self.parameters["bias"] = flat(self.bias), flat(self.bias_grad)
         self.optimizer: Adam | None = None
         # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
         self.runs: list[range] = []
@@ -101,7 +111,7 @@ class Batch:
         if penalty and self.penalty.attached:
             self.penalty_gradient(self.weight, self.s, self.grad, beta=2, reg_factor=reg_factor)
         else:
-            self.grad.mul_(2)
+            self.whole.grad.mul_(2)
 
     def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
         """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate."""
@@ -131,11 +141,12 @@ class Batch:
 
     def _data_gradient_by_residuals(self) -> None:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
-        self.products.bmm(self.x, self.weight.mT, out=self.residual)
+        w = self.whole
+        self.products.bmm(w.x, w.weight.mT, out=w.residual)
         if self.cells[0].bias:
-            self.residual.add_(self.bias[:, None, :])
-        self.residual.sub_(self.y)
-        self.products.bmm(self.residual.mT, self.x, out=self.grad)
+            self.rows.add_(w.bias)
+        self.rows.sub_(self.y_rows)
+        self.products.bmm(w.residual.mT, w.x, out=w.grad)
         if self.cells[0].bias:
             torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
 
@@ -144,13 +155,13 @@ class Batch:
 
         The difference is taken before the product, so a small gradient is no difference of large numbers.
         """
-        k = self.x.shape[1]
-        torch.sub(self.weight, self.target, out=self.s)
-        self.products.bmm(self.s, self.gram, out=self.grad)
-        self.products.baddbmm(self.bias[:, :, None], self.s, self.mean.mT, out=self.offset)
-        self.products.baddbmm(self.grad, self.offset, self.mean, alpha=k, out=self.grad)
+        w, k, n = self.whole, *self.x.shape[1:]
+        torch.sub(w.weight, w.target, out=w.s)
+        self.products.bmm(w.s, w.gram, out=w.grad)
+        self.products.baddbmm(w.bias.mT, w.s, w.mean.mT, out=self.offset)
+        self.products.baddbmm(w.grad, self.offset, w.mean, alpha=k, out=w.grad)
         if self.cells[0].bias:
-            torch.mul(self.offset[:, :, 0], 2 * k, out=self.bias_grad)
+            torch.mul(self.offset[:, :n, 0], 2 * k, out=self.bias_grad)
 
     def penalty_gradient(
         self, weight: Tensor, s: Tensor, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
@@ -158,10 +169,13 @@ class Batch:
         """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at padded weights (B, n, n), with room for S of that shape."""
         penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
         if penalty.multiplier_of is not None:
-            self.products.gram(weight, out=s)
+            whole_weight, whole_s, whole_grad = whole(weight), whole(s), whole(grad)
+            self.products.gram(whole_weight, out=whole_s)
             s.diagonal(dim1=1, dim2=2).sub_(1)
-            z = penalty.multiplier_of(s, **self.options).mul_(reg)
-            self.products.baddbmm(grad, z, weight, beta=beta, out=grad)
+            z = penalty.multiplier_of(s, **self.options)
+            if z is not s:
+                s.copy_(z)
+            self.products.baddbmm(whole_grad, whole_s.mul_(reg), whole_weight, beta=beta, out=whole_grad)
             return
         if penalty.gradient_of is not None:
             gradient = penalty.gradient_of(weight, **self.options)
