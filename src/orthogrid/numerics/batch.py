@@ -58,12 +58,14 @@ class Batch:
         side = whole(self.weight).shape[-1]
         self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
         self.by_gram = first.sampling == "fixed" and k >= GRAM_FROM * n
-        self.gram, self.mean = make(n, n), make(n)
         # The same with their margins, which are zero: what a step works on.
-        names = ("weight", "grad", "s", "x", "residual", "target", "gram")
+        names = ("weight", "grad", "s", "x", "residual", "target")
         self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
-        self.whole.mean, self.whole.bias = (whole(t)[:, None, :side] for t in (self.mean, self.bias))
-        self.offset = self.grad.new_zeros(count, side, 1)
+        self.whole.bias = whole(self.bias)[:, None, :side]
+        if self.by_gram:
+            self.gram, self.mean = make(n, n), make(n)
+            self.whole.gram, self.whole.mean = whole(self.gram), whole(self.mean)[:, None, :side]
+            self.offset = self.grad.new_zeros(count, side, 1)
         # Of samples the true rows alone: a bias is added to them.
         self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
         for i, problem in enumerate(problems):

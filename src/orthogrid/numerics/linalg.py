@@ -123,32 +123,38 @@ class Products:
     def __init__(self, dtype: str, device: torch.device):
         self.tf32 = dtype == "tf32"
         self.emulated = self.tf32 and device.type != "cuda"
+        self.precision = _TensorCores(self.tf32) if device.type == "cuda" else contextlib.nullcontext()
 
     def bmm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a @ b."""
-        with self._precision():
+        with self.precision:
             return torch.bmm(*self._operands(a, b), out=out)
 
     def gram(self, w: Tensor, out: Tensor) -> Tensor:
         """out ← w wᵀ."""
-        with self._precision():
+        with self.precision:
             return gram(round_tf32(w) if self.emulated else w, out)
 
     def baddbmm(self, c: Tensor, a: Tensor, b: Tensor, out: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """out ← beta c + alpha a @ b."""
-        with self._precision():
+        with self.precision:
             return torch.baddbmm(c, *self._operands(a, b), beta=beta, alpha=alpha, out=out)
 
     def _operands(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         return (round_tf32(a), round_tf32(b)) if self.emulated else (a, b)
 
-    @contextlib.contextmanager
-    def _precision(self):
-        torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = False
+
+class _TensorCores:
+    """Whether a GPU's float32 products are in TF32, while entered."""
+
+    def __init__(self, allowed: bool):
+        self.allowed = allowed
+
+    def __enter__(self) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = self.allowed
+
+    def __exit__(self, *error: object) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def round_tf32(x: Tensor) -> Tensor:
