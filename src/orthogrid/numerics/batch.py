@@ -66,6 +66,9 @@ class Batch:
             self.gram, self.mean = make(n, n), make(n)
             self.whole.gram, self.whole.mean = whole(self.gram), whole(self.mean)[:, None, :side]
             self.offset = self.grad.new_zeros(count, side, 1)
+            # Views of every step, made once.
+            self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
+            self.offset_entries = self.offset[:, :n, 0]
         # Of samples the true rows alone: a bias is added to them.
         self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
         for i, problem in enumerate(problems):
@@ -157,13 +160,13 @@ class Batch:
 
         The difference is taken before the product, so a small gradient is no difference of large numbers.
         """
-        w, k, n = self.whole, *self.x.shape[1:]
+        w, k = self.whole, self.x.shape[1]
         torch.sub(w.weight, w.target, out=w.s)
         self.products.bmm(w.s, w.gram, out=w.grad)
-        self.products.baddbmm(w.bias.mT, w.s, w.mean.mT, out=self.offset)
+        self.products.baddbmm(self.bias_column, w.s, self.mean_column, out=self.offset)
         self.products.baddbmm(w.grad, self.offset, w.mean, alpha=k, out=w.grad)
         if self.cells[0].bias:
-            torch.mul(self.offset[:, :n, 0], 2 * k, out=self.bias_grad)
+            torch.mul(self.offset_entries, 2 * k, out=self.bias_grad)
 
     def penalty_gradient(
         self, weight: Tensor, s: Tensor, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
