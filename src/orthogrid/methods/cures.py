@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..numerics.linalg import flat, padded
+from ..numerics.linalg import flat, padded, whole
 from .base import register
 from .optimizers import adam
 
@@ -125,7 +125,7 @@ class widened(adam):
         batch, n = self.batch, self.batch.weight.shape[-1]
         batch.compute_gradient(penalty=False)
         if batch.penalty.attached:
-            batch.penalty_gradient(self.wide, self.s, self.grad)
+            batch.penalty_gradient(*map(whole, (self.wide, self.s, self.grad)), n=2 * n)
         else:
             self.grad.zero_()
         self.grad[:, :n, :n] += batch.grad

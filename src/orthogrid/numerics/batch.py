@@ -114,7 +114,8 @@ class Batch:
         else:
             self._data_gradient_by_residuals()
         if penalty and self.penalty.attached:
-            self.penalty_gradient(self.weight, self.s, self.grad, beta=2, reg_factor=reg_factor)
+            w, n = self.whole, self.weight.shape[-1]
+            self.penalty_gradient(w.weight, w.s, w.grad, n, beta=2, reg_factor=reg_factor)
         else:
             self.whole.grad.mul_(2)
 
@@ -169,19 +170,20 @@ class Batch:
             torch.mul(self.offset_entries, 2 * k, out=self.bias_grad)
 
     def penalty_gradient(
-        self, weight: Tensor, s: Tensor, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
+        self, weight: Tensor, s: Tensor, grad: Tensor, n: int, beta: float = 0, reg_factor: float = 1.0
     ) -> None:
-        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at padded weights (B, n, n), with room for S of that shape."""
+        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at n × n weights, with room for S; all with their margins."""
         penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
         if penalty.multiplier_of is not None:
-            whole_weight, whole_s, whole_grad = whole(weight), whole(s), whole(grad)
-            self.products.gram(whole_weight, out=whole_s)
-            s.diagonal(dim1=1, dim2=2).sub_(1)
-            z = penalty.multiplier_of(s, **self.options)
-            if z is not s:
-                s.copy_(z)
-            self.products.baddbmm(whole_grad, whole_s.mul_(reg), whole_weight, beta=beta, out=whole_grad)
+            self.products.gram(weight, out=s)
+            corner = s[:, :n, :n]
+            corner.diagonal(dim1=1, dim2=2).sub_(1)
+            z = penalty.multiplier_of(corner, **self.options)
+            if z is not corner:
+                corner.copy_(z)
+            self.products.baddbmm(grad, s.mul_(reg), weight, beta=beta, out=grad)
             return
+        weight, grad = weight[:, :n, :n], grad[:, :n, :n]
         if penalty.gradient_of is not None:
             gradient = penalty.gradient_of(weight, **self.options)
         else:
