@@ -12,7 +12,7 @@ from orthogrid.cell import Cell
 from orthogrid.numerics.batch import learning_rate
 from orthogrid.numerics.linalg import ALONE_FROM
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.numerics.train import log_steps, train_batch
+from orthogrid.numerics.train import STACK_ELEMENTS, _stacks, log_steps, train_batch
 from orthogrid.penalties import PENALTIES
 
 THREAD = Path(__file__).parents[1] / "data" / "thread"
@@ -268,3 +268,19 @@ def test_gpu_agrees_with_the_cpu(penalty, n, k):
     for a, b in zip(train_batch(cells, "cpu"), train_batch(cells, "cuda"), strict=True):
         for name in ("distance", "orthogonality_fro", "fit"):
             assert b.row[name] == pytest.approx(a.row[name], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("n, count", [(30, 1), (30, 2), (30, 5000), (100, 64), (200, 16), (383, 3), (ALONE_FROM, 5)])
+def test_stacks_hold_every_cell_once_and_stay_in_the_caches(n, count):
+    cells = [Cell(dimension=n, lr=lr, reg=reg) for reg in range(1, count // 2 + 1) for lr in (1e-2, 1e-3)]
+    cells += [Cell(dimension=n)] * (count % 2)
+    stacks = _stacks(cells, torch.device("cpu"))
+    assert {i for stack in stacks for i in stack} == set(range(count))
+    if n < ALONE_FROM:
+        assert min(map(len, stacks)) >= 2
+        assert all(len(stack) <= 3 or (len(stack) - 1) * n * n <= STACK_ELEMENTS for stack in stacks)
+        assert sum(map(len, stacks)) == max(2, count)
+    else:
+        assert all(len(stack) == 1 for stack in stacks)
+    (whole,) = _stacks(cells, torch.device("cuda"))
+    assert sorted(whole) == list(range(count)) and [cells[i].lr for i in whole] == sorted(c.lr for c in cells)

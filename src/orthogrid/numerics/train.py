@@ -22,6 +22,10 @@ from .batch import Batch, shape_of
 from .linalg import ALONE_FROM, gram_residual, one_thread
 from .problem import Problem, draw_problem
 
+# On a CPU a stack's weights have about so many elements at most: its gradients, moments and data are then still in the
+# caches when a step comes back to them.
+STACK_ELEMENTS = 200_000
+
 
 @dataclass
 class Result:
@@ -83,12 +87,19 @@ def _train_batch(cells: Sequence[Cell], device: torch.device, progress: Callable
 
 def _stacks(cells: Sequence[Cell], device: torch.device) -> list[list[int]]:
     """Which cells, by number, are stepped together."""
-    if device.type == "cpu" and cells[0].dimension >= ALONE_FROM:
-        return [[i] for i in range(len(cells))]
-    # Neighbours with one rate share a parameter group.
-    stack = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
-    # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
-    return [stack * 2 if len(stack) == 1 and device.type == "cpu" else stack]
+    # Neighbours with one rate are updated in one call.
+    order = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
+    if device.type != "cpu":
+        return [order]
+    n = cells[0].dimension
+    if n >= ALONE_FROM:
+        return [[i] for i in order]
+    if len(order) == 1:
+        # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
+        return [order * 2]
+    parts = min(len(order) // 2, math.ceil(len(order) * n * n / STACK_ELEMENTS))
+    bounds = [len(order) * i // parts for i in range(parts + 1)]
+    return [order[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _train_stack(
