@@ -141,7 +141,7 @@ def test_a_step_writes_what_changes_into_storage_that_stays(monkeypatch):
 
     def places():
         state = [batch.optimizer.count, *(t for group in batch.optimizer.groups for part in group for t in part)]
-        return [t.data_ptr() for t in (batch.weight, batch.grad, batch.s, batch.bias, batch.x, batch.y, *state)]
+        return [t.data_ptr() for t in (batch.weight, batch.grad, batch.s.whole, batch.bias, batch.x, batch.y, *state)]
 
     with torch.no_grad():
         batch.method.step(0)

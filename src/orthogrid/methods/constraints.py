@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..numerics.linalg import Products, decomposed
+from ..numerics.linalg import GramResidual, Products, decomposed
 from .base import Method, register
 from .optimizers import adam
 
@@ -22,7 +22,7 @@ class Corrected(adam):
         super().__init__(batch)
         self.products: Products = batch.products
         self.weight, self.grad = batch.whole.weight, batch.whole.grad
-        self.s, self.saved = torch.zeros_like(self.weight), torch.zeros_like(self.weight)
+        self.s, self.saved = GramResidual(batch.weight), torch.zeros_like(self.weight)
 
     def step(self, t: int) -> None:
         super().step(t)
@@ -35,14 +35,8 @@ class Corrected(adam):
     def newton_schulz_step(self, strength: float = 0.5) -> None:
         """W ← W - strength (WWᵀ - I) W; with 1/2 one cubic Newton-Schulz step (3W - WWᵀW)/2 towards the polar factor."""
         self.saved.copy_(self.weight)
-        s = self.gram_residual(self.saved)
+        s = self.s.fill(self.saved, self.products)
         self.products.baddbmm(self.weight, s, self.saved, out=self.weight, alpha=-strength)
-
-    def gram_residual(self, weight: Tensor) -> Tensor:
-        """s ← WWᵀ - I, with zeros in the margin."""
-        self.products.gram(weight, out=self.s)
-        self.s.diagonal(dim1=1, dim2=2)[:, : self.batch.weight.shape[-1]].sub_(1)
-        return self.s
 
 
 @register()
@@ -89,9 +83,9 @@ class Relative(Corrected):
 
     def _skew(self, a: Tensor, base: Tensor | None = None) -> Tensor:
         """skew(a baseᵀ), base the weight where none is given."""
-        self.products.bmm(a, (self.weight if base is None else base).mT, out=self.s)
-        self.saved.copy_(self.s.mT)
-        return self.s.sub_(self.saved).mul_(0.5)
+        self.products.bmm(a, (self.weight if base is None else base).mT, out=self.s.whole)
+        self.saved.copy_(self.s.whole.mT)
+        return self.s.whole.sub_(self.saved).mul_(0.5)
 
 
 @register()
@@ -109,7 +103,7 @@ class landing(Relative):
     def correct(self) -> None:
         """The field is evaluated where the step began, as in the paper."""
         self.rates.copy_(torch.tensor(self.batch.rates, dtype=torch.float64)[:, None, None])
-        s = self.gram_residual(self.before).mul_(-self.strength * self.rates)
+        s = self.s.fill(self.before, self.products).mul_(-self.strength * self.rates)
         self.products.baddbmm(self.weight, s, self.before, out=self.weight)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..numerics.linalg import flat, padded, whole
+from ..numerics.linalg import GramResidual, flat, padded, whole
 from .base import register
 from .optimizers import adam
 
@@ -104,9 +104,8 @@ class widened(adam):
 
     def __init__(self, batch, *, noise: float = 1e-3):
         count, n, _ = batch.weight.shape
-        self.wide, self.grad, self.s = (
-            padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wgs"
-        )
+        self.wide, self.grad = (padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wg")
+        self.s = GramResidual(self.wide)
         super().__init__(batch)
         for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
             # Not from the problem's generator: paired cells share it, and fresh samples come from it.
@@ -125,7 +124,7 @@ class widened(adam):
         batch, n = self.batch, self.batch.weight.shape[-1]
         batch.compute_gradient(penalty=False)
         if batch.penalty.attached:
-            batch.penalty_gradient(*map(whole, (self.wide, self.s, self.grad)), n=2 * n)
+            batch.penalty_gradient(whole(self.wide), self.s, whole(self.grad))
         else:
             self.grad.zero_()
         self.grad[:, :n, :n] += batch.grad

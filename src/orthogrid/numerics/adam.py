@@ -29,7 +29,7 @@ class Adam:
         eps: float = 1e-8,
     ):
         self.settings = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": 0.0}
-        self.count = torch.zeros((), device=device)
+        self.count, self.one = torch.zeros((), device=device), torch.ones((), device=device)
         self.rates: list[float] | list[Tensor] = [0.0] * len(groups)
         if device.type == "cuda":
             self.rates = [torch.zeros((), device=device) for _ in groups]
@@ -50,7 +50,7 @@ class Adam:
 
     def step(self) -> None:
         """One update of every parameter."""
-        self.count.add_(1)
+        self.count.add_(self.one)
         for (params, grads, means, squares), counts, rate in zip(self.groups, self.counts, self.rates, strict=True):
             if params:
                 torch._fused_adam_(

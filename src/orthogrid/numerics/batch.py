@@ -14,7 +14,7 @@ from ..cell import Cell
 from ..penalties import find_penalty
 from . import metrics
 from .adam import Adam
-from .linalg import Products, flat, gram_residual, padded, padded_copy, whole
+from .linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
 from .problem import DTYPES, Problem, draw_fresh
 
 # From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
@@ -50,7 +50,8 @@ class Batch:
         def make(*shape: int) -> Tensor:
             return padded(count, *shape, dtype=self.dtype, device=device)
 
-        self.weight, self.grad, self.s = (make(n, n) for _ in "wgs")
+        self.weight, self.grad = make(n, n), make(n, n)
+        self.s = GramResidual(self.weight)
         self.bias, self.bias_grad = make(n), make(n)
         self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
         # What is given is at least float32, whatever the weights' precision: a target, a reg of 0.1.
@@ -59,7 +60,7 @@ class Batch:
         self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
         self.by_gram = first.sampling == "fixed" and k >= GRAM_FROM * n
         # The same with their margins, which are zero: what a step works on.
-        names = ("weight", "grad", "s", "x", "residual", "target")
+        names = ("weight", "grad", "x", "residual", "target")
         self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
         self.whole.bias = whole(self.bias)[:, None, :side]
         if self.by_gram:
@@ -69,6 +70,7 @@ class Batch:
             # Views of every step, made once.
             self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
             self.offset_entries = self.offset[:, :n, 0]
+            self.twice_k = torch.tensor(2.0 * k, device=device)  # a Python number costs a call 2 µs
         # Of samples the true rows alone: a bias is added to them.
         self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
         for i, problem in enumerate(problems):
@@ -114,8 +116,7 @@ class Batch:
         else:
             self._data_gradient_by_residuals()
         if penalty and self.penalty.attached:
-            w, n = self.whole, self.weight.shape[-1]
-            self.penalty_gradient(w.weight, w.s, w.grad, n, beta=2, reg_factor=reg_factor)
+            self.penalty_gradient(self.whole.weight, self.s, self.whole.grad, beta=2, reg_factor=reg_factor)
         else:
             self.whole.grad.mul_(2)
 
@@ -161,28 +162,27 @@ class Batch:
 
         The difference is taken before the product, so a small gradient is no difference of large numbers.
         """
-        w, k = self.whole, self.x.shape[1]
-        torch.sub(w.weight, w.target, out=w.s)
-        self.products.bmm(w.s, w.gram, out=w.grad)
-        self.products.baddbmm(self.bias_column, w.s, self.mean_column, out=self.offset)
+        w, k, difference = self.whole, self.x.shape[1], self.s.whole
+        torch.sub(w.weight, w.target, out=difference)
+        self.products.bmm(difference, w.gram, out=w.grad)
+        self.products.baddbmm(self.bias_column, difference, self.mean_column, out=self.offset)
         self.products.baddbmm(w.grad, self.offset, w.mean, alpha=k, out=w.grad)
         if self.cells[0].bias:
-            torch.mul(self.offset_entries, 2 * k, out=self.bias_grad)
+            torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
 
     def penalty_gradient(
-        self, weight: Tensor, s: Tensor, grad: Tensor, n: int, beta: float = 0, reg_factor: float = 1.0
+        self, weight: Tensor, s: GramResidual, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
     ) -> None:
-        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at n × n weights, with room for S; all with their margins."""
+        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins."""
         penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
         if penalty.multiplier_of is not None:
-            self.products.gram(weight, out=s)
-            corner = s[:, :n, :n]
-            corner.diagonal(dim1=1, dim2=2).sub_(1)
-            z = penalty.multiplier_of(corner, **self.options)
-            if z is not corner:
-                corner.copy_(z)
-            self.products.baddbmm(grad, s.mul_(reg), weight, beta=beta, out=grad)
+            s.fill(weight, self.products)
+            z = penalty.multiplier_of(s.corner, **self.options)
+            if z is not s.corner:
+                s.corner.copy_(z)
+            self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, out=grad)
             return
+        n = s.corner.shape[-1]
         weight, grad = weight[:, :n, :n], grad[:, :n, :n]
         if penalty.gradient_of is not None:
             gradient = penalty.gradient_of(weight, **self.options)

@@ -146,6 +146,22 @@ class Products:
         return (round_tf32(a), round_tf32(b)) if self.emulated else (a, b)
 
 
+class GramResidual:
+    """Room for S = WWᵀ - I of padded weights: `whole` with its margin, which stays zero, `corner` without."""
+
+    def __init__(self, like: Tensor):
+        self.corner = padded(*like.shape, dtype=like.dtype, device=like.device)
+        self.whole = whole(self.corner)
+        self.diagonal = self.corner.diagonal(dim1=1, dim2=2)
+        self.one = torch.ones((), dtype=like.dtype, device=like.device)  # a Python number costs a call 2 µs
+
+    def fill(self, weight: Tensor, products: Products) -> Tensor:
+        """whole ← WWᵀ - I, from a weight with its margin."""
+        products.gram(weight, out=self.whole)
+        self.diagonal.sub_(self.one)
+        return self.whole
+
+
 class _TensorCores:
     """Whether a GPU's float32 products are in TF32, while entered."""
 
