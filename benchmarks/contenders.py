@@ -17,7 +17,6 @@ from orthogrid.bench import FLOOR, OURS, PART
 from orthogrid.cell import Cell
 from orthogrid.methods import make_method
 from orthogrid.numerics.batch import Batch
-from orthogrid.numerics.linalg import padded
 from orthogrid.numerics.problem import Problem, draw_problem
 
 REG, LR = 10.0, 1e-3
@@ -64,10 +63,7 @@ def contender(name: str):
 @contender(FLOOR)
 def two_products(task: Task) -> Advance:
     """The floor: S = WWᵀ and S W as two plain batched products, nothing else."""
-    weight, s, out = (
-        padded(task.batch, task.dimension, task.dimension, dtype=torch.float32, device=task.device)[0] for _ in "wsg"
-    )
-    weight.normal_()
+    weight, s, out = torch.randn(3, task.batch, task.dimension, task.dimension, device=task.device)
 
     def advance(steps: int) -> None:
         for _ in range(steps):
@@ -286,8 +282,10 @@ def _part(name: str, work: Callable[[Batch], object]):
     return contender(PART + name)(make)
 
 
-_part("symmetric product by lower blocks", lambda b: b.products.gram(b.weight, out=b.s))
-_part("general product", lambda b: b.products.baddbmm(b.grad, b.s, b.weight, beta=2, out=b.grad))
+_part("symmetric product by lower blocks", lambda b: b.products.gram(b.whole.weight, out=b.s.whole))
+_part(
+    "general product", lambda b: b.products.baddbmm(b.whole.grad, b.s.whole, b.whole.weight, beta=2, out=b.whole.grad)
+)
 _part("data gradient", lambda b: b._data_gradient_by_gram() if b.by_gram else b._data_gradient_by_residuals())
 _part("Adam", lambda b: b.apply_gradient())
 _part("metrics of one logged step", lambda b: b.measure())

@@ -106,7 +106,7 @@ def test_contenders_make_the_same_steps(name, penalty):
     """From one start, ten steps of each end at the same weight: they are timed on one task."""
     if name.startswith("JAX") and penalty == "l1":
         pytest.skip("the start is orthogonal, and the signs of S are those of its rounding")
-    task = Task(dimension=7, samples=4, penalty=penalty, batch=2 if name in BATCHED else 1)
+    task = Task(dimension=8, samples=4, penalty=penalty, batch=2 if name in BATCHED else 1)
     expected = weight_after(OURS, task, 10)
     torch.testing.assert_close(weight_after(name, task, 10), expected, rtol=0, atol=2e-5)
     assert (weight_after(OURS, task, 9) - expected).abs().max() > 1e-4

@@ -140,8 +140,8 @@ def test_a_step_writes_what_changes_into_storage_that_stays(monkeypatch):
     batch = make_batch(Cell(dimension=6, samples=4, steps=9, schedule="cosine"))
 
     def places():
-        state = [v for o in batch.optimizers for s in o.state.values() for v in s.values()]
-        return [t.data_ptr() for t in (batch.weight, batch.grad, batch.s, batch.bias, batch.x, batch.y, *state)]
+        state = [batch.optimizer.count, *(t for group in batch.optimizer.groups for part in group for t in part)]
+        return [t.data_ptr() for t in (batch.weight, batch.grad, batch.s.whole, batch.bias, batch.x, batch.y, *state)]
 
     with torch.no_grad():
         batch.method.step(0)

@@ -3,9 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from stepping import make_batch, take_step
 
 from orthogrid.cell import Cell
-from orthogrid.numerics.linalg import ALONE_FROM, Products, gram, padded, padded_copy, round_tf32
+from orthogrid.numerics.linalg import (
+    ALIGNMENT,
+    ALONE_FROM,
+    Products,
+    flat,
+    gram,
+    padded,
+    padded_copy,
+    round_tf32,
+    whole,
+)
 from orthogrid.numerics.train import train_batch
 
 CPU = torch.device("cpu")
@@ -41,7 +52,7 @@ def test_round_tf32_leaves_its_argument_and_what_is_not_finite():
 def test_products_round_operands_in_tf32_alone(dtype, kind):
     torch.manual_seed(0)
     a, b, c = (padded_copy(torch.randn(3, 7, 7, dtype=torch.float64), kind) for _ in "abc")
-    products, out = Products(dtype, CPU), padded(3, 7, 7, dtype=kind, device=CPU)[0]
+    products, out = Products(dtype, CPU), padded(3, 7, 7, dtype=kind, device=CPU)
     used = (round_tf32(a), round_tf32(b)) if dtype == "tf32" else (a, b)
     expected = used[0].double() @ used[1].double()
     tolerance = {"rtol": 0, "atol": 1e-14 if dtype == "float64" else 4e-6}
@@ -54,6 +65,33 @@ def test_products_round_operands_in_tf32_alone(dtype, kind):
     if dtype == "tf32":
         assert (expected - a.double() @ b.double()).abs().max() > 1e-4
     assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1,), (17,), (1, 1), (30, 30), (5, 33), (40, 40), (50, 16)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_padded_arrays_are_contiguous_together_and_aligned_each(count, shape, dtype):
+    x = padded(count, *shape, dtype=dtype, device=CPU)
+    assert x.shape == (count, *shape) and x.dtype == dtype
+    larger = whole(x)
+    assert larger.is_contiguous() and all(entry.data_ptr() % ALIGNMENT == 0 for entry in larger)
+    assert len(flat(x)) == larger.numel() and flat(x).data_ptr() == x.data_ptr()
+    x.fill_(1)
+    assert torch.equal(larger[(slice(None), *map(slice, shape))], x) and larger.sum() == x.numel()
+
+
+@pytest.mark.parametrize("samples", [5, 40])
+@pytest.mark.parametrize("change", [{}, {"penalty": "l1"}, {"penalty": "logdet"}, {"dtype": "bfloat16"}])
+@pytest.mark.parametrize("method", ["adam", "landing", "pogo", "widened"])
+def test_steps_leave_the_margins_zero(samples, change, method):
+    if method in ("landing", "pogo"):
+        change = {**change, "penalty": "none"}
+    batch = make_batch(Cell(dimension=30, samples=samples, steps=20, method=method, **change))
+    for t in range(20):
+        take_step(batch, t)
+    for x in (batch.weight, batch.grad, batch.s.corner, batch.bias, batch.bias_grad, batch.y):
+        x.zero_()
+        assert not whole(x).any()
 
 
 def test_orthogonality_floor_is_ordered_by_precision():
@@ -74,7 +112,7 @@ def test_the_symmetric_product_is_the_plain_one(n, dtype):
     kind = {"float64": torch.float64, "bfloat16": torch.bfloat16}.get(dtype, torch.float32)
     # Sparse integers: every product and sum is exact, so that a block at the wrong place cannot hide in a tolerance.
     w = torch.randint(-3, 4, (2, n, n), generator=generator) * (torch.rand(2, n, n, generator=generator) < 0.02)
-    w, out = padded_copy(w, kind), padded(2, n, n, dtype=kind, device=CPU)[0].fill_(torch.nan)
+    w, out = padded_copy(w, kind), padded(2, n, n, dtype=kind, device=CPU).fill_(torch.nan)
     result = Products(dtype, CPU).gram(w, out=out)
     assert result is out and torch.equal(out.long(), w.long() @ w.long().mT)
     w.copy_(torch.randn(2, n, n, generator=generator))

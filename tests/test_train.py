@@ -12,7 +12,7 @@ from orthogrid.cell import Cell
 from orthogrid.numerics.batch import learning_rate
 from orthogrid.numerics.linalg import ALONE_FROM
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.numerics.train import log_steps, train_batch
+from orthogrid.numerics.train import STACK_ELEMENTS, _stacks, log_steps, train_batch
 from orthogrid.penalties import PENALTIES
 
 THREAD = Path(__file__).parents[1] / "data" / "thread"
@@ -97,10 +97,16 @@ def test_training_is_that_of_an_independent_loop(penalty, samples, schedule, bia
     assert row["distance"] == pytest.approx(float((weight - draw_problem(cell).rho.mT).norm()), rel=1e-8)
 
 
-@pytest.mark.parametrize("n, k", [(3, 2), (16, 5), (17, 40), (30, 30), (101, 7), (101, 150), (250, 31)])
+# Multiples of a cache line, of a vector, and neither; through the Gram matrix, and by residuals of an even and odd number.
+SHAPES = [
+    (3, 2), (16, 5), (17, 40), (30, 30), (30, 61), (33, 7), (40, 80), (50, 21), (100, 121), (101, 7), (101, 150), (250, 31)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n, k", SHAPES)
 @pytest.mark.parametrize("penalty", list(PENALTIES))
 def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
-    if n > 100 and penalty not in ("fro2", "fro"):
+    if n >= 50 and penalty not in ("fro2", "fro"):
         pytest.skip("one elementwise penalty suffices at this size")
     settings = {"dimension": n, "samples": k, "steps": 12, "penalty": penalty}
     lrs, regs = (1e-3, 1e-2), (0.1, 1000.0)
@@ -201,18 +207,20 @@ def test_the_plan_counts_what_the_trainer_does():
     assert plan.GRAM_FROM == batch.GRAM_FROM
 
 
-def test_a_row_is_the_same_bits_whatever_the_threads():
-    cell = Cell(dimension=60, samples=30, steps=20)
+@pytest.mark.parametrize("change", [{}, {"samples": 150}, {"dimension": ALONE_FROM, "steps": 3}, {"penalty": "logdet"}])
+def test_a_row_is_the_same_bits_whatever_the_threads(change):
+    """One thread trains, and the caller has as many as before afterwards."""
+    cells = [Cell(**{"dimension": 100, "samples": 30, "steps": 20, "seed": seed} | change) for seed in (1, 2)]
     threads = torch.get_num_threads()
     results = []
     try:
-        for number in (1, 2):
+        for number in (1, 2, 3):
             torch.set_num_threads(number)
-            results.append(rows([cell, Cell(dimension=60, samples=30, steps=20, seed=1)])[0])
+            results.append(rows(cells))
+            assert torch.get_num_threads() == number
     finally:
         torch.set_num_threads(threads)
-    for name in ("fit", "distance", "orthogonality_fro"):
-        assert results[0][0][name] == pytest.approx(results[1][0][name], rel=1e-4)
+    assert same(results[0], results[1]) and same(results[0], results[2])
 
 
 @pytest.mark.parametrize("penalty", list(PENALTIES))
@@ -260,3 +268,19 @@ def test_gpu_agrees_with_the_cpu(penalty, n, k):
     for a, b in zip(train_batch(cells, "cpu"), train_batch(cells, "cuda"), strict=True):
         for name in ("distance", "orthogonality_fro", "fit"):
             assert b.row[name] == pytest.approx(a.row[name], rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("n, count", [(30, 1), (30, 2), (30, 5000), (100, 64), (200, 16), (383, 3), (ALONE_FROM, 5)])
+def test_stacks_hold_every_cell_once_and_stay_in_the_caches(n, count):
+    cells = [Cell(dimension=n, lr=lr, reg=reg) for reg in range(1, count // 2 + 1) for lr in (1e-2, 1e-3)]
+    cells += [Cell(dimension=n)] * (count % 2)
+    stacks = _stacks(cells, torch.device("cpu"))
+    assert {i for stack in stacks for i in stack} == set(range(count))
+    if n < ALONE_FROM:
+        assert min(map(len, stacks)) >= 2
+        assert all(len(stack) <= 3 or (len(stack) - 1) * n * n <= STACK_ELEMENTS for stack in stacks)
+        assert sum(map(len, stacks)) == max(2, count)
+    else:
+        assert all(len(stack) == 1 for stack in stacks)
+    (whole,) = _stacks(cells, torch.device("cuda"))
+    assert sorted(whole) == list(range(count)) and [cells[i].lr for i in whole] == sorted(c.lr for c in cells)

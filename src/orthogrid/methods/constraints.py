@@ -10,19 +10,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..numerics.linalg import Products, decomposed, padded
+from ..numerics.linalg import GramResidual, Products, decomposed
 from .base import Method, register
 from .optimizers import adam
 
 
 class Corrected(adam):
-    """Adam's step on the data loss, followed by a correction of the weight."""
+    """Adam's step on the data loss, followed by a correction of the weight. It works on stacks with their margins."""
 
     def __init__(self, batch):
         super().__init__(batch)
         self.products: Products = batch.products
-        n = batch.weight.shape[-1]
-        self.s, self.saved = (padded(len(batch.weight), n, n, dtype=batch.dtype, device=batch.device)[0] for _ in "sw")
+        self.weight, self.grad = batch.whole.weight, batch.whole.grad
+        self.s, self.saved = GramResidual(batch.weight), torch.zeros_like(self.weight)
 
     def step(self, t: int) -> None:
         super().step(t)
@@ -34,11 +34,9 @@ class Corrected(adam):
 
     def newton_schulz_step(self, strength: float = 0.5) -> None:
         """W ← W - strength (WWᵀ - I) W; with 1/2 one cubic Newton-Schulz step (3W - WWᵀW)/2 towards the polar factor."""
-        weight = self.batch.weight
-        self.products.gram(weight, out=self.s)
-        self.s.diagonal(dim1=1, dim2=2).sub_(1)
-        self.saved.copy_(weight)
-        self.products.baddbmm(weight, self.s, self.saved, out=weight, alpha=-strength)
+        self.saved.copy_(self.weight)
+        s = self.s.fill(self.saved, self.products)
+        self.products.baddbmm(self.weight, s, self.saved, out=self.weight, alpha=-strength)
 
 
 @register(constrains=True, keeps="near", products=2)
@@ -70,12 +68,12 @@ class Relative(Corrected):
 
     def __init__(self, batch):
         super().__init__(batch)
-        self.before = padded(*batch.weight.shape, dtype=batch.dtype, device=batch.device)[0]
+        self.before = torch.zeros_like(self.weight)
 
     def step(self, t: int) -> None:
-        batch, weight = self.batch, self.batch.weight
+        batch, weight = self.batch, self.weight
         batch.compute_gradient()
-        self.products.bmm(self._skew(batch.grad), weight, out=batch.grad)
+        self.products.bmm(self._skew(self.grad), weight, out=self.grad)
         self.before.copy_(weight)
         batch.update(t)
         weight.sub_(self.before)
@@ -85,9 +83,9 @@ class Relative(Corrected):
 
     def _skew(self, a: Tensor, base: Tensor | None = None) -> Tensor:
         """skew(a baseᵀ), base the weight where none is given."""
-        self.products.bmm(a, (self.batch.weight if base is None else base).mT, out=self.s)
-        self.saved.copy_(self.s.mT)
-        return self.s.sub_(self.saved).mul_(0.5)
+        self.products.bmm(a, (self.weight if base is None else base).mT, out=self.s.whole)
+        self.saved.copy_(self.s.whole.mT)
+        return self.s.whole.sub_(self.saved).mul_(0.5)
 
 
 @register(constrains=True, keeps="near", products=5)
@@ -104,12 +102,9 @@ class landing(Relative):
 
     def correct(self) -> None:
         """The field is evaluated where the step began, as in the paper."""
-        batch, before = self.batch, self.before
-        self.rates.copy_(torch.tensor(batch.rates, dtype=torch.float64)[:, None, None])
-        self.products.gram(before, out=self.s)
-        self.s.diagonal(dim1=1, dim2=2).sub_(1)
-        self.s.mul_(-self.strength * self.rates)
-        self.products.baddbmm(batch.weight, self.s, before, out=batch.weight)
+        self.rates.copy_(torch.tensor(self.batch.rates, dtype=torch.float64)[:, None, None])
+        s = self.s.fill(self.before, self.products).mul_(-self.strength * self.rates)
+        self.products.baddbmm(self.weight, s, self.before, out=self.weight)
 
 
 @register(constrains=True, keeps="near", products=5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..numerics.linalg import padded
+from ..numerics.linalg import GramResidual, flat, padded, whole
 from .base import register
 from .optimizers import adam
 
@@ -81,8 +81,7 @@ class restart(adam):
             for i, problem in enumerate(batch.problems):
                 batch.weight[i], batch.bias[i] = problem.weight, problem.bias
                 batch.weight[i, 0].neg_()
-            for optimizer in batch.optimizers:
-                optimizer.state.clear()
+            batch.optimizer.restart()
         batch.compute_gradient()
         done, steps = (half, batch.steps - half) if t >= half else (0, half)
         batch.update(t - done, steps=steps)
@@ -105,9 +104,8 @@ class widened(adam):
 
     def __init__(self, batch, *, noise: float = 1e-3):
         count, n, _ = batch.weight.shape
-        (self.wide, self.flat), (self.grad, self.flat_grad), (self.s, _) = (
-            padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wgs"
-        )
+        self.wide, self.grad = (padded(count, 2 * n, 2 * n, dtype=batch.dtype, device=batch.device) for _ in "wg")
+        self.s = GramResidual(self.wide)
         super().__init__(batch)
         for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
             # Not from the problem's generator: paired cells share it, and fresh samples come from it.
@@ -118,7 +116,7 @@ class widened(adam):
 
     def trained(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The wide matrix in the weight's place."""
-        return [(self.flat, self.flat_grad), *super().trained()[1:]]
+        return [(flat(self.wide), flat(self.grad)), *super().trained()[1:]]
 
     def step(self, t: int) -> None:
         if t % self.COST:
@@ -126,7 +124,7 @@ class widened(adam):
         batch, n = self.batch, self.batch.weight.shape[-1]
         batch.compute_gradient(penalty=False)
         if batch.penalty.attached:
-            batch.penalty_gradient(self.wide, self.s, self.grad)
+            batch.penalty_gradient(whole(self.wide), self.s, whole(self.grad))
         else:
             self.grad.zero_()
         self.grad[:, :n, :n] += batch.grad

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -12,10 +13,9 @@ from torch import Tensor
 from ..cell import Cell
 from ..penalties import find_penalty
 from . import metrics
-from .linalg import Products, gram_residual, padded, padded_copy
+from .adam import Adam
+from .linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
 from .problem import DTYPES, Problem, draw_fresh
-
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}  # PyTorch's defaults, the thread's
 
 
 def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
@@ -38,18 +38,32 @@ class Batch:
         self.penalty, self.options = find_penalty(first.penalty)
         self.products = Products(first.dtype, device)
 
-        def make(*shape: int) -> tuple[Tensor, Tensor]:
+        def make(*shape: int) -> Tensor:
             return padded(count, *shape, dtype=self.dtype, device=device)
 
-        (self.weight, weights), (self.grad, grads) = make(n, n), make(n, n)
-        (self.bias, biases), (self.bias_grad, bias_grads) = make(n), make(n)
+        self.weight, self.grad = make(n, n), make(n, n)
+        self.s = GramResidual(self.weight)
+        self.bias, self.bias_grad = make(n), make(n)
+        self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
         # What is given is at least float32, whatever the weights' precision: a target, a reg of 0.1.
         given = torch.promote_types(self.dtype, torch.float32)
-        self.target, self.s = padded(count, n, n, dtype=given, device=device)[0], make(n, n)[0]
-        self.x, self.y, self.residual = make(k, n)[0], make(k, n)[0], make(k, n)[0]
+        side = whole(self.weight).shape[-1]
+        self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
         self.by_gram = first.by_gram
+        # The same with their margins, which are zero: what a step works on.
+        names = ("weight", "grad", "x", "residual", "target")
+        self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
+        self.whole.bias = whole(self.bias)[:, None, :side]
         if self.by_gram:
-            self.gram, self.mean, self.offset = make(n, n)[0], make(1, n)[0], make(n, 1)[0]
+            self.gram, self.mean = make(n, n), make(n)
+            self.whole.gram, self.whole.mean = whole(self.gram), whole(self.mean)[:, None, :side]
+            self.offset = self.grad.new_zeros(count, side, 1)
+            # Views of every step, made once.
+            self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
+            self.offset_entries = self.offset[:, :n, 0]
+            self.twice_k = torch.tensor(2.0 * k, device=device)  # a Python number costs a call 2 µs
+        # Of samples the true rows alone: a bias is added to them.
+        self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
         for i, problem in enumerate(problems):
             self.weight[i], self.bias[i] = problem.weight, problem.bias
             self.x[i], self.target[i] = problem.x, problem.rho.mT
@@ -63,11 +77,15 @@ class Batch:
         self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
 
         # Flat storage and gradients of what a method may train.
-        self.parameters = {"weight": (weights, grads)} | ({"bias": (biases, bias_grads)} if first.bias else {})
-        self.optimizers: list[torch.optim.Optimizer] = []
-        # For each cell the first one with its rate, so that a step works out few rates.
-        alike: dict[tuple, int] = {}
-        self.alike = [alike.setdefault((cell.lr, cell.schedule), i) for i, cell in enumerate(cells)]
+        self.parameters = {"weight": (flat(self.weight), flat(self.grad))}
+        if first.bias:
+            self.parameters["bias"] = flat(self.bias), flat(self.bias_grad)
+        self.optimizer: Adam | None = None
+        # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
+        self.runs: list[range] = []
+        for _, run in itertools.groupby(range(count), key=lambda i: (cells[i].lr, cells[i].schedule)):
+            members = list(run)
+            self.runs.append(range(members[0], members[-1] + 1))
         self.rates = [cell.lr for cell in cells]
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
@@ -89,60 +107,44 @@ class Batch:
         else:
             self._data_gradient_by_residuals()
         if penalty and self.penalty.attached:
-            self.penalty_gradient(self.weight, self.s, self.grad, beta=2, reg_factor=reg_factor)
+            self.penalty_gradient(self.whole.weight, self.s, self.whole.grad, beta=2, reg_factor=reg_factor)
         else:
-            self.grad.mul_(2)
+            self.whole.grad.mul_(2)
 
-    def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate.
+    def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
+        """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate."""
+        count = len(self.cells)
 
-        One parameter group for each run of neighbours with one learning rate: a cell's share is a slice of the storage.
-        """
-        groups, start = [], 0
-        for _, run in itertools.groupby(self.cells, key=lambda c: (c.lr, c.schedule)):
-            stop = start + len(list(run))
-            params = []
-            for flat, grad in trained:
-                stride = len(flat) // len(self.cells)
-                part = flat[start * stride : stop * stride]
-                part.grad = grad[start * stride : stop * stride]
-                params.append(part)
-            rate = self.cells[start].lr
-            if self.on_gpu:
-                rate = torch.tensor(rate, device=self.device)  # a captured step reads it where it lies
-            groups.append({"params": params, "lr": rate, "cells": range(start, stop)})
-            start = stop
-        self.optimizers.append(torch.optim.Adam(groups, fused=True, capturable=self.on_gpu, **ADAM))
+        def share(flat: Tensor, run: range) -> Tensor:
+            stride = len(flat) // count
+            return flat[run.start * stride : run.stop * stride]
+
+        groups = [[(share(flat, run), share(grad, run)) for flat, grad in trained] for run in self.runs]
+        self.optimizer = Adam(groups, self.device, **settings)
 
     def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
-        """One step of the optimisers, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
+        """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
         self.set_rates(t, factor, steps)
         self.apply_gradient()
 
     def set_rates(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
         """The first half of `update`. A method that trains the weight in its own way finds each cell's rate in `rates`."""
-        rate_of = {i: factor * learning_rate(self.cells[i], t, steps) for i in set(self.alike)}
-        self.rates = [rate_of[i] for i in self.alike]
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                rate = self.rates[group["cells"][0]]
-                if self.on_gpu:
-                    group["lr"].fill_(rate)
-                else:
-                    group["lr"] = rate
+        rates = [factor * learning_rate(self.cells[run.start], t, steps) for run in self.runs]
+        self.rates = [rate for rate, run in zip(rates, self.runs, strict=True) for _ in run]
+        self.optimizer.set_rates(rates)
 
     def apply_gradient(self) -> None:
-        """The second half of `update`: the optimisers' step, at the rates that were set."""
-        for optimizer in self.optimizers:
-            optimizer.step()
+        """The second half of `update`: the optimiser's step, at the rates that were set."""
+        self.optimizer.step()
 
     def _data_gradient_by_residuals(self) -> None:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
-        self.products.bmm(self.x, self.weight.mT, out=self.residual)
+        w = self.whole
+        self.products.bmm(w.x, w.weight.mT, out=w.residual)
         if self.cells[0].bias:
-            self.residual.add_(self.bias[:, None, :])
-        self.residual.sub_(self.y)
-        self.products.bmm(self.residual.mT, self.x, out=self.grad)
+            self.rows.add_(w.bias)
+        self.rows.sub_(self.y_rows)
+        self.products.bmm(w.residual.mT, w.x, out=w.grad)
         if self.cells[0].bias:
             torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
 
@@ -151,25 +153,28 @@ class Batch:
 
         The difference is taken before the product, so a small gradient is no difference of large numbers.
         """
-        k = self.x.shape[1]
-        torch.sub(self.weight, self.target, out=self.s)
-        self.products.bmm(self.s, self.gram, out=self.grad)
-        self.products.baddbmm(self.bias[:, :, None], self.s, self.mean.mT, out=self.offset)
-        self.products.baddbmm(self.grad, self.offset, self.mean, alpha=k, out=self.grad)
+        w, k, difference = self.whole, self.x.shape[1], self.s.whole
+        torch.sub(w.weight, w.target, out=difference)
+        self.products.bmm(difference, w.gram, out=w.grad)
+        self.products.baddbmm(self.bias_column, difference, self.mean_column, out=self.offset)
+        self.products.baddbmm(w.grad, self.offset, w.mean, alpha=k, out=w.grad)
         if self.cells[0].bias:
-            torch.mul(self.offset[:, :, 0], 2 * k, out=self.bias_grad)
+            torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
 
     def penalty_gradient(
-        self, weight: Tensor, s: Tensor, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
+        self, weight: Tensor, s: GramResidual, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
     ) -> None:
-        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W at padded weights (B, n, n), with room for S of that shape."""
+        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins."""
         penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
         if penalty.multiplier_of is not None:
-            self.products.gram(weight, out=s)
-            s.diagonal(dim1=1, dim2=2).sub_(1)
-            z = penalty.multiplier_of(s, **self.options).mul_(reg)
-            self.products.baddbmm(grad, z, weight, beta=beta, out=grad)
+            s.fill(weight, self.products)
+            z = penalty.multiplier_of(s.corner, **self.options)
+            if z is not s.corner:
+                s.corner.copy_(z)
+            self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, out=grad)
             return
+        n = s.corner.shape[-1]
+        weight, grad = weight[:, :n, :n], grad[:, :n, :n]
         if penalty.gradient_of is not None:
             gradient = penalty.gradient_of(weight, **self.options)
         else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -19,28 +18,41 @@ ALONE_FROM = 384
 BLOCK_ROWS = 100
 
 
-def padded(count: int, *shape: int, dtype: torch.dtype, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """`count` zero arrays of a shape, each starting at a 64-byte boundary: (count, *shape) view and flat storage.
+def padded(count: int, *shape: int, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """`count` zero arrays of a shape, vectors or matrices, as the corners of slightly larger ones (`whole`).
 
-    MKL's products depend, in their last bit, on how their operands lie in memory; so does the vectorised tail of a
-    fused update. With equal alignment for all, neither depends on the batch.
+    Dimensions are rounded up so that the larger ones are contiguous and each starts at a 64-byte boundary. Contiguous, since
+    torch otherwise makes a product matrix by matrix. Aligned, since MKL's products depend, in their last bit, on how their
+    operands lie in memory, and so does the vectorised tail of a fused update. The margin stays zero: whoever writes to
+    the whole writes zeros there.
     """
     per_line = ALIGNMENT // dtype.itemsize
-    stride = -(-math.prod(shape) // per_line) * per_line
-    flat = torch.zeros(count * stride, dtype=dtype, device=device)
-    inner = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return flat.as_strided((count, *shape), (stride, *inner)), flat
+    multiple = per_line if len(shape) == 1 else next(m for m in (4, 8) if m * m % per_line == 0)
+    larger = torch.zeros(count, *(-(-side // multiple) * multiple for side in shape), dtype=dtype, device=device)
+    return larger[(slice(None), *map(slice, shape))]
+
+
+def whole(x: Tensor) -> Tensor:
+    """A padded batch with its margins. Elsewhere than in a product, use it where zeros do no harm."""
+    if x.stride(0) * len(x) == x.numel():
+        return x
+    sides = (larger // smaller for larger, smaller in itertools.pairwise(x.stride()))
+    return x.as_strided((len(x), *sides), x.stride())
+
+
+def flat(x: Tensor) -> Tensor:
+    """The storage of a padded batch in one piece: every array has an equal share."""
+    return whole(x).view(-1)
 
 
 def padded_copy(x: Tensor, dtype: torch.dtype) -> Tensor:
     """A padded copy of a batch, in another dtype."""
-    copy, _ = padded(*x.shape, dtype=dtype, device=x.device)
-    return copy.copy_(x)
+    return padded(*x.shape, dtype=dtype, device=x.device).copy_(x)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
     """Batched a @ b for padded (B, i, j) and (B, j, k), into a padded result (B, i, k)."""
-    out, _ = padded(a.shape[0], a.shape[1], b.shape[2], dtype=a.dtype, device=a.device)
+    out = padded(a.shape[0], a.shape[1], b.shape[2], dtype=a.dtype, device=a.device)
     return torch.bmm(a, b, out=out)
 
 
@@ -58,7 +70,7 @@ def gram(w: Tensor, out: Tensor) -> Tensor:
 
 def gram_residual(w: Tensor) -> Tensor:
     """S = WWᵀ - I for a batch of weights (B, n, n)."""
-    s = w @ w.mT if w.requires_grad else gram(w, padded(*w.shape, dtype=w.dtype, device=w.device)[0])
+    s = w @ w.mT if w.requires_grad else gram(w, padded(*w.shape, dtype=w.dtype, device=w.device))
     s.diagonal(dim1=-2, dim2=-1).sub_(1)
     return s
 
@@ -77,7 +89,10 @@ def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     batch = batch if batch.dtype.itemsize >= 4 else batch.float()
     finite = batch.isfinite().flatten(1).all(1)
     if not finite.all():
-        result = each(function, torch.where(finite[:, None, None], batch, torch.eye(batch.shape[-1]).to(batch)))
+        # Laid out as the batch is: an LU takes a contiguous matrix transposed.
+        mended = torch.empty_strided(batch.size(), batch.stride(), dtype=batch.dtype, device=batch.device)
+        torch.where(finite[:, None, None], batch, torch.eye(batch.shape[-1]).to(batch), out=mended)
+        result = each(function, mended)
         return torch.where(finite.view(-1, *[1] * (result.dim() - 1)), result, torch.nan)
     if batch.device.type == "cpu":
         return torch.stack([function(matrix) for matrix in batch])
@@ -87,6 +102,17 @@ def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
 def decomposed(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
     """`each` into a padded result of the batch's dtype."""
     return padded_copy(each(function, batch), batch.dtype)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: how several would share a product or a sum decides its last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Products:
@@ -99,32 +125,54 @@ class Products:
     def __init__(self, dtype: str, device: torch.device):
         self.tf32 = dtype == "tf32"
         self.emulated = self.tf32 and device.type != "cuda"
+        self.precision = _TensorCores(self.tf32) if device.type == "cuda" else contextlib.nullcontext()
 
     def bmm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a @ b."""
-        with self._precision():
+        with self.precision:
             return torch.bmm(*self._operands(a, b), out=out)
 
     def gram(self, w: Tensor, out: Tensor) -> Tensor:
         """out ← w wᵀ."""
-        with self._precision():
+        with self.precision:
             return gram(round_tf32(w) if self.emulated else w, out)
 
     def baddbmm(self, c: Tensor, a: Tensor, b: Tensor, out: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """out ← beta c + alpha a @ b."""
-        with self._precision():
+        with self.precision:
             return torch.baddbmm(c, *self._operands(a, b), beta=beta, alpha=alpha, out=out)
 
     def _operands(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         return (round_tf32(a), round_tf32(b)) if self.emulated else (a, b)
 
-    @contextlib.contextmanager
-    def _precision(self):
-        torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = False
+
+class GramResidual:
+    """Room for S = WWᵀ - I of padded weights: `whole` with its margin, which stays zero, `corner` without."""
+
+    def __init__(self, like: Tensor):
+        self.corner = padded(*like.shape, dtype=like.dtype, device=like.device)
+        self.whole = whole(self.corner)
+        self.diagonal = self.corner.diagonal(dim1=1, dim2=2)
+        self.one = torch.ones((), dtype=like.dtype, device=like.device)  # a Python number costs a call 2 µs
+
+    def fill(self, weight: Tensor, products: Products) -> Tensor:
+        """whole ← WWᵀ - I, from a weight with its margin."""
+        products.gram(weight, out=self.whole)
+        self.diagonal.sub_(self.one)
+        return self.whole
+
+
+class _TensorCores:
+    """Whether a GPU's float32 products are in TF32, while entered."""
+
+    def __init__(self, allowed: bool):
+        self.allowed = allowed
+
+    def __enter__(self) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = self.allowed
+
+    def __exit__(self, *error: object) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def round_tf32(x: Tensor) -> Tensor:

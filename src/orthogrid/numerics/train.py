@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -18,8 +19,12 @@ from ..methods import make_method
 from ..penalties import find_penalty
 from . import metrics
 from .batch import Batch
-from .linalg import ALONE_FROM, gram_residual
+from .linalg import ALONE_FROM, gram_residual, one_thread
 from .problem import Problem, draw_problem
+
+# On a CPU a stack's weights have about so many elements at most: its gradients, moments and data are then still in the
+# caches when a step comes back to them.
+STACK_ELEMENTS = 200_000
 
 
 @dataclass
@@ -49,12 +54,18 @@ def train_batch(
 ) -> list[Result]:
     """Train cells of one shape together; results in the order given.
 
-    On the CPU a result is the same bits whatever the batch (but for `seconds`). A cell whose numbers overflow ends as a row
-    with status `diverged`; its neighbours go on. `progress` hears the finished fraction at logged steps.
+    On the CPU a result is the same bits (but for `seconds`) whatever the batch and the caller's number of threads: one is used.
+    A cell whose numbers overflow ends as a row with status `diverged`; its neighbours go on. `progress` hears the finished
+    fraction at logged steps.
     """
     if len({shape_of(cell) for cell in cells}) > 1:
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     device = torch.device(device)
+    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
+        return _train_batch(cells, device, progress)
+
+
+def _train_batch(cells: Sequence[Cell], device: torch.device, progress: Callable[[float], None]) -> list[Result]:
     started = time.perf_counter()
     problems = _draw_all(cells, device)
     drawing = (time.perf_counter() - started) / len(cells)
@@ -76,12 +87,19 @@ def train_batch(
 
 def _stacks(cells: Sequence[Cell], device: torch.device) -> list[list[int]]:
     """Which cells, by number, are stepped together."""
-    if device.type == "cpu" and cells[0].dimension >= ALONE_FROM:
-        return [[i] for i in range(len(cells))]
-    # Neighbours with one rate share a parameter group.
-    stack = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
-    # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
-    return [stack * 2 if len(stack) == 1 and device.type == "cpu" else stack]
+    # Neighbours with one rate are updated in one call.
+    order = sorted(range(len(cells)), key=lambda i: (cells[i].lr, cells[i].schedule))
+    if device.type != "cpu":
+        return [order]
+    n = cells[0].dimension
+    if n >= ALONE_FROM:
+        return [[i] for i in order]
+    if len(order) == 1:
+        # A stack of one goes another way through MKL than a larger one, with other rounding on some processors.
+        return [order * 2]
+    parts = min(len(order) // 2, math.ceil(len(order) * n * n / STACK_ELEMENTS))
+    bounds = [len(order) * i // parts for i in range(parts + 1)]
+    return [order[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _train_stack(

@@ -1,0 +1,81 @@
+"""Adam by PyTorch's kernel: the same bits as by PyTorch's optimiser."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from orthogrid.numerics.adam import Adam
+
+CPU = torch.device("cpu")
+
+
+def made(shapes, dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    return [tuple(torch.randn(shape, generator=generator).to(dtype) for _ in "pg") for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("device_rates", [False, True], ids=["rates", "rates in tensors"])
+@pytest.mark.parametrize("settings", [{}, {"beta1": 0.5, "beta2": 0.99, "eps": 1e-3}])
+def test_it_is_pytorchs_optimiser_bit_for_bit(dtype, device_rates, settings):
+    """Two groups with rates that change, and a gradient that does."""
+    groups = [made([912, 16], dtype), made([48], dtype)]
+    ours = Adam(groups, CPU, **settings)
+    rates = [torch.zeros(()) for _ in groups]
+    if device_rates:  # as on a GPU
+        ours.rates = [torch.zeros(()) for _ in groups]
+    theirs = [[p.clone() for p, _ in group] for group in groups]
+    betas = (settings.get("beta1", 0.9), settings.get("beta2", 0.999))
+    optimizer = torch.optim.Adam(
+        [{"params": group, "lr": rate if device_rates else 0.0} for group, rate in zip(theirs, rates, strict=True)],
+        betas=betas, eps=settings.get("eps", 1e-8), fused=True,
+    )  # fmt: skip
+    for t in range(5):
+        for group, copies in zip(groups, theirs, strict=True):
+            for (_, grad), copy in zip(group, copies, strict=True):
+                grad.mul_(-0.9).add_(0.01 * t)
+                copy.grad = grad.clone()
+        now = [0.1 / (t + 1), 1e-3 * (t + 1)]
+        ours.set_rates(now)
+        for rate, group, value in zip(rates, optimizer.param_groups, now, strict=True):
+            rate.fill_(value)
+            group["lr"] = rate if device_rates else value
+        ours.step()
+        optimizer.step()
+        for group, copies in zip(groups, theirs, strict=True):
+            assert all(torch.equal(p, copy) for (p, _), copy in zip(group, copies, strict=True))
+
+
+def test_restarted_it_steps_as_at_first():
+    ((start, grad),) = made([64], torch.float32)
+    weight = start.clone()
+    adam = Adam([[(weight, grad)]], CPU)
+    adam.set_rates([0.1])
+    adam.step()
+    first = weight.clone()
+    adam.step()
+    assert not torch.equal(weight, first)
+    adam.restart()
+    weight.copy_(start)
+    adam.step()
+    assert torch.equal(weight, first)
+
+
+def test_without_parameters_it_does_nothing():
+    """A library's method without a bias has none left."""
+    adam = Adam([[], []], CPU)
+    adam.set_rates([0.1, 0.2])
+    adam.step()
+
+
+def test_training_does_not_import_pytorchs_compiler():
+    code = """
+import sys
+from orthogrid.cell import Cell
+from orthogrid.numerics.train import train_batch
+train_batch([Cell(dimension=4, samples=3, steps=2)])
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
