@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from .bench import read_bench
+from .cell import Cell
 from .config import Config
 from .store import read_table
 
@@ -17,6 +18,11 @@ from .store import read_table
 def finished(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells that have a result."""
     return cells[cells["status"] == "ok"]
+
+
+def arms(cells: pd.DataFrame) -> pd.Series:
+    """What keeps W orthogonal in each cell: its penalty or, for another method than Adam, the method."""
+    return cells["penalty"].where(cells["method"] == "adam", cells["method"])
 
 
 @dataclass
@@ -55,10 +61,14 @@ class Run:
     def planned(self, *names: str) -> pd.DataFrame:
         """All configured cells of one or more blocks, each once, also missing and diverged ones; with the column `wrong`.
 
-        `wrong` says whether a run ended with another sign of the determinant than the target's.
+        `wrong` says whether a run ended with another sign of the determinant than the target's; False where none ended.
         """
         keys = self.membership.loc[self.membership["block"].isin(names), "key"]
         return self._sided[self._sided["key"].isin(keys)]
+
+    def configured(self, block: str) -> tuple[Cell, ...]:
+        """The cells of a block as the config has them; none where it has no such block."""
+        return tuple(cell for each in self.config.blocks if each.name == block for cell in each.cells)
 
     def block(self, *names: str) -> pd.DataFrame:
         """The finished ones of these; empty where the config has no such block."""
@@ -70,8 +80,19 @@ class Run:
         return finished(self._sided)
 
     @cached_property
+    def arms(self) -> list[str]:
+        """What keeps W orthogonal anywhere in the run, in order of appearance: figures number their colours by it."""
+        return list(arms(self.cells).unique())
+
+    @cached_property
     def _sided(self) -> pd.DataFrame:
-        return self.cells.assign(wrong=self.cells["det_sign"] != self.cells["det_sign_target"])
+        # A cell without a result has no sign, and a missing number differs from every other.
+        wrong = (self.cells["det_sign"] != self.cells["det_sign_target"]) & (self.cells["status"] == "ok")
+        return self.cells.assign(wrong=wrong)
+
+    def traces_of(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """The traces of some cells as they are."""
+        return self.traces[self.traces["key"].isin(cells["key"])]
 
     def trace(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The traces of some cells, each line with its cell's settings and the cell's final columns prefixed `final_`."""

@@ -55,7 +55,7 @@ PROBLEM = ("dimension", "samples", "sampling", "inputs", "determinant", "init", 
 
 def planned(run: Run, block: str, axis: str):
     """The value of an axis in a block's first cell, from the config; None where there is no such block."""
-    return next((getattr(b.cells[0], axis) for b in run.config.blocks if b.name == block and b.cells), None)
+    return next((getattr(cell, axis) for cell in run.configured(block)), None)
 
 
 def only(cells: pd.DataFrame, **settings) -> pd.DataFrame:
@@ -152,7 +152,8 @@ def roughness(cells: pd.DataFrame) -> pd.Series:
 def plateau_by_seed(run: Run) -> pd.Series:
     """Block thread_a, by seed: median of sum |S| over logged steps from PLATEAU_FROM on; the final value of shorter runs."""
     cells = run.block("thread_a").set_index("key")
-    late = run.traces[run.traces["key"].isin(cells.index) & (run.traces["step"] >= PLATEAU_FROM)]
+    late = run.traces_of(cells.reset_index())
+    late = late[late["step"] >= PLATEAU_FROM]
     levels = late.groupby("key")["orthogonality_l1"].median().reindex(cells.index).fillna(cells["orthogonality_l1"])
     return levels.set_axis(cells["seed"])
 
@@ -237,7 +238,7 @@ def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
 
     The rule looks at the slope alone, not at the level. A run without logged steps in both halves does not count.
     """
-    traces = run.traces[run.traces["key"].isin(cells["key"])].merge(cells[["key", "steps"]], on="key")
+    traces = run.traces_of(cells).merge(cells[["key", "steps"]], on="key")
     part = traces["step"] / traces["steps"]
     earlier = traces[(part > 1 - LAST_PART) & (part <= 1 - LAST_PART / 2)].groupby("key")["fit"].median()
     later = traces[part > 1 - LAST_PART / 2].groupby("key")["fit"].median()
