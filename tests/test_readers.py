@@ -37,7 +37,7 @@ class Spy:
     def __getattr__(self, name: str):
         if name in ("planned", "block", "configured"):
             return partial(self._ask, name)
-        if name in ("traces_of", "trace"):
+        if name in ("traces_of", "trace", "from_traces"):
             self.tables.add("traces")
         elif name in RUN_TABLES and name != "traces":
             self.tables.add(name)
@@ -89,6 +89,7 @@ def test_what_is_not_declared_raises(small_run):
         lambda: view.traces,
         lambda: view.bench,
         lambda: View(small_run, ["grid"]).traces_of(view.block("grid")),
+        lambda: View(small_run, ["grid"]).from_traces(lambda traces, cells: traces),
         lambda: View(small_run, ["grid"]).trace(view.block("grid")),
     ):
         with pytest.raises(UndeclaredRead):

@@ -196,7 +196,7 @@ def draw_reg(run: Run) -> Figure:
         distance = (np.log((grid["samples"] / grid["dimension"]) / share) if share else grid["samples"]).abs()
         grid = grid[distance == distance.min()]
     if not len(main) and not len(grid):
-        return absent()
+        return absent("convergence", "grid")
     styles = arm_styles(run)
     shown = pd.concat([main, grid])
     fig, axes = canvas(4.0, 2, 2, sharex="col", sharey="row")
