@@ -45,7 +45,7 @@ from orthogrid.claims.intervals import (
     Estimate,
 )
 from orthogrid.claims.ledger import SECTIONS, UNTESTED, found
-from orthogrid.claims.select import settled, wrong_side
+from orthogrid.claims.select import paired, settled, wrong_side
 from orthogrid.config import Config
 from orthogrid.numbers.format import text
 from orthogrid.numbers.reproduction import claims_numbers
@@ -371,9 +371,30 @@ def test_a_run_on_its_way_is_not_settled():
     run = ideal()
     wrong = wrong_side(run.block("floor"))
     assert len(settled(run, wrong)) == len(wrong) == len(block("floor"))
-    run.traces.loc[run.traces["step"] < 700, "fit"] *= 1.2  # still falling over the last half
+    traces = run.traces.copy()
+    traces.loc[traces["step"] < 700, "fit"] *= 1.2  # still falling over the last half
+    run = replace(run, traces=traces)
     assert settled(run, wrong).empty
     assert verdict(run, "floor") == verdict(run, "determinant") == "untested"
+
+
+def test_partners_agree_on_every_other_axis():
+    cells = CELLS[CELLS["key"].isin(block("rates"))]
+    pairs = paired(cells, "fit", "schedule", "constant", "cosine")
+    assert len(pairs) == len(cells) / 2
+    other = cells.assign(lr=cells["lr"].where(cells["schedule"] == "constant", 7.0))  # each side has an axis to itself
+    assert paired(other, "fit", "schedule", "constant", "cosine").empty
+    alone = cells.assign(bias=cells["schedule"] == "constant")  # on each side of it the axis is constant
+    assert paired(alone, "fit", "schedule", "constant", "cosine").empty
+    assert len(paired(alone, "fit", "schedule", "constant", "cosine", apart=["bias"])) == len(pairs)
+
+
+def test_what_is_kept_of_a_run_is_what_it_was():
+    run, other = ideal(), ideal(setter("floor", "fit", times(9.0)))
+    assert run.planned("floor", "grid") is run.planned("floor", "grid")
+    assert set(run.planned("grid", "floor")["key"]) == block("floor") | block("grid")
+    assert set(run.planned("floor")["key"]) == block("floor")
+    assert (other.planned("floor")["fit"] == 9 * run.planned("floor")["fit"]).all()  # each run keeps its own
 
 
 def test_settled_without_traces_holds_nothing():
@@ -464,7 +485,7 @@ def test_checks_are_counted_apart():
     assert table.columns[-1] == "check"
     checks = {"flip", "detached", "components", "on-manifold", "side-floor", "oracle"}
     assert set(table.loc[table["check"], "id"]) == checks
-    assert claims_numbers(table)["claims-checks"] == str(len(checks))
+    assert claims_numbers(ideal(), table)["claims-checks"] == str(len(checks))
 
 
 def test_short_budgets_do_not_count_as_cures():

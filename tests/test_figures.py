@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
 import warnings
 from dataclasses import replace
@@ -10,11 +12,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from pypdf import PdfReader
 
 from orthogrid.cell import AXES
-from orthogrid.figures import FIGURES, draw_figures
+from orthogrid.figures import FIGURES, FigureError, draw, draw_figures
 from orthogrid.figures.style import STYLE, TEXT_WIDTH
 from orthogrid.run import Run
 
@@ -85,9 +88,147 @@ def test_a_figure_of_several_blocks_does_without_one(small_run, name, block):
     text_of(without(small_run, block), name)
 
 
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.pdf"))}
+
+
 def test_the_same_rows_give_the_same_bytes(small_run, tmp_path):
-    files = []
-    for folder in ("a", "b"):
-        draw_figures(small_run, ["law", "methods"], tmp_path / folder)
-        files.append([(tmp_path / folder / f"{name}.pdf").read_bytes() for name in ("law", "methods")])
-    assert files[0] == files[1]
+    for folder, workers in (("a", 1), ("b", 2)):
+        assert draw_figures(small_run, SOME, tmp_path / folder / "figures", workers=workers) == SOME
+    assert len(bytes_in(tmp_path / "a" / "figures")) == len(SOME)
+    assert bytes_in(tmp_path / "a" / "figures") == bytes_in(tmp_path / "b" / "figures")
+
+
+# Drawing only what changed.
+
+SOME = ["circle", "law", "grid", "reg"]  # of no block, of one, of another, of that and more
+
+
+def changed(run: Run, block: str, column: str, factor: float = 1.01) -> Run:
+    """The run with one column of one block's cells changed."""
+    cells = run.cells.copy()
+    here = cells["key"].isin(run.membership.loc[run.membership["block"] == block, "key"])
+    assert here.any()
+    cells[column] = cells[column].astype(float).where(~here, cells[column] * factor)
+    return replace(run, cells=cells)
+
+
+@pytest.fixture
+def drawn(small_run, tmp_path):
+    """Draw some figures of a run into one folder, with one cache; returns which had to be drawn."""
+
+    def draw(run: Run = small_run, names=SOME, **options) -> list[str]:
+        return draw_figures(run, names, tmp_path / "figures", cache=tmp_path / "cache", workers=1, **options)
+
+    draw.folder, draw.cache = tmp_path / "figures", tmp_path / "cache"
+    assert sorted(draw()) == sorted(SOME)
+    return draw
+
+
+def test_unchanged_figures_are_copied(drawn):
+    before, calls = bytes_in(drawn.folder), []
+    for path in drawn.folder.glob("*.pdf"):
+        path.unlink()
+    assert drawn(progress=lambda done, total: calls.append((done, total))) == []
+    assert bytes_in(drawn.folder) == before and len(before) == len(SOME)
+    assert calls == [(done, len(SOME)) for done in range(1, len(SOME) + 1)]
+
+
+def test_a_changed_block_redraws_its_figures_only(drawn, small_run):
+    before = bytes_in(drawn.folder)
+    assert drawn(changed(small_run, "law", "fit")) == ["law"]
+    after = bytes_in(drawn.folder)
+    assert [name for name in before if before[name] != after[name]] == ["law.pdf"]
+    assert sorted(path.name.partition("-")[0] for path in drawn.cache.glob("*.pdf")) == sorted(SOME)  # no old drawing
+
+
+@pytest.mark.parametrize("column", ["fit", "predicted_trap_threshold"])
+def test_rows_and_predictions_count(drawn, small_run, column):
+    assert drawn(changed(small_run, "law", column, 2.0)) == ["law"]
+
+
+def test_a_cell_that_joins_a_block_counts(drawn, small_run):
+    joins = small_run.membership.query("block == 'grid'").head(1).assign(block="law")
+    assert drawn(replace(small_run, membership=pd.concat([small_run.membership, joins]))) == ["law"]
+
+
+def test_traces_and_tables_count(small_run, tmp_path):
+    def draw(run: Run) -> list[str]:
+        return sorted(draw_figures(run, ["convergence", "cost", "regimes"], tmp_path / "figures", workers=1))
+
+    assert draw(small_run) == ["convergence", "cost", "regimes"]
+    traces = small_run.traces.copy()
+    traces.loc[traces["key"].isin(small_run.block("convergence")["key"]), "fit"] *= 2
+    assert draw(replace(small_run, traces=traces)) == ["convergence"]
+    assert draw(replace(small_run, traces=traces, log_a=small_run.log_a * 2)) == []
+    bench = pd.DataFrame({name: [None] for name in small_run.bench})
+    assert draw(replace(small_run, traces=traces, bench=bench)) == ["cost"]
+
+
+def test_an_arm_more_anywhere_redraws_what_shares_its_colours(drawn, small_run):
+    cells = small_run.cells.copy()
+    cells.loc[cells["key"].isin(small_run.block("cures")["key"]), ["method", "penalty"]] = ["adam", "huber(delta=0.5)"]
+    assert drawn(replace(small_run, cells=cells)) == ["reg"]
+
+
+def test_edited_code_redraws_the_figures_that_import_it(small_run, tmp_path, monkeypatch):
+    edited = {"maps.py": b""}
+
+    def digest(files) -> str:
+        return "".join(f"{path.name}{edited.get(path.name, b'')}" for path in files)
+
+    monkeypatch.setattr(draw, "files_digest", digest)
+
+    def redrawn() -> list[str]:
+        return draw_figures(small_run, SOME, tmp_path / "figures", workers=1)
+
+    assert redrawn() == SOME
+    edited["maps.py"] = b"edited"
+    assert redrawn() == ["grid"]
+    edited["theory.py"] = b"edited"
+    assert sorted(redrawn()) == ["grid", "law"]
+    edited["style.py"] = b"edited"
+    assert sorted(redrawn()) == sorted(SOME)
+
+
+def test_other_libraries_redraw_all(drawn, monkeypatch):
+    monkeypatch.setattr(draw.metadata, "version", lambda library: "0")
+    assert sorted(drawn()) == sorted(SOME)
+
+
+def test_a_drawing_cut_short_is_drawn_again(drawn):
+    path = next(drawn.cache.glob("law-*.pdf"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert drawn() == ["law"]
+    assert path.read_bytes() == (drawn.folder / "law.pdf").read_bytes() == whole
+
+
+def test_the_longest_is_drawn_first(drawn, small_run):
+    seconds = drawn.cache / draw.SECONDS
+    assert set(json.loads(seconds.read_text())) == set(SOME)
+    seconds.write_text(json.dumps({"law": 1, "grid": 3, "reg": 2}))
+    everything = changed(changed(small_run, "law", "fit"), "grid", "fit")
+    assert drawn(everything, ["law", "reg", "grid", "map"]) == ["map", "grid", "reg", "law"]  # unknown ones first
+    seconds.write_text("torn")
+    assert drawn(changed(everything, "law", "fit"), ["law", "reg"]) == ["law"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failing_figure_is_named_and_the_others_are_kept(small_run, tmp_path, monkeypatch, workers):
+    def broken(run):
+        raise KeyError("no such column")
+
+    broken.blocks, broken.tables, broken.source = ("law",), (), FIGURES["law"].source
+    monkeypatch.setitem(FIGURES, "law", broken)
+    with pytest.raises(FigureError, match="figure 'law': KeyError: 'no such column'") as caught:
+        draw_figures(small_run, SOME, tmp_path / "figures", workers=workers)
+    assert "in broken" in "".join(caught.value.__cause__.__notes__)  # where in its code, from another process as well
+    monkeypatch.undo()
+    assert draw_figures(small_run, SOME, tmp_path / "figures", workers=workers) == ["law"]
+
+
+def test_a_worker_that_dies_is_an_error(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(draw, "_drawn", lambda run, name: os._exit(1))
+    with pytest.raises(FigureError, match="died"):
+        draw_figures(small_run, SOME, tmp_path / "figures", workers=2)

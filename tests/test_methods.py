@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 from stepping import CLOSED, CONSTRAINED, CURES, LIBRARIES, rows, skip_without_library
 
-from orthogrid import catalog, plan
+from orthogrid import catalog, costs, plan
 from orthogrid.cell import Cell, ConfigError
 from orthogrid.methods.base import METHODS
 from orthogrid.numerics.train import shape_of, train_batch
@@ -74,16 +74,16 @@ def test_a_missing_library_is_told_before_anything_trains(library, monkeypatch, 
     plan.require_libraries(cells[:1])
     monkeypatch.setattr("orthogrid.runner.train_batch", lambda *_: pytest.fail("something trained"))
     with pytest.raises(ConfigError, match=library):
-        train_cells("constraints-0", cells, tmp_path, device="cpu")
+        train_cells(cells, tmp_path, device="cpu")
 
 
 def test_libraries_are_the_methods_that_import_them():
-    assert set(plan.LIBRARIES) == set(LIBRARIES) <= set(CONSTRAINED)
+    assert {name for name, entry in catalog.methods().items() if entry.library} == set(LIBRARIES) <= set(CONSTRAINED)
 
 
-def test_names_in_the_plans_costs_exist():
-    known = {*catalog.penalties(), *METHODS}
-    assert set(plan.COST) <= known
+def test_every_name_was_timed_and_every_time_is_of_a_name():
+    timed = {name for penalty, method, _ in costs._table() for name in (penalty, method)}
+    assert timed == {*catalog.penalties(), *METHODS, "", "draw", "log"}
 
 
 def test_methods_have_shapes_of_their_own():

@@ -84,7 +84,7 @@ def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
     """Over the runs of the second script, the largest of final over initial data loss and of ‖S‖_F²/n; low: a thousandth."""
-    first = run.traces[(run.traces["step"] == 0) & run.traces["key"].isin(cells["key"])].set_index("key")["fit"]
+    first = only(run.traces_of(cells), step=0).set_index("key")["fit"]
     fit = cells["fit"] / cells["key"].map(first)
     squares = cells["orthogonality_fro"] ** 2 / cells["dimension"]
     return found(max(fit.max(skipna=False), squares.max()), 1e-3, cells)

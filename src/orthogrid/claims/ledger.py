@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..run import Run
+from ..views import RUN_TABLES, View
 from . import select
 from .intervals import Estimate
 
@@ -97,6 +98,7 @@ class Claim:
 
     def evidence(self, run: Run) -> Measurement:
         """What the predicate finds in the finished cells of the claim's blocks."""
+        run = View(run, self.blocks, RUN_TABLES)
         cells = run.block(*self.blocks)
         return UNTESTED if cells.empty else self.measure(run, cells)
 

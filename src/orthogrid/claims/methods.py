@@ -86,7 +86,7 @@ def oracle(run: Run, cells: pd.DataFrame) -> Measurement:
     columns = ["dimension", "samples", "inputs", "bias", "seed"]
     best = methods(cells, "procrustes").groupby(columns)["fit"].min().rename("best")
     used = methods(cells, *ON_MANIFOLD).join(best, on=columns, how="inner")
-    first = run.traces[(run.traces["step"] == 0) & run.traces["key"].isin(used["key"])].set_index("key")["fit"]
+    first = only(run.traces_of(used), step=0).set_index("key")["fit"]
     return found(((used["best"] - used["fit"]) / used["key"].map(first)).max(skipna=False), 0.0, used)
 
 

@@ -55,14 +55,15 @@ PROBLEM = ("dimension", "samples", "sampling", "inputs", "determinant", "init", 
 
 def planned(run: Run, block: str, axis: str):
     """The value of an axis in a block's first cell, from the config; None where there is no such block."""
-    return next((getattr(b.cells[0], axis) for b in run.config.blocks if b.name == block and b.cells), None)
+    return next((getattr(cell, axis) for cell in run.configured(block)), None)
 
 
 def only(cells: pd.DataFrame, **settings) -> pd.DataFrame:
     """The cells with these settings."""
+    chosen = np.ones(len(cells), dtype=bool)
     for name, value in settings.items():
-        cells = cells[cells[name] == value]
-    return cells
+        chosen &= (cells[name] == value).to_numpy()
+    return cells[chosen]
 
 
 def methods(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -104,7 +105,9 @@ def paired(
 
     `apart` names axes on which the partners may differ as well (the reg of another penalty, say): medians over these.
     """
-    shared = [name for name in AXES if name != axis and name not in apart]
+    cells = cells.loc[cells[axis].isin([first, second]), [*AXES, column]]
+    # Axes on which none of them differ need no comparing.
+    shared = [a for a in AXES if a != axis and a not in apart and (a in keep or cells[a].nunique() > 1)]
     sides = [only(cells, **{axis: value}).groupby(shared)[column].median() for value in (first, second)]
     return pd.concat(sides, axis=1, keys=["first", "second"], join="inner").reset_index()[["first", "second", *keep]]
 
@@ -152,7 +155,8 @@ def roughness(cells: pd.DataFrame) -> pd.Series:
 def plateau_by_seed(run: Run) -> pd.Series:
     """Block thread_a, by seed: median of sum |S| over logged steps from PLATEAU_FROM on; the final value of shorter runs."""
     cells = run.block("thread_a").set_index("key")
-    late = run.traces[run.traces["key"].isin(cells.index) & (run.traces["step"] >= PLATEAU_FROM)]
+    late = run.traces_of(cells.reset_index())
+    late = late[late["step"] >= PLATEAU_FROM]
     levels = late.groupby("key")["orthogonality_l1"].median().reindex(cells.index).fillna(cells["orthogonality_l1"])
     return levels.set_axis(cells["seed"])
 
@@ -237,11 +241,15 @@ def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
 
     The rule looks at the slope alone, not at the level. A run without logged steps in both halves does not count.
     """
-    traces = run.traces[run.traces["key"].isin(cells["key"])].merge(cells[["key", "steps"]], on="key")
-    part = traces["step"] / traces["steps"]
-    earlier = traces[(part > 1 - LAST_PART) & (part <= 1 - LAST_PART / 2)].groupby("key")["fit"].median()
-    later = traces[part > 1 - LAST_PART / 2].groupby("key")["fit"].median()
-    return cells[cells["key"].map(later) >= (1 - SETTLED) * cells["key"].map(earlier)]
+    levels = run.from_traces(_levels)
+    return cells[cells["key"].map(levels["later"]) >= (1 - SETTLED) * cells["key"].map(levels["earlier"])]
+
+
+def _levels(traces: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """By key: the median data loss in the two halves of the last part of the steps."""
+    part = traces["step"] / traces["key"].map(cells.set_index("key")["steps"])
+    halves = {"earlier": (part > 1 - LAST_PART) & (part <= 1 - LAST_PART / 2), "later": part > 1 - LAST_PART / 2}
+    return pd.DataFrame({name: traces[half].groupby("key")["fit"].median() for name, half in halves.items()})
 
 
 def caught(run: Run, cells: pd.DataFrame) -> pd.Series:

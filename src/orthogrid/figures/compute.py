@@ -16,7 +16,7 @@ from .style import GREY, LAW, MARKERS, canvas, figure
 PANELS = {"dimension": "dimension $n$", "samples": "samples $k$", "batch": "batch", "steps": "steps, whole training"}
 
 
-@figure
+@figure(tables="bench")
 def draw_cost(run: Run) -> Figure:
     """A step over two plain products of its size: points are medians over rounds, bars the range; one line a device."""
     fig, axes = canvas(2.2, 1, len(PANELS), sharey=True)

@@ -39,7 +39,7 @@ def _dot(colour, marker: str = "o", fill: bool = True) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle="none", markerfacecolor=face)
 
 
-@figure
+@figure("identifiability transition fresh")
 def draw_identifiability(run: Run) -> Figure:
     """Distance to the target against samples, with the law of the coset; fresh samples; other points of the coset."""
     fig, (above, below) = stacked((2.4, 2.3))
@@ -181,7 +181,7 @@ def _by_sampling(fig: SubFigure, run: Run) -> None:
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), columnspacing=1.0)
 
 
-@figure
+@figure("regimes")
 def draw_regimes(run: Run) -> Figure:
     """Final data loss and distance below, at and above rank n - 1, by determinant. One marker a run."""
     cells = run.block("regimes")
@@ -256,7 +256,7 @@ def draw_regimes(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure("floor")
 def draw_floor(run: Run) -> Figure:
     """What mismatched runs with more samples than dimensions end with, against 4 lambda and distance 2."""
     cells = run.block("floor")

@@ -57,7 +57,7 @@ def _explained(cells: pd.DataFrame, column: str, fit: pd.Series) -> float:
     return float(np.corrcoef(predicted, np.log(cells[column]))[0, 1] ** 2) if np.ptp(predicted) else 0.0
 
 
-@figure
+@figure("penalties")
 def draw_penalties(run: Run) -> Figure:
     """What every penalty reaches at each weight and schedule: orthogonality and data loss, a row a penalty."""
     cells = run.planned("penalties")
@@ -113,7 +113,7 @@ def draw_penalties(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure("rates")
 def draw_rates(run: Run) -> Figure:
     """Floor of sum |S| per entry against the learning rate: a panel a penalty, a colour a dimension."""
     cells = run.planned("rates")
@@ -171,7 +171,7 @@ def draw_rates(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure("precision scaling", tables="arms")
 def draw_precision(run: Run) -> Figure:
     """Number format and size: orthogonality and share on the wrong side by format, cost and error by dimension."""
     formats, sizes = run.planned("precision"), run.planned("scaling")

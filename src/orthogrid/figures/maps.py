@@ -94,7 +94,7 @@ def _place(value: float, regs: Sequence[float]) -> float:
     return float(np.clip(inside, weightless, weightless + len(regs)))
 
 
-@figure
+@figure("map_twin map_haar")
 def draw_map(run: Run) -> Figure:
     """The share of runs that end wrong, over samples and weight, with the boundary of existence."""
     cells = run.planned("map_twin", "map_haar")
@@ -139,7 +139,7 @@ def draw_map(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure("grid")
 def draw_grid(run: Run) -> Figure:
     """The full cross: median distance to the target, a panel for each penalty and determinant."""
     cells = run.planned("grid")

@@ -43,7 +43,7 @@ CIRCLE_START = (0.01, 1.50)  # the point of the thread's analogy
 PRINTED = dict(color="black", marker="o", linestyle="none", markersize=2.4)
 
 
-@figure
+@figure("thread_a thread_b", tables="traces log_a log_b")
 def draw_thread(run: Run) -> Figure:
     """The thread's two logs on our runs of them."""
     fig, axes = canvas(2.6, 1, 2)
@@ -138,7 +138,7 @@ def _log_b(ax: Axes, run: Run) -> int:
     return strong
 
 
-@figure
+@figure("convergence", tables="traces")
 def draw_convergence(run: Run) -> Figure:
     """Orthogonality and data loss over steps: a column a penalty, a colour a weight."""
     cells = run.block("convergence")
@@ -185,7 +185,7 @@ def draw_convergence(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure("convergence grid", tables="arms")
 def draw_reg(run: Run) -> Figure:
     """Final orthogonality and data loss against the weight."""
     main = run.block("convergence")
@@ -196,7 +196,7 @@ def draw_reg(run: Run) -> Figure:
         distance = (np.log((grid["samples"] / grid["dimension"]) / share) if share else grid["samples"]).abs()
         grid = grid[distance == distance.min()]
     if not len(main) and not len(grid):
-        return absent()
+        return absent("convergence", "grid")
     styles = arm_styles(run)
     shown = pd.concat([main, grid])
     fig, axes = canvas(4.0, 2, 2, sharex="col", sharey="row")
@@ -260,7 +260,7 @@ def draw_reg(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure()
 def draw_circle(run: Run) -> Figure:
     """The thread's picture in two variables, and what the penalties do there. Needs no rows."""
     target = np.array([0.0, 1.0])

@@ -50,7 +50,7 @@ def _dots(ax: Axes, cells: pd.DataFrame, column: str, names: list[str], aside: f
         ax.errorbar(middle, places, xerr=[below, above], linestyle="none", elinewidth=0.7, markeredgewidth=0.8, **style)
 
 
-@figure
+@figure("methods step_cost")
 def draw_methods(run: Run) -> Figure:
     """Cost of a step, orthogonality and data loss of every method, a row a method, sorted by cost."""
     cells, costs = run.planned("methods"), run.planned("step_cost")
@@ -126,7 +126,7 @@ def draw_methods(run: Run) -> Figure:
     return fig
 
 
-@figure
+@figure("cures")
 def draw_cures(run: Run) -> Figure:
     """Distance to the target after each cure, one marker a run, a panel a budget, with the count of recovered runs."""
     cells = run.planned("cures")

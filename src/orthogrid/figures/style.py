@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Collection
 from functools import wraps
@@ -16,7 +17,8 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from .. import catalog
-from ..run import Run
+from ..run import Run, arms
+from ..views import reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
 GREY = "0.35"
@@ -67,21 +69,30 @@ STYLE = {
 FIGURES: dict[str, Callable[[Run], Figure]] = {}
 
 
-def figure(function: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
-    """Register `draw_<name>` as the figure <name>, drawn in the paper's style."""
+def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Callable[[Run], Figure]]:
+    """Register `draw_<name>` as the figure <name>, drawn in the paper's style from these blocks and tables alone."""
 
-    @wraps(function)
-    def styled(run: Run) -> Figure:
-        with mpl.rc_context(STYLE):
-            return function(run)
+    def enter(function: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
+        narrowed = reads(blocks, tables)(function)
 
-    FIGURES[function.__name__.removeprefix("draw_")] = styled
-    return styled
+        @wraps(narrowed)  # with what it reads
+        def styled(run: Run) -> Figure:
+            with mpl.rc_context(STYLE):
+                return narrowed(run)
+
+        styled.source = function.__code__.co_filename
+        FIGURES[function.__name__.removeprefix("draw_")] = styled
+        return styled
+
+    return enter
 
 
-def arms(cells: pd.DataFrame) -> pd.Series:
-    """What keeps W orthogonal in each cell: its penalty or, for another method than Adam, the method."""
-    return cells["penalty"].where(cells["method"] == "adam", cells["method"])
+def render(run: Run, name: str) -> bytes:
+    """A figure as PDF, the same bytes for the same rows."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):  # some settings act only when a figure is written
+        FIGURES[name](run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return buffer.getvalue()
 
 
 def arm_styles(run: Run) -> dict[str, dict]:
@@ -90,7 +101,7 @@ def arm_styles(run: Run) -> dict[str, dict]:
     Arms are numbered in the order of their definition, baselines without a penalty's gradient last, so that
     the clearest colours go to those that are compared; arms with options follow in order of appearance.
     """
-    ordered = sorted(ordered_arms(run.cells), key=lambda arm: arm == "none" or arm.endswith("_detached"))
+    ordered = sorted(in_order(run.arms), key=lambda arm: arm == "none" or arm.endswith("_detached"))
     palette = sns.color_palette("colorblind")
     palette += sns.husl_palette(max(len(ordered) - len(palette), 1), l=0.45)
     return {arm: dict(color=palette[i], marker=MARKERS[i % len(MARKERS)]) for i, arm in enumerate(ordered)}
@@ -98,7 +109,11 @@ def arm_styles(run: Run) -> dict[str, dict]:
 
 def ordered_arms(cells: pd.DataFrame) -> list[str]:
     """The arms of some cells, in the order of their definition."""
-    present = list(arms(cells).unique())
+    return in_order(list(arms(cells).unique()))
+
+
+def in_order(present: list[str]) -> list[str]:
+    """Arms in the order of their definition; those with options follow in the order given."""
     known = [*catalog.penalties(), *catalog.methods()]
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 

@@ -58,7 +58,7 @@ def _trap_curve(penalty: str, threshold: float, low: float, high: float) -> tupl
     return x, theory.trap_loss(x * unit, 1.0, name, w) / theory.wrong_floor(1.0)
 
 
-@figure
+@figure("law")
 def draw_law(run: Run) -> Figure:
     """Data loss where runs from the twin end, against the weight in units of each penalty's threshold. One marker a run."""
     cells = run.planned("law")
@@ -125,7 +125,7 @@ def _shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:
     ax.plot(shares.index, shares, **style)
 
 
-@figure
+@figure("capture")
 def draw_capture(run: Run) -> Figure:
     """Share of the runs from random starts that end on the wrong side: a panel a penalty, a line a rate and determinant."""
     cells = run.planned("capture")

@@ -8,6 +8,7 @@ the ledger, as `measured-<id>`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -24,33 +25,42 @@ from .precision import precision_numbers
 from .reproduction import claims_numbers, cost_numbers, run_numbers
 from .trapping import capture_numbers, floor_numbers, grid_numbers, map_numbers
 
+# Part of the paper → its section, in the order of the file.
+SECTIONS: dict[str, Callable[..., dict[str, str]]] = {
+    "run": run_numbers,
+    "thread": thread_numbers,
+    "ablation": ablation_numbers,
+    "convergence": convergence_numbers,
+    "rates": rates_numbers,
+    "penalties": penalties_numbers,
+    "law": law_numbers,
+    "thread's size": thread_size_numbers,
+    "identifiability": identifiability_numbers,
+    "fresh": fresh_numbers,
+    "regimes": regimes_numbers,
+    "floor": floor_numbers,
+    "map": map_numbers,
+    "capture": capture_numbers,
+    "grid": grid_numbers,
+    "methods": methods_numbers,
+    "cures": cures_numbers,
+    "precision": precision_numbers,
+    "claims": claims_numbers,
+    "limitations": limitations_numbers,
+    "cost": cost_numbers,
+    "bench": bench_numbers,
+}
+JUDGED = ("map", "claims", "limitations")  # those that quote verdicts
+
+
+def section_numbers(name: str, run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
+    """The values of one section."""
+    return SECTIONS[name](run, verdicts) if name in JUDGED else SECTIONS[name](run)
+
 
 def all_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Part of the paper → key → text. Raises ValueError where two parts define one key."""
-    sections = {
-        "run": run_numbers(run),
-        "thread": thread_numbers(run),
-        "ablation": ablation_numbers(run),
-        "convergence": convergence_numbers(run),
-        "rates": rates_numbers(run),
-        "penalties": penalties_numbers(run),
-        "law": law_numbers(run),
-        "thread's size": thread_size_numbers(run),
-        "identifiability": identifiability_numbers(run),
-        "fresh": fresh_numbers(run),
-        "regimes": regimes_numbers(run),
-        "floor": floor_numbers(run),
-        "map": map_numbers(run, verdicts),
-        "capture": capture_numbers(run),
-        "grid": grid_numbers(run),
-        "methods": methods_numbers(run),
-        "cures": cures_numbers(run),
-        "precision": precision_numbers(run),
-        "claims": claims_numbers(verdicts),
-        "limitations": limitations_numbers(verdicts),
-        "cost": cost_numbers(run),
-        "bench": bench_numbers(run),
-    }
+    sections = {name: section_numbers(name, run, verdicts) for name in SECTIONS}
     keys = [key for numbers in sections.values() for key in numbers]
     if twice := {key for key in keys if keys.count(key) > 1}:
         raise ValueError(f"defined twice: {', '.join(sorted(twice))}")

@@ -8,9 +8,11 @@ import pandas as pd
 
 from ..bench import OURS, PART, WHOLE, thread_size
 from ..run import Run
+from ..views import reads
 from .format import MISSING, d2, d3, integer, number, spread, text
 
 
+@reads(tables="bench")
 def bench_numbers(run: Run) -> dict[str, str]:
     """Of the first device; a dash for whatever was not measured."""
     bench = run.bench

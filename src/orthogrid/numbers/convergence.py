@@ -23,6 +23,7 @@ from ..claims.select import (
     squares_ratio,
 )
 from ..run import LOG_B_CLOSING, Run
+from ..views import reads
 from .format import MISSING, code, d1, d2, integer, listed, median, number, percent, scientific, seeds, setting, spread
 
 CIRCLE_START = (0.01, 1.50)  # the thread's point beside its circle
@@ -30,6 +31,7 @@ CIRCLE_START = (0.01, 1.50)  # the thread's point beside its circle
 # The thread and our repetition of it.
 
 
+@reads("thread_a thread_b", tables="traces thread log_a")
 def thread_numbers(run: Run) -> dict[str, str]:
     log_b, printed = Cell(), run.log_a[run.log_a["step"] >= PLATEAU_FROM]
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
@@ -76,6 +78,7 @@ def thread_numbers(run: Run) -> dict[str, str]:
 # The ablation: median ‖S‖_F over seeds, small reg = log A's, large = log B's.
 
 
+@reads("ablation")
 def ablation_numbers(run: Run) -> dict[str, str]:
     cells = run.block("ablation")
 
@@ -108,6 +111,7 @@ def best_whatever_fit(cells: pd.DataFrame, penalty: str) -> pd.Series | None:
     return None if medians.empty else medians.loc[medians["orthogonality_fro"].idxmin()]
 
 
+@reads("convergence")
 def convergence_numbers(run: Run) -> dict[str, str]:
     cells = run.block("convergence")
     largest = cells["reg"].max() if len(cells) else None
@@ -167,6 +171,7 @@ def floor_constant(cells: pd.DataFrame) -> pd.Series:
     return cells["orthogonality_l1"] / (cells["dimension"] ** 2 * cells["lr"])
 
 
+@reads("rates convergence")
 def rates_numbers(run: Run) -> dict[str, str]:
     cells = run.block("rates")
     l1 = only(cells, penalty="l1")

@@ -10,6 +10,7 @@ import pandas as pd
 from .. import theory
 from ..claims.select import RECOVERY, fitted, law_error, only, planned, thread_like
 from ..run import Run
+from ..views import reads
 from .format import (
     MISSING,
     counted,
@@ -34,6 +35,7 @@ APART = 2.0  # two predictions closer than this many standard errors are not tol
 # The thread's size: block thread_b, and those cells of block identifiability that have it too.
 
 
+@reads("thread_b identifiability")
 def thread_size_numbers(run: Run) -> dict[str, str]:
     n, k = planned(run, "thread_b", "dimension"), planned(run, "thread_b", "samples")
     here = thread_like(run)
@@ -74,6 +76,7 @@ def thread_size_numbers(run: Run) -> dict[str, str]:
     }
 
 
+@reads("identifiability transition")
 def identifiability_numbers(run: Run) -> dict[str, str]:
     cells, transition = run.block("identifiability"), run.block("transition")
     both = run.block("identifiability", "transition")
@@ -151,6 +154,7 @@ def _square(cells: pd.DataFrame, inputs: str) -> pd.DataFrame:
 # Block fresh: the same number of samples a step, fixed or new ones.
 
 
+@reads("fresh")
 def fresh_numbers(run: Run) -> dict[str, str]:
     cells = only(run.block("fresh"), determinant="match")
     few = cells[cells["samples"] < cells["dimension"]]
@@ -178,6 +182,7 @@ def fresh_numbers(run: Run) -> dict[str, str]:
 # Regimes, by the rank recorded with each cell: medians over block regimes.
 
 
+@reads("regimes")
 def regimes_numbers(run: Run) -> dict[str, str]:
     cells = run.block("regimes")
     free = cells["dimension"] - cells["rank"]

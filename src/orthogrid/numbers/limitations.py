@@ -5,10 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from ..claims.intervals import LEVEL
+from ..run import Run
+from ..views import reads
 from .format import MISSING, integer, number
 
 
-def limitations_numbers(verdicts: pd.DataFrame) -> dict[str, str]:
+@reads()
+def limitations_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     intervals = int((verdicts["interval_low"] < verdicts["interval_high"]).sum())
     return {
         # Claims with an interval; how many of these miss their quantity on average, each at its own level.

@@ -19,6 +19,7 @@ from ..claims.select import (
     roughness,
 )
 from ..run import Run
+from ..views import reads
 from .format import MISSING, code, d1, d2, integer, listed, median, names, number, of, seeds, spread
 
 
@@ -33,6 +34,7 @@ def step_costs(cells: pd.DataFrame) -> pd.Series:
     return seconds / seconds.get("adam", math.nan)
 
 
+@reads("methods step_cost")
 def methods_numbers(run: Run) -> dict[str, str]:
     cells = run.block("methods")
     costs = step_costs(run.block("step_cost"))
@@ -97,6 +99,7 @@ def _cured(cells: pd.DataFrame) -> pd.Series:
     return (~cells["wrong"])[kept].groupby(cells["method"]).mean()
 
 
+@reads("cures cures_uniform")
 def cures_numbers(run: Run) -> dict[str, str]:
     """At the largest number of steps; key cure-uniform-... is of block cures_uniform."""
     cells, both = run.block("cures"), {}

@@ -21,9 +21,11 @@ from ..claims.select import (
     with_trap,
 )
 from ..run import Run
+from ..views import reads
 from .format import MISSING, d2, integer, listed, median, names, number, percent, seeds, setting, spread
 
 
+@reads("penalties")
 def penalties_numbers(run: Run) -> dict[str, str]:
     cells = attached(run.block("penalties"))
     best = {name: best_setting(same, "reg", "schedule") for name, same in cells.groupby("penalty")}
@@ -68,6 +70,7 @@ def held_from(cells: pd.DataFrame) -> str:
     return f"{number(low, 2)}--{number(high, 2)}"
 
 
+@reads("law", tables="traces")
 def law_numbers(run: Run) -> dict[str, str]:
     cells = with_trap(run.block("law"))
     used = outside_margin(cells[cells["threshold"].notna()])

@@ -7,6 +7,7 @@ import pandas as pd
 from ..claims.precision import COARSER, coarsening
 from ..claims.select import only
 from ..run import Run
+from ..views import reads
 from .format import MISSING, code, enumeration, integer, listed, median, number, seeds, setting
 
 
@@ -20,6 +21,7 @@ def _alike(cells: pd.DataFrame) -> str:
     return "; ".join(parts) if parts else MISSING if cells.empty else "none does"
 
 
+@reads("precision scaling")
 def precision_numbers(run: Run) -> dict[str, str]:
     cells, scaling = run.block("precision"), run.block("scaling")
     mismatch = only(cells, determinant="mismatch", penalty="fro2", dtype="float32")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 
 import pandas as pd
 
-from .. import penalties
-from ..catalog import code_digest
+from ..catalog import code_digest, penalties
 from ..claims import CLAIMS, OURS, VERDICTS
 from ..claims.intervals import LEVEL
 from ..claims.select import RECOVERY
 from ..run import Run
+from ..views import reads
 from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text
 
-HUBER_DELTA = inspect.signature(penalties.huber.value).parameters["delta"].default
+HUBER_DELTA = penalties()["huber"].options["delta"]  # from its source: the definition itself would import torch
 
 # Blocks whose dimension, and those whose number of samples, the text quotes.
 DIMENSIONS = (
@@ -30,6 +29,7 @@ def planned_values(run: Run, block: str, axis: str) -> list:
     return sorted({getattr(cell, axis) for b in run.config.blocks if b.name == block for cell in b.cells})
 
 
+@reads("*")
 def run_numbers(run: Run) -> dict[str, str]:
     def shown(block: str, axis: str) -> str:
         return enumeration(map(setting, planned_values(run, block, axis)))
@@ -72,7 +72,8 @@ def completeness(run: Run) -> str:
 # The ledger and the cost.
 
 
-def claims_numbers(verdicts: pd.DataFrame) -> dict[str, str]:
+@reads()
+def claims_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     words = verdicts.set_index("id")["verdict"]
     seen = {row.id: estimate(row.measured, row.interval_low, row.interval_high) for row in verdicts.itertuples()}
     ours = sum(CLAIMS[id].author == OURS for id in words.index)
@@ -92,6 +93,7 @@ def claims_numbers(verdicts: pd.DataFrame) -> dict[str, str]:
     }
 
 
+@reads("*")
 def cost_numbers(run: Run) -> dict[str, str]:
     devices = sorted(run.finished["device"].dropna().unique())
     return {

@@ -23,6 +23,7 @@ from ..claims.select import (
     wrong_side,
 )
 from ..run import Run
+from ..views import reads
 from .format import (
     MISSING,
     code,
@@ -45,6 +46,7 @@ from .penalties import held_from, relative
 # The floor on the wrong side: block floor.
 
 
+@reads("floor regimes", tables="traces")
 def floor_numbers(run: Run) -> dict[str, str]:
     cells, held = run.block("floor"), floor_cells(run)
     cells = cells[cells["lambda_min"] > 0]
@@ -81,6 +83,7 @@ def floor_numbers(run: Run) -> dict[str, str]:
 # The trapping maps: fro2, mismatched, lambda > 0; above and below reg = 2 lambda of the cell itself.
 
 
+@reads("map_twin map_haar", tables="traces")
 def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     twin, haar = map_cells(run, "map_twin"), map_cells(run, "map_haar")
     rates = sorted(haar["lr"].unique())
@@ -143,6 +146,7 @@ def _trend(counts: pd.Series) -> str:
     return "neither"
 
 
+@reads("capture map_haar", tables="traces")
 def capture_numbers(run: Run) -> dict[str, str]:
     cells = run.block("capture")
     cells = attached(cells[cells["lambda_min"] > 0])
@@ -182,6 +186,7 @@ def capture_numbers(run: Run) -> dict[str, str]:
 # The full cross: block grid.
 
 
+@reads("grid")
 def grid_numbers(run: Run) -> dict[str, str]:
     cells = run.block("grid")
     many = cells["samples"] > cells["dimension"]

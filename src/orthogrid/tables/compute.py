@@ -7,12 +7,14 @@ import pandas as pd
 from ..bench import FLOOR, KEYS, OURS, PART, WHOLE, thread_size
 from ..numbers.format import MISSING, d2, integer, number, text
 from ..run import Run
+from ..views import reads
 from .layout import longtable, tabular
 
 PEERS = ("torch.func.vmap", "JAX jit + vmap + scan", "thread's loop", "thread's loop, slogdet each step")
 HEADS = ("vmap", "JAX", "loop", "loop, slogdet")
 
 
+@reads(tables="bench")
 def bench_peers(run: Run, verdicts: pd.DataFrame) -> str:
     """By task: milliseconds of the floor, and every way to train as a ratio to it."""
     steps = thread_size(run.bench)
@@ -37,6 +39,7 @@ def _penalties_as_read(column: pd.Series) -> pd.Series:
     return column.map({"fro2": 0, "l1": 1}) if column.name == "penalty" else column
 
 
+@reads(tables="bench")
 def bench_parts(run: Run, verdicts: pd.DataFrame) -> str:
     """The parts of a step of ours, other penalties, and other ways to keep a weight orthogonal."""
     steps = thread_size(run.bench)
@@ -62,6 +65,7 @@ def _range(row) -> str:
     return f"{_ratio(row.ratio_low)}--{_ratio(row.ratio_high)}"
 
 
+@reads(tables="bench")
 def bench_workflow(run: Run, verdicts: pd.DataFrame) -> str:
     """What the workflow costs beside its training, and memory. Of the small run, whose jobs are all start, the totals."""
     told = run.bench["value"].notna() & ~run.bench["what"].str.match("smoke.*(: job |one more)")

@@ -34,9 +34,11 @@ from ..numbers.format import (
     spread,
 )
 from ..run import LOG_B_CLOSING, Run
+from ..views import reads
 from .layout import tabular
 
 
+@reads("thread_a", tables="traces thread log_a log_b")
 def thread(run: Run, verdicts: pd.DataFrame) -> str:
     """Thread, this run, closed form. A dash where the run lacks the thread's size or there is no closed form."""
     printed = {log: run.log_a if log == "a" else run.log_b for log in "ab"}
@@ -47,11 +49,12 @@ def thread(run: Run, verdicts: pd.DataFrame) -> str:
         return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
 
     full = planned(run, "thread_a", "dimension") == LOG_A.dimension
+    levels, predicted = plateau_by_seed(run), predicted_plateau(run)
     plateau = d1(median(run.log_a.loc[run.log_a["step"] >= PLATEAU_FROM, "orthogonality_l1"]))
     rows = [
         [
-            r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(plateau_by_seed(run))) if full else MISSING,
-            d1(predicted_plateau(run)) if full else MISSING,
+            r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(levels)) if full else MISSING,
+            d1(predicted) if full else MISSING,
         ],
         [],
     ]  # fmt: skip
@@ -70,6 +73,7 @@ def thread(run: Run, verdicts: pd.DataFrame) -> str:
     return tabular("lrrr", ["Quantity", "Thread", "This run", "Closed form"], rows)
 
 
+@reads("ablation")
 def ablation(run: Run, verdicts: pd.DataFrame) -> str:
     """The thread's three changes: ‖S‖_F and data loss, median [range] over seeds."""
     cells = run.block("ablation")
@@ -91,6 +95,7 @@ def ablation(run: Run, verdicts: pd.DataFrame) -> str:
     return tabular("llrrr", ["Gradient", "Form", r"\texttt{reg}", r"$\fnorm S$", "Data loss"], rows[:-1])
 
 
+@reads("rates")
 def floors(run: Run, verdicts: pd.DataFrame) -> str:
     """By penalty, under a constant rate: sum |S| = C n^a lr^b by seed, its size, and what a decaying rate leaves of it."""
     cells = run.block("rates")

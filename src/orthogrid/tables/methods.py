@@ -11,9 +11,11 @@ from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, floor_ratio, on
 from ..numbers.format import MISSING, code, d1, d2, median, of, two
 from ..numbers.methods import last_budget, step_costs
 from ..run import Run
+from ..views import reads
 from .layout import tabular
 
 
+@reads("methods step_cost")
 def methods(run: Run, verdicts: pd.DataFrame) -> str:
     """By method: cost of a step at two dimensions, worst ‖S‖_F/√n, data loss by samples and side, changes of the sign."""
     cells, large = run.block("methods"), run.block("step_cost")
@@ -57,6 +59,7 @@ def _rank(method: str) -> tuple[int, str]:
     return next((i for i, group in enumerate(groups) if name in group), len(groups)), name
 
 
+@reads("cures cures_uniform")
 def cures(run: Run, verdicts: pd.DataFrame) -> str:
     """By cure: runs that end on the right side at each budget, and with uniform inputs at the largest; there, with whitened
     inputs, distance, data loss, ‖S‖_F/√n and time over Adam's."""
@@ -80,6 +83,7 @@ def cures(run: Run, verdicts: pd.DataFrame) -> str:
     return tabular("l" + (len(head) + 1) * "r", [*head, r"$\fnorm S/\sqrt n$", "Time"], rows)
 
 
+@reads("precision")
 def precision(run: Run, verdicts: pd.DataFrame) -> str:
     """By number format: ‖S‖_F from matching starts for each penalty; mismatched runs with lambda > 0 that end wrong."""
     cells = run.block("precision")

@@ -8,9 +8,11 @@ from ..claims.select import attached, best_setting, caught, only, outside_margin
 from ..numbers.format import MISSING, code, is_missing, median, of, setting, two
 from ..numbers.penalties import held_from, relative
 from ..run import Run
+from ..views import reads
 from .layout import tabular
 
 
+@reads("penalties law")
 def penalties(run: Run, verdicts: pd.DataFrame) -> str:
     """By penalty: ‖S‖_F/√n at its best under either schedule, data loss there; threshold at the twin as predicted and observed."""
     cells, law = attached(run.block("penalties")), with_trap(run.block("law"))
@@ -43,6 +45,7 @@ def penalties(run: Run, verdicts: pd.DataFrame) -> str:
     )
 
 
+@reads("capture", tables="traces")
 def capture(run: Run, verdicts: pd.DataFrame) -> str:
     """By penalty and rate: reg/lambda from which mismatched random starts end wrong; runs of either start that are caught."""
     cells = attached(run.block("capture"))

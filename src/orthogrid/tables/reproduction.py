@@ -25,11 +25,13 @@ from ..numbers.format import (
     text,
 )
 from ..run import Run
+from ..views import reads
 from .layout import longtable, ragged, tabular
 
 MANY = 6  # an axis with more numbers than this is shown by its ends
 
 
+@reads()
 def answers(run: Run, verdicts: pd.DataFrame) -> str:
     """The thread's sentences as claims: the words, the statement tested, what was measured, the verdict."""
     lines = []
@@ -44,6 +46,7 @@ def answers(run: Run, verdicts: pd.DataFrame) -> str:
     return tabular(rf"{ragged(52)}{ragged(50)}{ragged(22)}l", head, spaced[:-1])
 
 
+@reads()
 def claims(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: the thread's sentences, then ours. The relation stands before what is expected."""
     head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
@@ -81,6 +84,7 @@ def _expected(relation: str, value: str, tolerance: float) -> str:
     return rf"{text(relation)}\,{value}" + (f" ({slack})" if tolerance else "")
 
 
+@reads("*")
 def grid_axes(run: Run, verdicts: pd.DataFrame) -> str:
     """By block: the axes that vary, the settings that differ from the default, and the number of cells."""
     rows = []
@@ -117,6 +121,7 @@ def _axis(name: str, values: list) -> str:
     return rf"\mbox{{{text(name)}}} {shown}"
 
 
+@reads("*")
 def cost(run: Run, verdicts: pd.DataFrame) -> str:
     """By penalty or method: cells, those trained, operations of the matrix products of all, seconds of those trained."""
     finished = run.cells[run.cells["status"] != "missing"].set_index("key")["seconds"]
@@ -136,6 +141,7 @@ def _cost(name: str, cells: list[Cell], seconds: pd.Series) -> list[str]:
     return [name, integer(len(cells)), integer(len(taken)), work, number(taken.sum() if len(taken) else math.nan)]
 
 
+@reads("*")
 def versions(run: Run, verdicts: pd.DataFrame) -> str:
     """What made the rows, and what rendered the paper."""
     finished = run.finished

@@ -1,0 +1,219 @@
+"""What reads which block: declarations are exact, enforced, found in the source, and held against a config."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, tiny_config
+
+from orthogrid.claims import CLAIMS, judge
+from orthogrid.config import Config, check_config
+from orthogrid.figures import FIGURES
+from orthogrid.imports import files_digest, imported_files
+from orthogrid.numbers import SECTIONS, section_numbers
+from orthogrid.readers import complaints, readers, unfed, unread_blocks
+from orthogrid.run import Run
+from orthogrid.tables import TABLES
+from orthogrid.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
+
+DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}
+WRITTEN = {("table", name): table for name, table in TABLES.items()}
+TOLD = {("numbers", name): section for name, section in SECTIONS.items()}
+READERS = DRAWN | WRITTEN | TOLD
+
+
+class Spy:
+    """A run that notes what it is asked for: blocks, tables, and WHOLE for anything that spans blocks."""
+
+    def __init__(self, run: Run):
+        self.run, self.blocks, self.tables = run, set(), set()
+
+    def __getattr__(self, name: str):
+        if name in ("planned", "block", "configured"):
+            return partial(self._ask, name)
+        if name in ("traces_of", "trace", "from_traces"):
+            self.tables.add("traces")
+        elif name in RUN_TABLES and name != "traces":
+            self.tables.add(name)
+        else:
+            self.blocks.add(WHOLE)
+        return getattr(self.run, name)
+
+    def _ask(self, name: str, *blocks: str):
+        self.blocks |= set(blocks)
+        return getattr(self.run, name)(*blocks)
+
+
+@pytest.fixture(scope="module")
+def verdicts(small_run):
+    return judge(small_run)
+
+
+@pytest.mark.parametrize(("kind", "name"), list(READERS))
+def test_every_reader_declares_exactly_what_it_asks_for(small_run, verdicts, kind, name):
+    spy, reader = Spy(small_run), READERS[kind, name]
+    if kind == "figure":
+        reader(spy)
+    elif kind == "table":
+        reader(spy, verdicts)
+    else:
+        section_numbers(name, spy, verdicts)
+    assert spy.blocks == set(reader.blocks)
+    assert spy.tables == set(reader.tables)
+
+
+@pytest.mark.parametrize("id", list(CLAIMS))
+def test_every_claim_asks_for_its_own_blocks(small_run, id):
+    spy, entry = Spy(small_run), CLAIMS[id]
+    entry.evidence(spy)
+    entry.missing(spy)
+    assert spy.blocks == set(entry.blocks)
+
+
+def test_what_is_not_declared_raises(small_run):
+    view = View(small_run, ["grid"], ["traces"])
+    assert len(view.block("grid")) and len(view.trace(view.block("grid")))
+    for read in (
+        lambda: view.block("law"),
+        lambda: view.planned("grid", "law"),
+        lambda: view.configured("law"),
+        lambda: view.cells,
+        lambda: view.finished,
+        lambda: view.config,
+        lambda: view.traces,
+        lambda: view.bench,
+        lambda: View(small_run, ["grid"]).traces_of(view.block("grid")),
+        lambda: View(small_run, ["grid"]).from_traces(lambda traces, cells: traces),
+        lambda: View(small_run, ["grid"]).trace(view.block("grid")),
+    ):
+        with pytest.raises(UndeclaredRead):
+            read()
+    assert View(small_run, [WHOLE]).cells is small_run.cells
+
+
+def test_a_view_reads_as_the_run_does(small_run):
+    view = View(small_run, ["grid", "law"], RUN_TABLES)
+    assert view.planned("grid", "law").equals(small_run.planned("grid", "law"))
+    assert view.block("law").equals(small_run.block("law"))
+    assert view.configured("law") == small_run.configured("law") != ()
+    assert view.arms == small_run.arms and view.thread is small_run.thread
+
+
+def test_a_table_that_no_run_has_cannot_be_declared():
+    with pytest.raises(ValueError, match="trace"):
+        reads("grid", tables="trace")
+
+
+def test_the_source_tells_what_the_registers_hold():
+    told = {(reader.kind, reader.name): reader.blocks for reader in readers()}
+    sections = {section.__name__.removesuffix("_numbers"): section for section in SECTIONS.values()}
+    held = {(kind, name): reader.blocks for (kind, name), reader in (DRAWN | WRITTEN).items()}
+    held |= {("numbers", name): section.blocks for name, section in sections.items()}
+    held |= {("claim", id): entry.blocks for id, entry in CLAIMS.items()}
+    assert told == held
+
+
+def test_a_declaration_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mine.py").write_text("@reads(BLOCKS)\ndef mine(run): ...\n")
+    with pytest.raises(ValueError, match=r"mine\.py, line 1"):
+        readers(tmp_path)
+
+
+def renamed(old: str, new: str) -> Config:
+    """The tiny config with one block under another name."""
+    raw = tiny_config()
+    raw["blocks"] = [block | {"name": new if block["name"] == old else block["name"]} for block in raw["blocks"]]
+    return check_config(raw)
+
+
+@pytest.mark.parametrize("name", ["config", "smoke", "full"])
+def test_shipped_configs_and_readers_fit(name):
+    from orthogrid.config import load_config
+
+    config = load_config(ROOT / "config" / f"{name}.yaml")
+    assert unread_blocks(config) == [] and unfed(config) == [] and complaints(config) == []
+
+
+def test_a_misspelt_block_is_told_from_both_sides():
+    config = renamed("map_twin", "map_twins")
+    ((block, near, message),) = unread_blocks(config)
+    assert (block, near) == ("map_twins", "map_twin") and "did you mean 'map_twin'?" in message
+    hungry = {str(reader): (block, near, message) for reader, block, near, message in unfed(config)}
+    assert hungry["figure 'map'"] == (
+        "map_twin",
+        "map_twins",
+        "figure 'map' reads block 'map_twin', which this config does not have; did you mean block 'map_twins'?",
+    )
+    assert {"numbers 'map'", "claim 'existence'", "claim 'shift'"} <= set(hungry)
+    assert {block for block, _, _ in hungry.values()} == {"map_twin"}
+    unread, missed = complaints(config)
+    assert "map_twins" in unread and "'map_twin'" in missed and "figure 'map'" in missed
+
+
+def test_a_block_of_ones_own_has_no_nearest_name():
+    config = check_config({"run": "own", "blocks": [{"name": "zebra", "axes": {"steps": 5}}]})
+    ((block, near, message),) = unread_blocks(config)
+    assert (block, near) == ("zebra", None) and "did you mean" not in message
+    assert {near for _, _, near, _ in unfed(config)} == {None}
+
+
+def test_readers_import_neither_torch_nor_plotting():
+    code = "import sys, orthogrid.readers as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+# Imports.
+
+
+def test_imports_are_followed_within_the_package(tmp_path):
+    package = tmp_path / "pack"
+    for folder in ("a", "b"):
+        (package / folder).mkdir(parents=True)
+    for name, text in {
+        "__init__": "from . import unused",
+        "unused": "",
+        "base": "import json\nfrom os import path",
+        "deep": "",
+        "a/__init__": "from .other import something",
+        "a/other": "something = 1",
+        "a/used": "def f():\n    from pack import deep",
+        "b/mine": "from .. import base\nfrom ..a.used import f\nfrom ..a import other\nimport pack.base",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    found = [path.relative_to(package).as_posix() for path in imported_files(package / "b" / "mine.py", package)]
+    assert found == ["a/other.py", "a/used.py", "b/mine.py", "base.py", "deep.py"]
+    before = files_digest(imported_files(package / "b" / "mine.py", package))
+    (package / "unused.py").write_text("changed = 1")
+    assert files_digest(imported_files(package / "b" / "mine.py", package)) == before
+    (package / "deep.py").write_text("changed = 1")
+    assert files_digest(imported_files(package / "b" / "mine.py", package)) != before
+
+
+def test_a_figure_hangs_on_its_module_and_the_shared_ones_only():
+    files = {path.name for path in imported_files(ROOT / "src/orthogrid/figures/maps.py")}
+    assert {"maps.py", "style.py", "theory.py", "run.py", "views.py"} <= files
+    assert not files & {"moves.py", "draw.py", "train.py", "penalties.py", "ledger.py"}
+
+
+# Cells without a result.
+
+
+def test_a_cell_without_a_result_is_not_on_the_wrong_side(small_run):
+    cells = small_run.cells.copy()
+    gone = pd.Series(np.arange(len(cells)) % 3 == 0, index=cells.index)
+    for column in ("det_sign", "det_sign_target"):
+        cells[column] = cells[column].where(~gone)
+    cells.loc[gone, "status"] = np.where(np.arange(gone.sum()) % 2 == 0, "missing", "diverged")
+    names = small_run.membership["block"].unique()
+    before, after = small_run.planned(*names), replace(small_run, cells=cells).planned(*names)
+    assert after["wrong"].dtype == bool and before["wrong"][gone].any()
+    assert not after["wrong"][gone].any()
+    assert after["wrong"][~gone].equals(before["wrong"][~gone])
