@@ -29,9 +29,6 @@ from orthogrid.catalog import (
 )
 from orthogrid.closure import Digest, Source
 
-# The package before its modules moved; the tests below take whichever stands.
-REAL = HOUSE
-
 # A small house: every kind of name that a row may depend on.
 FILES = {
     "__init__.py": "",
@@ -287,6 +284,7 @@ class Batch:
         self.weight = padded(len(cells))
         self.problems = [draw(cell) for cell in cells]
 ''',
+    "registration.py": "def registered(kind, definition, traits):\n    return kind\n",
     "numerics/graphs.py": "class Repeated:\n    warm_up = 3\n",
     "numerics/train.py": '''
 from . import metrics
@@ -871,7 +869,7 @@ def edit_anywhere(root: Path, old: str, new: str) -> None:
 
 
 def real_digests(root: Path = SOURCE) -> dict[tuple[str, str], str]:
-    return digests(root, REAL)
+    return digests(root, HOUSE)
 
 
 REAL_EDITS = [
@@ -907,21 +905,21 @@ def test_edits_of_the_real_package(tmp_path, old, new, names):
 
 def test_what_the_trainer_asks_of_a_cell_is_in_every_digest():
     """A method of `Cell` that a numerical module calls must be a root, since a cell is followed by its roots alone."""
-    source = catalog._source(SOURCE, REAL)
-    cell = next(module for module, name in REAL.trainer if name == "Cell.problem")
+    source = catalog._source(SOURCE, HOUSE)
+    cell = next(module for module, name in HOUSE.trainer if name == "Cell.problem")
     (definition,) = source.named(cell).makes["Cell"]
     members = {stmt.name for stmt in definition.body if isinstance(stmt, ast.FunctionDef)}
-    digest = catalog._trained(SOURCE, REAL).copy().add(*catalog._filed(SOURCE, REAL)[1].values())
+    digest = catalog._trained(SOURCE, HOUSE).copy().add(*catalog._filed(SOURCE, HOUSE)[1].values())
     modules = [module for module in digest.modules if module is not source.named(cell)]
     nodes = [node for module in modules for stmt in module.body for node in ast.walk(stmt)]
     asked = {node.attr for node in nodes if isinstance(node, ast.Attribute)} - {"__init__"}
-    assert members & asked == {name.removeprefix("Cell.") for _, name in REAL.trainer if name.startswith("Cell.")}
+    assert members & asked == {name.removeprefix("Cell.") for _, name in HOUSE.trainer if name.startswith("Cell.")}
 
 
 def test_entries_are_what_the_modules_register():
     from orthogrid.penalties import PENALTIES
 
-    penalties, methods = catalog.penalties(layout=REAL), catalog.methods(layout=REAL)
+    penalties, methods = catalog.penalties(layout=HOUSE), catalog.methods(layout=HOUSE)
     assert list(penalties) == list(PENALTIES)
     assert {n: e.attached for n, e in penalties.items()} == {n: p.attached for n, p in PENALTIES.items()}
     assert all(e.summary for e in (*penalties.values(), *methods.values()))
@@ -939,7 +937,7 @@ def test_digests_come_fast():
     cold = time.process_time() - started
     started = time.process_time()
     for pair in found:
-        code_digest(*pair, layout=REAL)
+        code_digest(*pair, layout=HOUSE)
     warm = time.process_time() - started
     assert len(found) > 200 and cold < 2 and warm < 0.02  # a quiet machine needs 0.2 s and under 1 ms
 
@@ -970,12 +968,12 @@ def test_digests_are_the_same_on_other_pythons(house):
         shutil.copy(SOURCE / f"{name}.py", house.parent / "alone")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from alone import catalog;"
-        f"house, real = Path(sys.argv[2]), Path(sys.argv[3]); layout = catalog.Layout{tuple(vars(REAL).values())!r};"
+        f"house, real = Path(sys.argv[2]), Path(sys.argv[3]); layout = catalog.Layout{tuple(vars(HOUSE).values())!r};"
         "print([catalog.code_digest(p, 'landing', house) for p in catalog.penalties(house)]);"
         "print([catalog.code_digest('fro2', m, real, layout) for m in catalog.methods(real, layout)])"
     )
     expected = f"{[code_digest(p, 'landing', house) for p in PENALTY_NAMES]}\n"
-    expected += f"{[code_digest('fro2', m, layout=REAL) for m in catalog.methods(layout=REAL)]}\n"
+    expected += f"{[code_digest('fro2', m, layout=HOUSE) for m in catalog.methods(layout=HOUSE)]}\n"
     for python in pythons:
         done = subprocess.run(
             [python, "-c", code, str(house.parent), str(house), str(SOURCE)], capture_output=True, text=True, check=True

@@ -62,8 +62,12 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from .readers import complaints
+
     config = load_config(options.config)
     print(f"{options.config}: {len(config.cells)} cells in {len(config.blocks)} blocks")
+    for complaint in complaints(config):
+        print(f"  note: {complaint}")
     return 0
 
 

@@ -19,7 +19,8 @@ FIGURES = [
 ]
 
 
-# One job for all: importing the plotting libraries takes longer than drawing most figures.
+# One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept in
+# {root}/cache, which is no output, since Snakemake removes outputs before a job.
 rule draw_figures:
     input:
         cells="{root}/cells.csv",
@@ -42,6 +43,7 @@ rule draw_figures:
         "{root}/benchmarks/draw_figures.tsv"
     conda:
         "../../environment.yml"
+    threads: workflow.cores
     params:
         config=PLAN.config.digest,
         source=source_digest(),

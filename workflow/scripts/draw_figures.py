@@ -12,5 +12,7 @@ if __name__ == "__main__":
     run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     names = [Path(path).stem for path in snakemake.output]
     progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
-    draw_figures(run, names, Path(snakemake.output[0]).parent, lambda done, _: progress.update(done))
-    progress.close(f"{len(names)} figures drawn")
+    drawn = draw_figures(
+        run, names, Path(snakemake.output[0]).parent, lambda done, _: progress.update(done), workers=snakemake.threads
+    )
+    progress.close(f"{len(drawn)} of {len(names)} figures drawn, the others are as they were")

@@ -28,7 +28,7 @@ class Adam:
         beta2: float = 0.999,
         eps: float = 1e-8,
     ):
-        self.settings = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": 0.0}
+        self.constants = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": 0.0}
         self.count, self.one = torch.zeros((), device=device), torch.ones((), device=device)
         self.rates: list[float] | list[Tensor] = [0.0] * len(groups)
         if device.type == "cuda":
@@ -54,7 +54,7 @@ class Adam:
         for (params, grads, means, squares), counts, rate in zip(self.groups, self.counts, self.rates, strict=True):
             if params:
                 torch._fused_adam_(
-                    params, grads, means, squares, [], counts, lr=rate, amsgrad=False, maximize=False, **self.settings
+                    params, grads, means, squares, [], counts, lr=rate, amsgrad=False, maximize=False, **self.constants
                 )
 
     def restart(self) -> None:
