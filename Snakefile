@@ -45,3 +45,4 @@ rule all:
 
 onstart:
     PLAN.write_shards()
+    require_code(PLAN.config.code)

@@ -62,9 +62,11 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from .own import load_code
     from .readers import complaints
 
     config = load_config(options.config)
+    load_code(config.code)  # imports torch, if there is any code
     print(f"{options.config}: {len(config.cells)} cells in {len(config.blocks)} blocks")
     for complaint in complaints(config):
         print(f"  note: {complaint}")
@@ -79,6 +81,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from .own import load_code
     from .plan import Shard
     from .runner import TrainingError, train_cells, train_run  # imports torch
     from .workers import die_with_parent
@@ -91,6 +94,7 @@ def _train(options: argparse.Namespace) -> int:
         if options.shard:
             die_with_parent(os.getppid(), signal.SIGTERM)  # a job whose Snakemake was killed is nobody's
             shard = Shard.read(options.shard)
+            load_code(shard.code)  # before anything trains
             trained = train_cells(shard.cells, shard.root, options.device or shard.device, name=shard.name, **how)
             print(json.dumps({"shard": shard.name, "cells": len(shard.cells), "trained": trained}))
             return 0

@@ -21,6 +21,7 @@ import yaml
 from . import catalog
 from .catalog import ConfigError
 from .cell import AXES, Axis, Cell, as_number, canonical, nearest, spec_name
+from .declarations import own_readers
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     else:
         try:
             catalog.use_code(code)
+            own_readers(code)
         except ConfigError as error:
             complain("code", str(error))
     defaults = raw.get("defaults") or {}

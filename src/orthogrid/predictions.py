@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,8 +39,7 @@ def predict_cells(config: Config, progress=lambda done, total: None) -> pd.DataF
         rank, lam, w = drawn[cell.problem]
         n = cell.dimension
         effective = theory.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
-        penalty = spec_name(cell.penalty)
-        detached = cell.method == "adam" and (penalty == "none" or penalty.endswith("_detached"))
+        detached = cell.method == "adam" and not catalog.penalties()[spec_name(cell.penalty)].attached
         rows.append(
             (
                 cell.key, rank, effective, lam, *(_shape(w) if lam > 0 else (math.nan, math.nan)),
@@ -65,15 +65,17 @@ def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, f
     """Threshold, position and data loss of the trap: that of the cell's penalty, also for the cures, which keep it.
 
     A hard constraint is the limit of a large reg: trapped at the twin whatever reg is (Proposition "constrained methods").
-    The unconstrained Procrustes solution is the target.
+    The unconstrained Procrustes solution is the target. Of penalties and methods of a user's own the theory knows nothing.
     """
-    method = spec_name(cell.method)
+    method, penalty = spec_name(cell.method), spec_name(cell.penalty)
+    entries = catalog.methods()[method], catalog.penalties()[penalty]
+    if not all(Path(entry.file).is_relative_to(catalog.SOURCE) for entry in entries):
+        return math.nan, math.nan, math.nan
     if method == "procrustes":
         return math.inf, math.nan, math.nan
-    if not catalog.methods()[method].uses_penalty:
+    if not entries[0].uses_penalty:
         return 0.0, theory.TWIN_POSITION, float(theory.wrong_floor(lam))
-    penalty = spec_name(cell.penalty)
-    delta = (catalog.penalties()[penalty].options | spec_options(cell.penalty)).get("delta", math.inf)
+    delta = (entries[1].options | spec_options(cell.penalty)).get("delta", math.inf)
     return (
         float(theory.trap_threshold(penalty, lam, w, delta)),
         float(theory.trap_position(cell.reg, lam, penalty, w, delta)),

@@ -1,4 +1,4 @@
-"""Who reads which block: the declarations of figures, tables, numbers and claims, from their source and without importing it.
+"""Who reads which block: a config held against the declarations of figures, tables, numbers and claims, a user's own among them.
 
 A block that nobody reads is in no figure, and a figure whose block a config lacks is empty. Either may be a misspelt name, so
 `python -m orthogrid check` says both. Reading the text takes milliseconds; importing the figures takes seconds.
@@ -6,64 +6,14 @@ A block that nobody reads is in no figure, and a figure whose block a config lac
 
 from __future__ import annotations
 
-import ast
 import difflib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Collection
 
 from .config import Config
+from .declarations import Reader, own_readers, readers
 
+__all__ = ["Reader", "complaints", "readers", "unfed", "unread_blocks"]
 WHOLE = "*"
-# folder: (what its readers are called, the decorator that declares, what of a function's name is not the reader's)
-FOLDERS = {
-    "figures": ("figure", "figure", "draw_"),
-    "tables": ("table", "reads", ""),
-    "numbers": ("numbers", "reads", "_numbers"),
-    "claims": ("claim", "claim", ""),
-}
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A figure, a table, a section of numbers or a claim, and the blocks that it declares."""
-
-    kind: str
-    name: str
-    blocks: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.kind} '{self.name}'"
-
-
-@cache
-def readers(package: Path = Path(__file__).parent) -> tuple[Reader, ...]:
-    """All of them, in the order of their source. Raises ValueError for a declaration that is no plain text."""
-    return tuple(
-        reader
-        for folder in FOLDERS
-        for path in sorted((package / folder).glob("*.py"))
-        for reader in _declared(path, folder)
-    )
-
-
-def _declared(path: Path, folder: str) -> Iterator[Reader]:
-    kind, decorator, affix = FOLDERS[folder]
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator):
-                continue
-            keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-            name, blocks = node.name.replace(affix, ""), keywords.get("blocks", call.args[0] if call.args else None)
-            try:
-                if decorator == "claim":  # its first argument is its id
-                    name, blocks = ast.literal_eval(call.args[0]), keywords["blocks"]
-                yield Reader(kind, name, tuple(ast.literal_eval(blocks).split()) if blocks else ())
-            except (ValueError, KeyError, IndexError, AttributeError):
-                raise ValueError(
-                    f"{path}, line {call.lineno}: the blocks that {node.name} reads must stand there as text"
-                ) from None
 
 
 def unread_blocks(config: Config) -> list[tuple[str, str | None, str]]:
@@ -71,7 +21,7 @@ def unread_blocks(config: Config) -> list[tuple[str, str | None, str]]:
 
     What declares the whole run (the table of the grid, say) shows every block and does not count.
     """
-    there, read = _names(config), _read()
+    there, read = _names(config), _read(config)
     missed = [name for name in read if name not in there]
     unread = []
     for block in there:
@@ -86,10 +36,10 @@ def unread_blocks(config: Config) -> list[tuple[str, str | None, str]]:
 
 def unfed(config: Config) -> list[tuple[Reader, str, str | None, str]]:
     """Every reader and block that it declares and a config lacks, with the nearest block that nobody reads, and a sentence."""
-    there, read = _names(config), _read()
+    there, read = _names(config), _read(config)
     unread = [name for name in there if name not in read]
     hungry = []
-    for reader in readers():
+    for reader in _readers(config):
         for block in reader.blocks:
             if block != WHOLE and block not in there:
                 near = _nearest(block, unread)
@@ -116,9 +66,14 @@ def _names(config: Config) -> list[str]:
     return [block.name for block in config.blocks]
 
 
-def _read() -> list[str]:
+def _readers(config: Config) -> tuple[Reader, ...]:
+    """The package's and those of the config's own files."""
+    return (*readers(), *own_readers(config.code))
+
+
+def _read(config: Config) -> list[str]:
     """The names of all blocks that are declared, each once."""
-    return list(dict.fromkeys(block for reader in readers() for block in reader.blocks if block != WHOLE))
+    return list(dict.fromkeys(block for reader in _readers(config) for block in reader.blocks if block != WHOLE))
 
 
 def _nearest(word: str, known: Collection[str]) -> str | None:

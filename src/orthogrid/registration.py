@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from .catalog import TRAITS, ConfigError, Entry, enter
@@ -30,6 +31,21 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
             )
     try:
         text = inspect.getsource(definition)
-    except (OSError, TypeError):
-        text = ""
+    except (OSError, TypeError):  # typed at a prompt: what it was compiled to tells one version from another
+        text = "\n".join(_compiled(definition))
     return enter(entry, text)
+
+
+def _compiled(definition: Any) -> Iterator[str]:
+    """Instructions, names and constants of a function or of a class's own ones. Not the same for every Python."""
+    if inspect.isclass(definition):
+        for name, member in vars(definition).items():
+            if inspect.isfunction(member):
+                yield f"def {name}"
+                yield from _compiled(member)
+        return
+    code = definition if inspect.iscode(definition) else getattr(definition, "__code__", None)
+    if code is not None:
+        yield f"{code.co_code.hex()} {code.co_names}"
+        for constant in code.co_consts:
+            yield from _compiled(constant) if inspect.iscode(constant) else [ascii(constant)]

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from .cell import Cell, spec_name
 from .config import Config
 from .costs import Costs
 from .numerics.train import Result, train_batch
+from .own import load_code, loaded_code, run_again
 from .plan import batches, parts, require_libraries, shared_out
 from .progress import Progress
 from .store import Store, shard_name
@@ -156,7 +158,11 @@ def train_cells(
 
 
 def train_run(config: Config, cells: Sequence[Cell], **how) -> int:
-    """Train cells of a config, a piece of the run, and gather all that is finished of the run in one rows file."""
+    """Train cells of a config, a piece of the run, and gather all that is finished of the run in one rows file.
+
+    The config's own files run first, so that one that cannot be run is told before anything trains.
+    """
+    load_code(config.code)
     store = Store(config.root)
     try:
         return train_cells(cells, config.root, **how)
@@ -241,7 +247,8 @@ class Job:
         A batch whose worker died is tried once more when all others are done, alone, with the machine's memory to itself.
         """
         seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
-        pool = Pool(_train_batch, self.waiting, min(self.workers, len(self.waiting)))
+        workers = min(self.workers, len(self.waiting))
+        pool = Pool(_train_batch, self.waiting, workers, partial(run_again, loaded_code()))
         first, again, last = deque(range(len(seconds))), deque(), set()
         try:
             while first or again or pool.running:

@@ -43,8 +43,15 @@ class _Worker:
 class Pool:
     """Processes that work on numbered tasks. `work(task, report)` may call `report(fraction)` meanwhile."""
 
-    def __init__(self, work: Callable[[Any, Callable[[float], None]], Any], tasks: Sequence[Any], workers: int):
-        self.work, self.tasks = work, tasks
+    def __init__(
+        self,
+        work: Callable[[Any, Callable[[float], None]], Any],
+        tasks: Sequence[Any],
+        workers: int,
+        prepare: Callable[[], None] | None = None,
+    ):
+        """`prepare` is called first in each worker that is not forked, so has nothing of what the parent did."""
+        self.work, self.tasks, self.prepare = work, tasks, prepare
         self.fractions = CONTEXT.Array("d", len(tasks), lock=False)  # of each task, written by its worker
         self.workers: list[_Worker] = []
         self.most = workers
@@ -83,9 +90,11 @@ class Pool:
     def _hire(self) -> _Worker:
         ours, theirs = CONTEXT.Pipe()
         inherited = [w.pipe for w in self.workers] + [ours]
+        forked = CONTEXT.get_start_method() == "fork"
+        inherited, prepare = (inherited, None) if forked else ([], self.prepare)
         process = CONTEXT.Process(
             target=_serve,
-            args=(theirs, inherited if CONTEXT.get_start_method() == "fork" else [], self.work, self.tasks, self.fractions, os.getpid()),
+            args=(theirs, inherited, self.work, self.tasks, self.fractions, os.getpid(), prepare),
             daemon=True,
         )  # fmt: skip
         process.start()
@@ -123,7 +132,7 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
             os.kill(os.getpid(), number)
 
 
-def _serve(pipe, inherited, work, tasks, fractions, parent: int) -> None:
+def _serve(pipe, inherited, work, tasks, fractions, parent: int, prepare) -> None:
     """A worker's life: take a number, work, send (result, error)."""
     for other in inherited:
         other.close()  # held open here, a sister's pipe would not tell of her death
@@ -132,6 +141,8 @@ def _serve(pipe, inherited, work, tasks, fractions, parent: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with_parent(parent)
+    if prepare is not None:
+        prepare()
     while True:
         try:
             number = pipe.recv()

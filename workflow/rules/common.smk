@@ -1,8 +1,11 @@
 import hashlib
+import subprocess
 
 import orthogrid
 from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
+from orthogrid.declarations import own_figures
+from orthogrid.imports import imported_files
 from orthogrid.latex import missing_latex
 from orthogrid.plan import Plan
 from snakemake.exceptions import WorkflowError
@@ -22,13 +25,26 @@ def make_plan(config, files):
         raise WorkflowError(str(error))
 
 
-def source_digest():
-    """Changes with any line of the library: what is written from rows is made anew when its code changes.
+def source_digest(code):
+    """Changes with any line of the library or of a user's files: what is written from rows is made anew when its code changes.
 
     Training does not look at it: a row's own code digest says whether it is stale.
     """
-    texts = (path.read_bytes() for path in sorted(Path(orthogrid.__file__).parent.rglob("*.py")))
-    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:12]
+    own = {path for file in code for path in imported_files(Path(file).expanduser())}
+    files = [*sorted(Path(orthogrid.__file__).parent.rglob("*.py")), *sorted(own)]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def require_code(code):
+    """Runs the config's own files once in a process of its own: one that fails is told before any job starts.
+
+    With --sdm conda the jobs' Python is another one than this, so they are the first to tell.
+    """
+    if code and "ORTHOGRID_PYTHON" in os.environ:
+        python = os.environ["ORTHOGRID_PYTHON"]
+        done = subprocess.run([python, "-m", "orthogrid.own", *code], stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise WorkflowError(f"{done.stderr.strip()}\nNothing was trained.")
 
 
 def require_latex(wildcards):

@@ -17,6 +17,8 @@ FIGURES = [
     "precision",
     "cost",
 ]
+# With those of the config's own code.
+DRAWN = FIGURES + own_figures(PLAN.config.code)
 
 
 # One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept in
@@ -33,7 +35,7 @@ rule draw_figures:
         bench=BENCH,
     output:
         report(
-            expand("{{root}}/figures/{figure}.pdf", figure=FIGURES),
+            expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
             caption="../report/figures.rst",
             category="Figures",
         ),
@@ -46,7 +48,7 @@ rule draw_figures:
     threads: workflow.cores
     params:
         config=PLAN.config.digest,
-        source=source_digest(),
+        source=source_digest(PLAN.config.code),
     message:
         "Drawing the figures"
     script:

@@ -16,6 +16,7 @@ TABLES = [
     "bench_peers",
     "bench_parts",
     "bench_workflow",
+    "own_figures",
 ]
 
 
@@ -41,7 +42,7 @@ rule write_numbers:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
-        source=source_digest(),
+        source=source_digest(PLAN.config.code),
     message:
         "Computing every number, table and verdict of the paper"
     script:
@@ -54,7 +55,7 @@ rule build_paper:
         sources=SECTIONS,
         numbers="{root}/numbers.tex",
         tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
-        figures=expand("{{root}}/figures/{figure}.pdf", figure=FIGURES),
+        figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
     output:
         paper=report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper"),
     log:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 from orthogrid.config import check_config
 from orthogrid.figures import draw_figures
+from orthogrid.own import load_code
 from orthogrid.progress import Progress
 from orthogrid.run import Run
 
 if __name__ == "__main__":
     results = Path(snakemake.input.cells).parent
-    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
+    config = check_config(snakemake.config)
+    load_code(config.code)  # before the workers are forked
+    run = Run.read(config, results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     names = [Path(path).stem for path in snakemake.output]
     progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
     drawn = draw_figures(

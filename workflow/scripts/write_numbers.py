@@ -5,13 +5,16 @@ from pathlib import Path
 from orthogrid.claims import judge
 from orthogrid.config import check_config
 from orthogrid.numbers import write_numbers
+from orthogrid.own import load_code
 from orthogrid.run import Run
 from orthogrid.store import write_table
 from orthogrid.tables import write_tables
 
 if __name__ == "__main__":
     results = Path(snakemake.input.cells).parent
-    run = Run.read(check_config(snakemake.config), results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
+    config = check_config(snakemake.config)
+    load_code(config.code)
+    run = Run.read(config, results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     verdicts = judge(run)
     write_table(verdicts, Path(snakemake.output.claims))
     write_numbers(run, verdicts, Path(snakemake.output.numbers))

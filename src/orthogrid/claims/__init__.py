@@ -5,12 +5,27 @@ write a function from a Run and the finished cells of its blocks to a Measuremen
 says what `measured` is and becomes the predicate. The judge (`ledger`) compares measured with expected by relation and
 tolerance. A sampled quantity comes with a 90 % interval (`intervals`): the claim is supported if the interval lies wholly
 where the relation holds, refuted if wholly outside, and otherwise untested at this scale. Where a claim can hold in
-part, its function says when. `tests/test_claims.py` wants rows that support it and rows that refute it.
+part, its function says when. `tests/test_claims.py` wants rows that support it and rows that refute it. A claim may also
+stand in a user's own file (`code:` in a config).
 """
 
 from . import convergence, cures, identifiability, methods, penalties, precision, trapping  # noqa: F401 (each enters its claims)
-from .ledger import ANSWERER, CLAIMS, OURS, QUESTIONER, VERDICTS, Claim, Measurement, judge, summary, unexpected
+from .ledger import (
+    ANSWERER,
+    CLAIMS,
+    OURS,
+    QUESTIONER,
+    VERDICTS,
+    Claim,
+    Measurement,
+    claim,
+    found,
+    judge,
+    summary,
+    unexpected,
+)
 
 __all__ = [
-    "ANSWERER", "CLAIMS", "OURS", "QUESTIONER", "VERDICTS", "Claim", "Measurement", "judge", "summary", "unexpected",
+    "ANSWERER", "CLAIMS", "OURS", "QUESTIONER", "VERDICTS", "Claim", "Measurement", "claim", "found", "judge", "summary",
+    "unexpected",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..catalog import ConfigError
 from ..run import Run
 from ..views import RUN_TABLES, View
 from . import select
@@ -24,6 +25,7 @@ SECTIONS = (
     "cures",
     "precision",
 )  # in their order
+OWN = "own"  # the section of claims that a user's file or a notebook makes; they come last
 VERDICTS = ("supported", "partly", "refuted", "untested")
 COLUMNS = (
     "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
@@ -142,13 +144,24 @@ def claim(
     id: str, statement: str, relation: str, *, blocks: str, tolerance: float = 0.0, author: str = OURS, quote: str = "",
     foretold: str = "supported", check: bool = False, seed: int | None = None,
 ):  # fmt: skip
-    """Enter a function (run, finished cells of the blocks) → Measurement in the ledger; its module is the claim's section."""
-    assert id not in CLAIMS and relation in RELATIONS and foretold in VERDICTS
-    assert (author == OURS) == (not quote), id
+    """Enter a function (run, finished cells of the blocks) → Measurement in the ledger.
+
+    Its module is the claim's section; outside the package that is `own`. There a claim entered again takes the place of the first.
+    """
+    for what, given, known in (("relation", relation, RELATIONS), ("foretold", foretold, VERDICTS)):
+        if given not in known:
+            raise ConfigError(f"claim '{id}': {what} '{given}' is not allowed: one of {', '.join(known)}")
+    if (author == OURS) != (not quote):
+        raise ConfigError(
+            f"claim '{id}': a quote has an author, one of '{QUESTIONER}' and '{ANSWERER}'; ours have none"
+        )
 
     def enter(function: Callable[[Run, pd.DataFrame], Measurement]):
-        section = function.__module__.rsplit(".", 1)[-1]
-        assert section in SECTIONS
+        package, _, module = str(function.__module__).rpartition(".")
+        section = module if package == __package__ else OWN
+        if id in CLAIMS and (section != OWN or CLAIMS[id].section != OWN):
+            raise ConfigError(f"claim '{id}' of {function.__module__}: the name is taken; give it another")
+        assert section in (*SECTIONS, OWN)
         CLAIMS[id] = Claim(
             id,
             statement,
@@ -177,7 +190,7 @@ def judge(run: Run) -> pd.DataFrame:
     labels = {cell.key: cell.label for cell in run.config.cells}
     config = "config" if run.config.run == "default" else run.config.run
     rows = []
-    for entry in sorted(CLAIMS.values(), key=lambda entry: SECTIONS.index(entry.section)):
+    for entry in sorted(CLAIMS.values(), key=lambda entry: (*SECTIONS, OWN).index(entry.section)):
         seen = entry.evidence(run)
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))

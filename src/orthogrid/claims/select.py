@@ -79,7 +79,8 @@ def penalties(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
 def attached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam with a penalty that has a gradient."""
     names = cells["penalty"].map(spec_name)
-    return cells[(cells["method"] == "adam") & (names != "none") & ~names.str.endswith("_detached")]
+    without = [name for name, entry in penalties().items() if not entry.attached]
+    return cells[(cells["method"] == "adam") & ~names.isin(without)]
 
 
 def by_seed(values: pd.Series, cells: pd.DataFrame) -> pd.Series:

@@ -12,6 +12,6 @@ wrong side, hollow ones on the right one. What has no rows yet is shown as such:
 
 from . import compute, ends, floors, maps, moves, remedies, trapping  # noqa: F401 - each registers its figures
 from .draw import FigureError, draw_figures
-from .style import FIGURES
+from .style import FIGURES, canvas, figure
 
-__all__ = ["FIGURES", "FigureError", "draw_figures"]
+__all__ = ["FIGURES", "FigureError", "canvas", "draw_figures", "figure"]

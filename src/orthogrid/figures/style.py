@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Collection
 from functools import wraps
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -70,7 +71,10 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {}
 
 
 def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Callable[[Run], Figure]]:
-    """Register `draw_<name>` as the figure <name>, drawn in the paper's style from these blocks and tables alone."""
+    """Register `draw_<name>` as the figure <name>, drawn in the paper's style from these blocks and tables alone.
+
+    Outside the package a figure entered again takes the place of the first.
+    """
 
     def enter(function: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
         narrowed = reads(blocks, tables)(function)
@@ -80,11 +84,17 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
             with mpl.rc_context(STYLE):
                 return narrowed(run)
 
-        styled.source = function.__code__.co_filename
-        FIGURES[function.__name__.removeprefix("draw_")] = styled
+        styled.source, name = function.__code__.co_filename, function.__name__.removeprefix("draw_")
+        if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(styled):
+            raise catalog.ConfigError(f"figure '{name}' of {styled.source}: the name is taken; give it another")
+        FIGURES[name] = styled
         return styled
 
     return enter
+
+
+def _of_package(drawing: Callable[[Run], Figure]) -> bool:
+    return Path(drawing.source).is_relative_to(Path(__file__).parent)
 
 
 def render(run: Run, name: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable
 
 import pandas as pd
@@ -14,13 +15,23 @@ _CHARACTERS = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "γ": r"\ensuremath{\gamma}", "λ": r"\ensuremath{\lambda}",
     "<": r"\ensuremath{<}", ">": r"\ensuremath{>}", "≤": r"\ensuremath{\le}", "≥": r"\ensuremath{\ge}", "≈": r"\ensuremath{\approx}",
     "²": r"\ensuremath{^2}", "ρ": r"\ensuremath{\rho}", "×": r"\ensuremath{\times}",
-    "±": r"\ensuremath{\pm}", "“": "``", "”": "''", "’": "'", "–": "--", "−": r"\ensuremath{-}", "≠": r"\ensuremath{\ne}",
+    "ᵀ": r"\ensuremath{^{\mathsf{T}}}", "‖": r"\ensuremath{\Vert}", "√": r"\ensuremath{\surd}", "→": r"\ensuremath{\to}",
+    "∂": r"\ensuremath{\partial}", "∑": r"\ensuremath{\Sigma}", "Σ": r"\ensuremath{\Sigma}", "σ": r"\ensuremath{\sigma}",
+    "³": r"\ensuremath{^3}", "δ": r"\ensuremath{\delta}", "ε": r"\ensuremath{\varepsilon}", "μ": r"\ensuremath{\mu}",
+    "·": r"\ensuremath{\cdot}", "±": r"\ensuremath{\pm}", "“": "``", "”": "''", "’": "'", "–": "--", "−": r"\ensuremath{-}", "≠": r"\ensuremath{\ne}",
 }  # fmt: skip
 
 
 def text(words: object) -> str:
-    """Plain text as LaTeX."""
-    return "".join(_CHARACTERS.get(character, character) for character in str(words))
+    """Plain text as LaTeX. A character that its fonts lack is replaced by its plain form, or by a question mark."""
+    return "".join(_CHARACTERS.get(character) or _plain(character) for character in str(words))
+
+
+def _plain(character: str) -> str:
+    if character < "\u0180" or character in "‘‚„…—€†‡•":  # Latin letters and punctuation
+        return character
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return "".join(_CHARACTERS.get(c, c) for c in plain) or "?"
 
 
 def is_missing(value) -> bool:

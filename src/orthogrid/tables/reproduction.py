@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..cell import AXES, Cell
 from ..claims import ANSWERER, OURS, QUESTIONER
+from ..claims.ledger import OWN
 from ..costs import operations
 from ..numbers.format import (
     MISSING,
@@ -48,14 +49,16 @@ def answers(run: Run, verdicts: pd.DataFrame) -> str:
 
 @reads()
 def claims(run: Run, verdicts: pd.DataFrame) -> str:
-    """The ledger, over several pages: the thread's sentences, then ours. The relation stands before what is expected."""
+    """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
     head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
     lines = [
         rf"\begin{{longtable}}{{@{{}}l{ragged(54)}r{ragged(24)}{ragged(22)}r@{{}}}}",
         r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
-    thread = verdicts["author"] != OURS
-    for title, part in (("The thread's sentences", verdicts[thread]), ("Ours", verdicts[~thread])):
+    own = verdicts["section"] == OWN
+    thread = (verdicts["author"] != OURS) & ~own
+    parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
+    for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
         lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
         lines += [" & ".join(_claim(row)) + r" \\" for row in part.itertuples()]
         lines.append(r"\addlinespace")

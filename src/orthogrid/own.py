@@ -1,0 +1,145 @@
+"""Running a user's own files, so that what they register can be used: `code:` in a config.
+
+A config is data, these files are programs. So each is named on stderr before it runs, once in a process. Everything that their
+text tells is known before (`catalog`, `declarations`); here they show whether they run. `python -m orthogrid.own FILE …` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+from . import catalog
+from .catalog import ConfigError
+from .declarations import own_readers
+from .imports import PACKAGE, imported_files
+
+_ran: dict[Path, bytes] = {}  # with the text that ran
+
+
+def load_code(paths: str | Path | Iterable[str | Path], quiet: bool = False) -> None:
+    """Run a user's files, those that ran before in this process only if they were edited.
+
+    They may import files beside them. Raises ConfigError that names file, line and cause for one that cannot be run.
+    """
+    named = [paths] if isinstance(paths, str | Path) else list(paths)
+    catalog.use_code(named)
+    own_readers(named)
+    for given in map(Path, named):
+        path = given.expanduser().resolve()
+        text = path.read_bytes()
+        if _ran.get(path) != text:
+            if path in _ran or _imported_before(path) is None:
+                if not quiet:
+                    print(f"code: running {given}", file=sys.stderr, flush=True)
+                _run(given, path)
+            _ran[path] = text
+
+
+def loaded_code() -> dict[Path, bytes]:
+    """The files that ran in this process, with their texts: what a process that is not forked from it must `run_again`."""
+    return dict(_ran)
+
+
+def run_again(texts: Mapping[Path, bytes]) -> None:
+    """Run in another process what ran in its parent. Raises ConfigError for a file that was edited meanwhile."""
+    for path, text in texts.items():
+        if path.read_bytes() != text:
+            raise ConfigError(f"{path} was edited while it was in use; run the same command again")
+    load_code(texts, quiet=True)
+
+
+def _imported_before(path: Path) -> ModuleType | None:
+    """The module that a file became because another one imports it, or because Python was started with it."""
+    return next((module for module in list(sys.modules.values()) if _file(module) == path), None)
+
+
+def _file(module: ModuleType | None) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file).resolve() if isinstance(file, str) else None
+
+
+class _Uncached(SourceFileLoader):
+    """Keeps no bytecode, which knows an edited file by whole seconds and its size: a quick edit would not run."""
+
+    def path_stats(self, path: str):
+        raise OSError
+
+
+def _run(given: Path, path: Path) -> None:
+    folder = str(path.parent)
+    # Files of equal name in two folders are two modules.
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if path in _ran:
+        for imported, _ in _siblings(path):
+            sys.modules.pop(imported, None)
+    _refuse_hidden(given, path)
+    loader = _Uncached(name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path, loader=loader))
+    # One that ran before and stands beside this one is not run again when this one imports it.
+    beside = {p.stem: m for p in _ran if p.parent == path.parent and p != path and (m := _imported_before(p))}
+    beside = {stem: m for stem, m in beside.items() if stem not in sys.modules}
+    sys.modules.update({name: module, **beside})
+    sys.path.insert(0, folder)
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise ConfigError(f"code: {_told(error, given, path)}") from None
+    finally:
+        sys.path.remove(folder)
+        for stem in beside:
+            del sys.modules[stem]
+    if folder not in sys.path:
+        sys.path.append(folder)  # for what a function imports when it is called
+
+
+def _siblings(path: Path) -> Iterator[tuple[str, Path]]:
+    """The user's files that a file imports, each with its name as a module."""
+    for file in imported_files(path):
+        if file != path and not file.is_relative_to(PACKAGE) and file.is_relative_to(path.parent):
+            parts = file.relative_to(path.parent).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+
+
+def _refuse_hidden(given: Path, path: Path) -> None:
+    """A file beside this one whose name another module has would not be the one that Python imports."""
+    for name, file in _siblings(path):
+        known = sys.modules.get(name)
+        if known is not None and _file(known) != file:
+            where = f"is already {known.__file__}" if _file(known) else "is Python's own"
+            raise ConfigError(
+                f"code: {given}: it imports '{name}', which {where}; give {given.parent / file.name} another name"
+            )
+
+
+def _told(error: BaseException, given: Path, path: Path) -> str:
+    """File, line and cause. The line is the last one of the user's own files that was reached."""
+    if isinstance(error, ConfigError):
+        return str(error).removeprefix("code: ")  # of @register, which names the place
+    if isinstance(error, SyntaxError) and error.filename:
+        place, cause = (error.filename, error.lineno), error.msg
+    else:
+        frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        files = {str(path), *(str(file) for _, file in _siblings(path))}
+        own = [frame for frame in frames if frame[0] in files]
+        place, cause = (own or [(str(path), None)])[-1], " ".join(str(error).split())
+    file, line = place
+    shown = given.parent / Path(file).relative_to(path.parent) if Path(file).is_relative_to(path.parent) else file
+    where = f"{shown}, line {line}" if line else f"{shown}"
+    return f"{where}: {type(error).__name__}: {cause}; mend it, or take {given} out of the config's code"
+
+
+if __name__ == "__main__":
+    try:
+        from orthogrid.own import load_code as load  # the module itself, not this second copy of it
+
+        load(sys.argv[1:])
+    except ConfigError as error:
+        sys.exit(str(error))
