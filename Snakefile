@@ -44,5 +44,5 @@ rule all:
 
 
 onstart:
-    PLAN.write_shards()
     require_code(PLAN.config.code)
+    PLAN.write_shards()

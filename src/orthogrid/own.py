@@ -140,6 +140,6 @@ if __name__ == "__main__":
     try:
         from orthogrid.own import load_code as load  # the module itself, not this second copy of it
 
-        load(sys.argv[1:])
+        load(sys.argv[1:], quiet=True)
     except ConfigError as error:
         sys.exit(str(error))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .. import theory
+from .. import catalog, theory
 from ..cell import AXES, spec_name
 from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
 from ..run import Run
@@ -79,7 +79,7 @@ def penalties(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
 def attached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam with a penalty that has a gradient."""
     names = cells["penalty"].map(spec_name)
-    without = [name for name, entry in penalties().items() if not entry.attached]
+    without = [name for name, entry in catalog.penalties().items() if not entry.attached]
     return cells[(cells["method"] == "adam") & ~names.isin(without)]
 
 

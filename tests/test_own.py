@@ -1,0 +1,416 @@
+"""Code of one's own: a user's files and notebooks register what counts like the package's, and every fault is one clear message."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from pypdf import PdfReader
+
+from orthogrid import catalog, own, runner, workers
+from orthogrid.__main__ import main
+from orthogrid.catalog import ConfigError
+from orthogrid.cell import Cell
+from orthogrid.claims import CLAIMS, judge
+from orthogrid.config import Config, check_config, load_config
+from orthogrid.costs import Costs, operations
+from orthogrid.declarations import own_figures, own_readers
+from orthogrid.figures import FIGURES
+from orthogrid.figures.draw import Inputs
+from orthogrid.imports import imported_files
+from orthogrid.methods import METHODS
+from orthogrid.numbers.format import text
+from orthogrid.numerics.train import train_batch
+from orthogrid.own import load_code
+from orthogrid.penalties import PENALTIES, register
+from orthogrid.plan import Plan
+from orthogrid.predictions import predict_cells
+from orthogrid.readers import unfed, unread_blocks
+from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
+from orthogrid.runner import train_run
+from orthogrid.store import read_table, write_table
+from orthogrid.tables import TABLES
+
+REGISTERS = (PENALTIES, METHODS, FIGURES, CLAIMS, own._ran)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path):
+    """Nothing that a test registers is there for the next one."""
+    before, path = [dict(held) for held in REGISTERS], list(sys.path)
+    yield
+    for held, kept in zip(REGISTERS, before, strict=True):
+        for name in set(held) - set(kept):
+            del held[name]
+        held.update(kept)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+    sys.path[:] = path
+    catalog.forget_code()
+
+
+def recipe() -> tuple[str, str]:
+    """The file and the config that README.md shows."""
+    words = (ROOT / "README.md").read_text()
+    part = words[words.index("**Code of your own.**") : words.index("**From a notebook.**")]
+    file, config = (
+        textwrap.dedent(block).strip() + "\n" for block in re.findall(r"(?:^    .*\n|^\n(?=\s))+", part, re.M)
+    )
+    return file, config
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch) -> Path:
+    """A folder with the files of the README's recipe, in which everything is called."""
+    monkeypatch.chdir(tmp_path)
+    for name, words in zip(("my/penalties.py", "config/mine.yaml"), recipe(), strict=True):
+        write(tmp_path / name, words)
+    return tmp_path
+
+
+def write(path: Path, words: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(words))
+    return path
+
+
+def config_of(*code: str, **axes) -> Config:
+    axes = {"dimension": 8, "samples": 4, "steps": 5, **axes}
+    return check_config({"run": "mine", "code": list(code), "blocks": [{"name": "quartic", "axes": axes}]})
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    words = path.read_text()
+    assert words.count(old) == 1
+    path.write_text(words.replace(old, new))
+
+
+PENALTY = """
+from orthogrid.penalties import register
+@register()
+def {}(s):
+    return (s**4).sum((1, 2))
+"""
+
+
+# The recipe.
+
+
+def test_the_recipe_is_checked_and_run_once(mine, capsys):
+    assert main(["check", "--config", "config/mine.yaml"]) == 0
+    said = capsys.readouterr()
+    assert "12 cells" in said.out and said.err.count("code: running my/penalties.py") == 1
+    assert "block 'quartic'" not in said.out  # its own figure and claim read it
+    load_code(["my/penalties.py"])
+    assert capsys.readouterr().err == ""
+    assert PENALTIES["quartic"].entry.options == {"scale": 1.0} and CLAIMS["quartic-fades"].section == "own"
+    assert FIGURES["quartic"].blocks == ("quartic",)
+
+
+def test_its_text_tells_a_plan_everything(mine):
+    code = (
+        "import sys; from orthogrid.config import load_config; from orthogrid.plan import Plan, describe;"
+        "from orthogrid.declarations import own_figures; config = load_config('config/mine.yaml');"
+        "print(describe(Plan(config), 1)); print(own_figures(config.code), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "12 cells to train" in shown.stdout and "['quartic'] []" in shown.stdout and shown.stderr == ""
+
+
+def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_stale(mine):
+    config = load_config("config/mine.yaml")
+    train_run(config, config.cells, device="cpu", workers=1)
+    plan = Plan(load_config("config/mine.yaml"))
+    assert plan.missing == []
+    cells, traces = collect_cells(config, plan.names), collect_traces(config, plan.names)
+    data = ROOT / "data" / "thread"
+    thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
+    tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config), "thread.csv": thread}
+    for name, table in (tables | {"predictions.csv": predict_cells(config)}).items():
+        write_table(table, config.root / name)
+    run = Run.read(config, config.root, data)
+    (claim,) = judge(run).query("section == 'own'").itertuples()
+    assert (claim.id, claim.verdict) == ("quartic-fades", "supported") and claim.cells == 12
+    assert "--only fro2 quartic" in claim.command
+    assert run.arms == ["fro2", "quartic"] and FIGURES["quartic"](run).axes
+    appendix = TABLES["own_figures"](run, judge(run))
+    assert "figures/quartic}" in appendix and "How far from orthogonal" in appendix and "my/penalties.py" in appendix
+    assert "Of this run's own code" in TABLES["claims"](run, judge(run))
+    for path in config.root.rglob("*.csv"):
+        assert str(mine) not in path.read_text()
+
+    before, law = Inputs(run).digest("quartic"), Inputs(run).digest("law")
+    edit(mine / "my" / "penalties.py", "total(s**4)", "total(s**4) / 2")
+    edited = load_config("config/mine.yaml")
+    assert {cell.penalty for cell in Plan(edited).missing} == {"quartic"}
+    assert Inputs(run).digest("quartic") != before and Inputs(run).digest("law") == law
+    load_code(edited.code)  # edited, so run again
+    assert train_run(edited, edited.cells, device="cpu", workers=1) == 6
+
+
+def test_predictions_and_costs_of_what_nobody_knows(mine):
+    config = config_of("my/penalties.py", penalty=["fro2", "quartic"], samples=20)
+    (own_cell, *_), costs = [cell for cell in config.cells if cell.penalty == "quartic"], Costs()
+    assert costs.seconds(own_cell) > 0 and operations(own_cell) > 0
+    table = predict_cells(config).set_index("key")
+    assert math.isnan(table.loc[own_cell.key, "trap_threshold"]) and table.loc[own_cell.key, "rank"] > 0
+    assert table["trap_threshold"].notna().sum() == len(table) / 2 == 1
+
+
+def test_a_run_without_code_has_no_appendix():
+    assert TABLES["own_figures"](SimpleNamespace(config=config_of()), pd.DataFrame()) == ""
+
+
+def test_words_that_latex_lacks_are_plain():
+    assert text("é ∀ ﬁ") == "é ? fi" and text("ᵀ") == r"\ensuremath{^{\mathsf{T}}}"
+
+
+@pytest.mark.slow
+def test_the_recipe_through_snakemake(mine):
+    wanted = ["results/mine/claims.csv", "results/mine/figures/quartic.pdf"]
+    output = snakemake("config/mine.yaml", *wanted)
+    claims = pd.read_csv(wanted[0]).set_index("id")
+    assert claims.loc["quartic-fades", "verdict"] == "supported" and claims.loc["quartic-fades", "section"] == "own"
+    assert "quartic" in PdfReader(wanted[1]).pages[0].extract_text()
+    assert "figures/quartic" in Path("results/mine/tables/own_figures.tex").read_text()
+    assert "code: running my/penalties.py" in output
+    for path in Path("results/mine").rglob("*.*"):
+        if path.suffix in (".csv", ".tex", ".json", ".jsonl"):
+            assert str(mine) not in path.read_text(), path
+    # What only running it shows is told before any job; the rows are kept.
+    edit(Path("my/penalties.py"), "import total", "import total, nothing_such")
+    output = snakemake("config/mine.yaml", *wanted, code=1)
+    assert output.count("cannot import name 'nothing_such'") == 1 and "my/penalties.py, line 6: ImportError" in output
+    assert (
+        "localrule" not in output and "Traceback" not in output and len(list(Path("results/mine/rows").iterdir())) == 1
+    )
+
+
+def snakemake(config: str, *arguments: str, code: int = 0) -> str:
+    call = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    environment = os.environ | {"ORTHOGRID_PYTHON": sys.executable}
+    done = subprocess.run([*call, "--configfile", config], capture_output=True, text=True, env=environment)
+    output = done.stdout + done.stderr
+    assert done.returncode == code, output
+    return output
+
+
+# Faults.
+
+FIGURE = "from orthogrid.figures import figure\n@figure('quartic')\n"
+CLAIM = "from orthogrid.claims import claim\n"
+TEXT_FAULTS = {
+    "missing": (None, r"penalties\.py: there is no such file"),
+    "syntax": ("def f(:\n", r"penalties\.py, line 1: no valid Python"),
+    "taken": (PENALTY.format("fro2"), r"penalties\.py, line 4: penalty 'fro2': the name is taken"),
+    "signature": (PENALTY.format("mine").replace("(s):", "(s, t):"), r"penalty 'mine' has \(s, t\); the function must take"),
+    "figure taken": (FIGURE + "def draw_map(run): ...\n", r"line 3: figure 'map' is taken by the package"),
+    "figure signature": (FIGURE + "def draw_me(run, cells): ...\n", r"figure 'me' has \(run, cells\); .*def draw_me\(run\)"),
+}  # fmt: skip
+MORE_TEXT_FAULTS = {
+    "figure untold": (FIGURE.replace("'quartic'", "BLOCKS") + "def draw_me(run): ...\n", r"must stand in its decorator as text"),
+    "figure bare": (FIGURE.replace("('quartic')", "") + "def draw_me(run): ...\n", r"must stand in its decorator as text"),
+    "figure inside": (FIGURE.replace("@", "if 1:\n  @") + "  def draw_me(run): ...\n", r"top level of the file"),
+    "figure twice": (2 * (FIGURE + "def draw_me(run): ...\n"), r"line 6: figure 'me' is taken by .*line 3"),
+    "claim taken": (CLAIM + "@claim('plateau', '', '>', blocks='a')\ndef f(run, cells): ...\n", r"claim 'plateau' is taken"),
+    "claim name": (CLAIM + "@claim('A b', '', '>', blocks='a')\ndef f(run, cells): ...\n", r"claim 'A b': a name is of"),
+    "claim signature": (CLAIM + "@claim('mine', '', '>', blocks='a')\ndef f(run): ...\n", r"def f\(run, cells\)"),
+    "method signature": (
+        "from orthogrid.methods import Method, register\n@register()\nclass me(Method):\n    def __init__(self): ...\n",
+        r"method 'me' has \(self\)",
+    ),
+}  # fmt: skip
+RUN_FAULTS = {
+    "import": (
+        "import nothing_such\n",
+        r"my/penalties\.py, line 1: ModuleNotFoundError: No module named 'nothing_such'",
+    ),
+    "raises": ("x = 1\n\nassert x == 2, 'not two'\n", r"my/penalties\.py, line 3: AssertionError: not two"),
+    "leaves": ("import sys\nsys.exit('bye')\n", r"my/penalties\.py, line 2: SystemExit: bye"),
+    "relation": (
+        CLAIM + "@claim('mine', '', '~', blocks='a')\ndef f(run, cells): ...\n",
+        r"claim 'mine': relation '~'",
+    ),
+}
+
+
+def fault(mine: Path, words: str | None) -> None:
+    write(mine / "my" / "penalties.py", words or "")
+    if words is None:
+        (mine / "my" / "penalties.py").unlink()
+    config = {"run": "mine", "code": ["my/penalties.py"], "blocks": [{"name": "a", "axes": {"dimension": 8}}]}
+    (mine / "config" / "mine.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize(("words", "message"), (TEXT_FAULTS | MORE_TEXT_FAULTS | RUN_FAULTS).values())
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_fault_is_one_message_before_any_training(mine, capsys, words, message, command):
+    fault(mine, words)
+    assert main([command, "--config", "config/mine.yaml"]) == 2
+    said = capsys.readouterr().err.replace("code: running my/penalties.py\n", "")
+    assert len(re.findall(message, said)) == 1 and said.count("\n") <= 2 and "Traceback" not in said
+    assert not list(mine.glob("results/**/*.csv"))
+
+
+@pytest.mark.parametrize("name", ["missing", "syntax", "taken", "signature", "figure taken", "figure signature"])
+def test_snakemakes_plan_says_what_the_text_tells(mine, name):
+    words, message = TEXT_FAULTS[name]
+    fault(mine, words)
+    output = snakemake("config/mine.yaml", "--dry-run", code=1)
+    assert len(re.findall(message, output)) == 1 and "Traceback" not in output and not (mine / "results").exists()
+
+
+# Files beside each other.
+
+
+def test_equal_stems_and_files_beside_them_do_not_clash(mine, capsys):
+    for folder in ("a", "b"):
+        write(
+            mine / folder / "penalties.py",
+            f"""
+            from orthogrid.penalties import register
+            from power_{folder} import POWER
+            @register()
+            def mine_{folder}(s):
+                from late_{folder} import SCALE
+                return SCALE * s.abs().pow(POWER).sum((1, 2))
+            """,
+        )
+        write(mine / folder / f"power_{folder}.py", "POWER = 4\n")
+        write(mine / folder / f"late_{folder}.py", "SCALE = 1.0\n")
+    config = config_of("a/penalties.py", "b/penalties.py", penalty=["mine_a", "mine_b"], reg=1)
+    codes = [cell.code for cell in config.cells]
+    train_run(config, config.cells, device="cpu", workers=1)
+    assert capsys.readouterr().err.count("code: running") == 2 and Plan(config).missing == []
+    names = {path.name for path in imported_files(mine / "a" / "penalties.py")}
+    assert {"penalties.py", "power_a.py", "late_a.py", "catalog.py"} <= names and "power_b.py" not in names
+    edit(mine / "a" / "power_a.py", "4", "6")
+    catalog.forget_code()
+    changed = [c.code for c in config_of("a/penalties.py", "b/penalties.py", penalty=["mine_a", "mine_b"], reg=1).cells]
+    assert changed[0] != codes[0] and changed[1] == codes[1]
+
+
+@pytest.mark.parametrize("order", [["my/one.py", "my/two.py"], ["my/two.py", "my/one.py"]])
+def test_a_file_that_another_imports_runs_once(mine, order):
+    write(mine / "my" / "one.py", PENALTY.format("mine") + "\nimport two\n")
+    write(mine / "my" / "two.py", PENALTY.format("other") + "\n")
+    load_code(order)
+    first = PENALTIES["other"]
+    load_code(order)
+    assert PENALTIES["other"] is first and {"mine", "other"} <= set(PENALTIES)
+    assert PENALTIES["mine"].value.__globals__["two"].other is first
+
+
+@pytest.mark.parametrize(("name", "where"), [("json", r"is already .*json"), ("sys", "is Python's own")])
+def test_a_file_that_python_would_not_import_is_refused(mine, name, where):
+    write(mine / "my" / f"{name}.py", "")
+    write(mine / "my" / "penalties.py", f"import {name}\n")
+    with pytest.raises(ConfigError, match=rf"it imports '{name}', which {where}.*give my/{name}\.py another name"):
+        load_code("my/penalties.py")
+
+
+def test_decorators_are_known_by_what_they_are(mine):
+    write(
+        mine / "my" / "figures.py",
+        """
+        import orthogrid.figures.style as style
+        from orthogrid.claims.ledger import claim as says
+        from somewhere import claim, figure
+        @style.figure(blocks="law grid")
+        def draw_it(run):
+            '''Two
+            lines.'''
+        @says("mine", "words", ">", blocks="law", tolerance=1)
+        def anything(run, cells): ...
+        @figure("law")
+        @claim("law")
+        def nothing(): ...
+        """,
+    )
+    told = own_readers(["my/figures.py"])
+    assert [(r.kind, r.name, r.blocks) for r in told] == [
+        ("figure", "it", ("law", "grid")),
+        ("claim", "mine", ("law",)),
+    ]
+    assert told[0].text == "Two lines." and own_figures(["my/figures.py"]) == ["it"]
+
+
+def test_own_readers_count_among_the_readers(mine):
+    config = load_config("config/mine.yaml")
+    assert unread_blocks(config) == [] and "quartic" not in {block for _, block, _, _ in unfed(config)}
+
+
+def test_workers_that_are_not_forked_run_it_too(mine, monkeypatch):
+    monkeypatch.setattr(workers, "CONTEXT", multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
+    config = config_of("my/penalties.py", penalty="quartic", reg=1, seed=[1, 2])
+    assert train_run(config, config.cells, device="cpu", workers=2) == 2
+    texts = own.loaded_code()
+    edit(mine / "my" / "penalties.py", "scale *", "2 * scale *")
+    with pytest.raises(ConfigError, match="edited while it was in use"):
+        own.run_again(texts)
+
+
+# Notebooks.
+
+CELL = """
+from orthogrid.penalties import register
+@register()
+def noted(s):
+    return (s**4).sum((1, 2)){}
+"""
+
+
+def test_a_notebooks_cell_enters_its_penalty_and_replaces_it():
+    def fit(end: str) -> tuple[float, str]:
+        exec(compile(CELL.format(end), "<cell>", "exec"), {"__name__": "__main__"})
+        cell = Cell(penalty="noted", reg=10, dimension=6, samples=4, steps=20, lr=0.01)
+        return train_batch([cell])[0].row["orthogonality_fro"], cell.code
+
+    first, again, other = fit(""), fit(""), fit(" * 100")
+    assert first == again and first[0] != other[0] and first[1] != other[1]
+    with pytest.raises(ConfigError, match=r"penalty 'fro2': the name is taken by .*penalties\.py"):
+        exec(CELL.format("").replace("noted", "fro2"), {"__name__": "__main__"})
+    assert PENALTIES["fro2"].value.__module__ == "orthogrid.penalties"
+
+
+@pytest.mark.parametrize("how", ["-c", "-"])
+def test_a_prompt_does_too(how):
+    script = CELL.format("") + textwrap.dedent(
+        """
+        from orthogrid.cell import Cell
+        from orthogrid.methods import register as method
+        from orthogrid.methods.constraints import Corrected
+        from orthogrid.numerics.train import train_batch
+        @method()
+        class half(Corrected):
+            def correct(self):
+                self.newton_schulz_step(0.25)
+        cells = [Cell(penalty="noted", dimension=6, samples=4, steps=5), Cell(method="half", dimension=6, samples=4, steps=5)]
+        print([train_batch([cell])[0].row["status"] for cell in cells], cells[0].code, cells[1].code)
+        """
+    )
+    call = [sys.executable, how, *([script] if how == "-c" else [])]
+    done = subprocess.run(call, input=script if how == "-" else None, capture_output=True, text=True)
+    assert done.stdout.startswith("['ok', 'ok']"), done.stderr
+
+
+def test_what_is_typed_at_a_prompt_is_told_apart_by_what_it_was_compiled_to():
+    def code(words: str) -> str:
+        exec(words, {"register": register, "__name__": "__main__"})
+        return Cell(penalty="noted").code
+
+    written = "@register()\ndef noted(s):\n    return s[:, 0, 0] * {}\n"
+    assert code(written.format(2)) == code(written.format(2) + "# why\n") != code(written.format(3))
