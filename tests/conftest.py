@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import pytest
 import torch
 import yaml
 
-from orthogrid import offer_to_child_processes
+from orthogrid import catalog, offer_to_child_processes, own
+from orthogrid.claims import CLAIMS
 from orthogrid.config import Config, check_config
+from orthogrid.figures import FIGURES
+from orthogrid.methods import METHODS
+from orthogrid.penalties import PENALTIES
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
 from orthogrid.runner import train_cells
@@ -41,6 +46,23 @@ def make_run(config: Config, folder: Path) -> Run:
     for name, table in {**tables, "thread.csv": thread, "predictions.csv": predict_cells(config)}.items():
         write_table(table, root / name)
     return Run.read(config, root, data)
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """What a test registers, and the modules that it imports from its folder, are not there for the next one."""
+    registers = (PENALTIES, METHODS, FIGURES, CLAIMS, own._ran)
+    before, path = [dict(held) for held in registers], list(sys.path)
+    yield
+    for held, kept in zip(registers, before, strict=True):
+        for name in set(held) - set(kept):
+            del held[name]
+        held.update(kept)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+    sys.path[:] = path
+    catalog.forget_code()
 
 
 @pytest.fixture(scope="session")

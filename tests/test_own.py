@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -20,45 +19,27 @@ from pypdf import PdfReader
 
 from orthogrid import catalog, own, runner, workers
 from orthogrid.__main__ import main
+from orthogrid.appendix import own_figures
 from orthogrid.catalog import ConfigError
-from orthogrid.cell import Cell
 from orthogrid.claims import CLAIMS, judge
 from orthogrid.config import Config, check_config, load_config
 from orthogrid.costs import Costs, operations
-from orthogrid.declarations import own_figures, own_readers
+from orthogrid.declarations import own_figure_names, own_readers
 from orthogrid.figures import FIGURES
 from orthogrid.figures.draw import Inputs
 from orthogrid.imports import imported_files
-from orthogrid.methods import METHODS
 from orthogrid.numbers.format import text
-from orthogrid.numerics.train import train_batch
 from orthogrid.own import load_code
-from orthogrid.penalties import PENALTIES, register
+from orthogrid.penalties import PENALTIES
 from orthogrid.plan import Plan
 from orthogrid.predictions import predict_cells
 from orthogrid.readers import unfed, unread_blocks
 from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
-from orthogrid.runner import train_run
+from orthogrid.runner import train_cells, train_run
 from orthogrid.store import read_table, write_table
 from orthogrid.tables import TABLES
 
-REGISTERS = (PENALTIES, METHODS, FIGURES, CLAIMS, own._ran)
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path):
-    """Nothing that a test registers is there for the next one."""
-    before, path = [dict(held) for held in REGISTERS], list(sys.path)
-    yield
-    for held, kept in zip(REGISTERS, before, strict=True):
-        for name in set(held) - set(kept):
-            del held[name]
-        held.update(kept)
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-    sys.path[:] = path
-    catalog.forget_code()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def recipe() -> tuple[str, str]:
@@ -122,8 +103,8 @@ def test_the_recipe_is_checked_and_run_once(mine, capsys):
 def test_its_text_tells_a_plan_everything(mine):
     code = (
         "import sys; from orthogrid.config import load_config; from orthogrid.plan import Plan, describe;"
-        "from orthogrid.declarations import own_figures; config = load_config('config/mine.yaml');"
-        "print(describe(Plan(config), 1)); print(own_figures(config.code), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+        "from orthogrid.declarations import own_figure_names; config = load_config('config/mine.yaml');"
+        "print(describe(Plan(config), 1)); print(own_figure_names(config.code), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "12 cells to train" in shown.stdout and "['quartic'] []" in shown.stdout and shown.stderr == ""
@@ -145,7 +126,7 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     assert (claim.id, claim.verdict) == ("quartic-fades", "supported") and claim.cells == 12
     assert "--only fro2 quartic" in claim.command
     assert run.arms == ["fro2", "quartic"] and FIGURES["quartic"](run).axes
-    appendix = TABLES["own_figures"](run, judge(run))
+    appendix = own_figures(config)
     assert "figures/quartic}" in appendix and "How far from orthogonal" in appendix and "my/penalties.py" in appendix
     assert "Of this run's own code" in TABLES["claims"](run, judge(run))
     for path in config.root.rglob("*.csv"):
@@ -170,7 +151,7 @@ def test_predictions_and_costs_of_what_nobody_knows(mine):
 
 
 def test_a_run_without_code_has_no_appendix():
-    assert TABLES["own_figures"](SimpleNamespace(config=config_of()), pd.DataFrame()) == ""
+    assert re.fullmatch(r"%.*\n", own_figures(config_of()))
 
 
 def test_words_that_latex_lacks_are_plain():
@@ -184,7 +165,7 @@ def test_the_recipe_through_snakemake(mine):
     claims = pd.read_csv(wanted[0]).set_index("id")
     assert claims.loc["quartic-fades", "verdict"] == "supported" and claims.loc["quartic-fades", "section"] == "own"
     assert "quartic" in PdfReader(wanted[1]).pages[0].extract_text()
-    assert "figures/quartic" in Path("results/mine/tables/own_figures.tex").read_text()
+    assert "figures/quartic" in Path("results/mine/own_figures.tex").read_text()
     assert "code: running my/penalties.py" in output
     for path in Path("results/mine").rglob("*.*"):
         if path.suffix in (".csv", ".tex", ".json", ".jsonl"):
@@ -344,7 +325,7 @@ def test_decorators_are_known_by_what_they_are(mine):
         ("figure", "it", ("law", "grid")),
         ("claim", "mine", ("law",)),
     ]
-    assert told[0].text == "Two lines." and own_figures(["my/figures.py"]) == ["it"]
+    assert told[0].text == "Two lines." and own_figure_names(["my/figures.py"]) == ["it"]
 
 
 def test_own_readers_count_among_the_readers(mine):
@@ -363,54 +344,7 @@ def test_workers_that_are_not_forked_run_it_too(mine, monkeypatch):
         own.run_again(texts)
 
 
-# Notebooks.
-
-CELL = """
-from orthogrid.penalties import register
-@register()
-def noted(s):
-    return (s**4).sum((1, 2)){}
-"""
-
-
-def test_a_notebooks_cell_enters_its_penalty_and_replaces_it():
-    def fit(end: str) -> tuple[float, str]:
-        exec(compile(CELL.format(end), "<cell>", "exec"), {"__name__": "__main__"})
-        cell = Cell(penalty="noted", reg=10, dimension=6, samples=4, steps=20, lr=0.01)
-        return train_batch([cell])[0].row["orthogonality_fro"], cell.code
-
-    first, again, other = fit(""), fit(""), fit(" * 100")
-    assert first == again and first[0] != other[0] and first[1] != other[1]
-    with pytest.raises(ConfigError, match=r"penalty 'fro2': the name is taken by .*penalties\.py"):
-        exec(CELL.format("").replace("noted", "fro2"), {"__name__": "__main__"})
-    assert PENALTIES["fro2"].value.__module__ == "orthogrid.penalties"
-
-
-@pytest.mark.parametrize("how", ["-c", "-"])
-def test_a_prompt_does_too(how):
-    script = CELL.format("") + textwrap.dedent(
-        """
-        from orthogrid.cell import Cell
-        from orthogrid.methods import register as method
-        from orthogrid.methods.constraints import Corrected
-        from orthogrid.numerics.train import train_batch
-        @method()
-        class half(Corrected):
-            def correct(self):
-                self.newton_schulz_step(0.25)
-        cells = [Cell(penalty="noted", dimension=6, samples=4, steps=5), Cell(method="half", dimension=6, samples=4, steps=5)]
-        print([train_batch([cell])[0].row["status"] for cell in cells], cells[0].code, cells[1].code)
-        """
-    )
-    call = [sys.executable, how, *([script] if how == "-c" else [])]
-    done = subprocess.run(call, input=script if how == "-" else None, capture_output=True, text=True)
-    assert done.stdout.startswith("['ok', 'ok']"), done.stderr
-
-
-def test_what_is_typed_at_a_prompt_is_told_apart_by_what_it_was_compiled_to():
-    def code(words: str) -> str:
-        exec(words, {"register": register, "__name__": "__main__"})
-        return Cell(penalty="noted").code
-
-    written = "@register()\ndef noted(s):\n    return s[:, 0, 0] * {}\n"
-    assert code(written.format(2)) == code(written.format(2) + "# why\n") != code(written.format(3))
+def test_a_file_that_nobody_ran_is_named(mine):
+    config = load_config("config/mine.yaml")
+    with pytest.raises(ConfigError, match=r"penalty 'quartic' stands in .*penalties\.py, which has not run"):
+        train_cells(config.cells, config.root, "cpu")

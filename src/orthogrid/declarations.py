@@ -73,8 +73,8 @@ def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
     return tuple(found.values())
 
 
-def own_figures(paths: Iterable[str | Path]) -> list[str]:
-    """The names of a user's figures."""
+def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
+    """The names of a user's figures, which a plan asks for."""
     return [reader.name for reader in own_readers(paths) if reader.kind == "figure"]
 
 

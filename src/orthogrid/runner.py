@@ -15,12 +15,14 @@ from pathlib import Path
 
 import torch
 
-from .catalog import ConfigError, methods
+from .catalog import ConfigError, methods, penalties
 from .cell import Cell, spec_name
 from .config import Config
 from .costs import Costs
+from .methods import METHODS
 from .numerics.train import Result, train_batch
 from .own import load_code, loaded_code, run_again
+from .penalties import PENALTIES
 from .plan import batches, parts, require_libraries, shared_out
 from .progress import Progress
 from .store import Store, shard_name
@@ -141,6 +143,7 @@ def train_cells(
     done = set(store.finished(cells)[0]["key"])
     missing = [cell for cell in cells if cell.key not in done]
     require_libraries(missing)
+    require_running(missing)
     job = Job(store, name, missing, len(done), target, workers or os.cpu_count() or 1, minutes)
     with Stop() as stop:
         try:
@@ -155,6 +158,14 @@ def train_cells(
         number = sum(len(failure.cells) for failure in job.failures)
         raise TrainingError(f"{number} cells could not be trained, {job.count} were:\n{told}")
     return job.count
+
+
+def require_running(cells: Sequence[Cell]) -> None:
+    """Raises ConfigError where a penalty or method is known from a user's file that did not run in this process."""
+    for registry, known, axis in ((PENALTIES, penalties(), "penalty"), (METHODS, methods(), "method")):
+        for name in {spec_name(getattr(cell, axis)) for cell in cells} - set(registry):
+            file = known[name].file
+            raise ConfigError(f"{axis} '{name}' stands in {file}, which has not run: orthogrid.own.load_code('{file}')")
 
 
 def train_run(config: Config, cells: Sequence[Cell], **how) -> int:

@@ -4,7 +4,7 @@ import subprocess
 import orthogrid
 from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
-from orthogrid.declarations import own_figures
+from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
 from orthogrid.latex import missing_latex
 from orthogrid.plan import Plan

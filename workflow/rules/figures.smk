@@ -18,7 +18,7 @@ FIGURES = [
     "cost",
 ]
 # With those of the config's own code.
-DRAWN = FIGURES + own_figures(PLAN.config.code)
+DRAWN = FIGURES + own_figure_names(PLAN.config.code)
 
 
 # One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept in

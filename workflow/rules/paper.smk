@@ -16,7 +16,6 @@ TABLES = [
     "bench_peers",
     "bench_parts",
     "bench_workflow",
-    "own_figures",
 ]
 
 
@@ -32,6 +31,7 @@ rule write_numbers:
         bench=BENCH,
     output:
         numbers="{root}/numbers.tex",
+        own="{root}/own_figures.tex",
         claims=report("{root}/claims.csv", caption="../report/claims.rst", category="Claims"),
         tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
     log:
@@ -54,6 +54,7 @@ rule build_paper:
         require_latex,
         sources=SECTIONS,
         numbers="{root}/numbers.tex",
+        own="{root}/own_figures.tex",
         tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
         figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
     output:

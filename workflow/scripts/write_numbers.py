@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from orthogrid.appendix import write_own_figures
 from orthogrid.claims import judge
 from orthogrid.config import check_config
 from orthogrid.numbers import write_numbers
@@ -18,4 +19,5 @@ if __name__ == "__main__":
     verdicts = judge(run)
     write_table(verdicts, Path(snakemake.output.claims))
     write_numbers(run, verdicts, Path(snakemake.output.numbers))
+    write_own_figures(config, Path(snakemake.output.own))
     write_tables(run, verdicts, [Path(path) for path in snakemake.output.tables])

@@ -13,7 +13,6 @@ from ..store import write_bytes
 from .compute import bench_parts, bench_peers, bench_workflow
 from .convergence import ablation, floors, thread
 from .methods import cures, methods, precision
-from .own import own_figures
 from .penalties import capture, penalties
 from .reproduction import answers, claims, cost, grid_axes, versions
 
@@ -21,7 +20,7 @@ TABLES: dict[str, Callable[[Run, pd.DataFrame], str]] = {
     table.__name__: table
     for table in (
         answers, thread, ablation, floors, penalties, capture, methods, cures, precision, claims, grid_axes, cost, versions,
-        bench_peers, bench_parts, bench_workflow, own_figures,
+        bench_peers, bench_parts, bench_workflow,
     )
 }  # fmt: skip
 
