@@ -45,3 +45,4 @@ rule all:
 
 onstart:
     PLAN.write_shards()
+    pass_on_signals()
