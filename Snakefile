@@ -46,3 +46,4 @@ rule all:
 onstart:
     require_code(PLAN.config.code)
     PLAN.write_shards()
+    pass_on_signals()

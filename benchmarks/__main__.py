@@ -1,6 +1,6 @@
-"""python -m benchmarks [--device cpu|cuda] [--quick] [--only steps|memory|workflow ...]: one run, one table.
+"""python -m benchmarks [--device cpu|cuda] [--quick] [--only steps|memory|workflow|small ...]: one run, one table.
 
-Writes results/bench/<device>.csv and prints it. The machine should be idle.
+Writes results/bench/<device>.csv and prints it. `small`, a part of `steps`, is the table of small matrices beside JAX. The machine should be idle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it runs")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", nargs="+", choices=(*PARTS, "small"), default=PARTS)
     parser.add_argument("--results", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     device = find_device(options.device)
@@ -46,6 +46,8 @@ def main() -> int:
         records += memory.measure(device.type, options.quick)
     if "steps" in options.only:
         records += steps.measure(device.type, options.quick)
+    elif "small" in options.only:
+        records += steps.measure(device.type, options.quick, small=True)
     cores = 1 if device.type == "cuda" else len(steps.available_cores())
     table = pd.DataFrame(records).reindex(columns=list(COLUMNS))
     made = [cores, _device(device), torch.__version__, _version("jax"), started]

@@ -27,6 +27,12 @@ from .contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task, round
 ROUNDS = 5
 SLICE = 0.25  # seconds of a contender in a round
 
+# Dimension, samples and batch of the steps that are held against JAX: small matrices, where calls cost as much as products.
+SMALL = [
+    (30, 60, 16), (30, 60, 64), (40, 80, 16), (40, 80, 64), (64, 128, 16),
+    (100, 200, 16), (100, 30, 16), (200, 12, 16), (500, 30, 4), (500, 1000, 4),
+]  # fmt: skip
+
 
 @dataclass
 class Timing:
@@ -46,6 +52,12 @@ class Timing:
             "ratio_to_floor": statistics.median(ratios), "ratio_low": ratios[0], "ratio_high": ratios[-1],
             "rounds": len(ratios), "steps": self.steps,
         }  # fmt: skip
+
+
+def small_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
+    """The table of small matrices; the thread's dimension closes it."""
+    for n, samples, batch in SMALL[: 5 if quick else None]:
+        yield Task(n, samples, "fro2", batch, device), BATCHED
 
 
 def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
@@ -68,6 +80,7 @@ def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
         yield Task(n, samples, "fro2", 8, device), [OURS]
     for batch in (1, 2, 4, 8, 16, 32, 64):
         yield Task(BATCH_DIMENSION, 2 * BATCH_DIMENSION, "fro2", batch, device), [OURS]
+    yield from small_tasks(device, quick)
 
 
 def time_tasks(tasks: list[tuple[Task, list[str]]], barrier, say: Callable[[str], None]) -> list[Timing]:
@@ -155,7 +168,7 @@ def _floor(advance, task: Task, barrier) -> float:
     return statistics.median(times)
 
 
-def _on_core(core: int, speaks: bool, barrier, queue, device: str, quick: bool) -> None:
+def _on_core(core: int, speaks: bool, barrier, queue, *what) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
@@ -164,26 +177,32 @@ def _on_core(core: int, speaks: bool, barrier, queue, device: str, quick: bool) 
         if speaks:
             print(text, file=sys.stderr, flush=True)
 
+    queue.put(_time_all(*what, barrier, say))
+
+
+def _time_all(device: str, quick: bool, small: bool, barrier, say: Callable[[str], None]) -> list[Timing]:
+    if small:
+        return time_tasks(list(small_tasks(device, quick)), barrier, say)
     timings = time_tasks(list(step_tasks(device, quick)), barrier, say)
-    queue.put(timings + time_training(device, quick, barrier, say))
+    return timings + time_training(device, quick, barrier, say)
 
 
 def available_cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def measure(device: str, quick: bool) -> list[dict]:
-    """All timings of this machine, as records."""
+def measure(device: str, quick: bool, small: bool = False) -> list[dict]:
+    """All timings of this machine, as records; with `small` those of small matrices alone."""
     if device == "cuda":
         barrier = multiprocessing.Barrier(1)
         say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
-        timings = time_tasks(list(step_tasks(device, quick)), barrier, say)
-        return [t.record(1) for t in timings + time_training(device, quick, barrier, say)]
+        return [timing.record(1) for timing in _time_all(device, quick, small, barrier, say)]
     cores = available_cores()
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(len(cores)), context.Queue()
     processes = [
-        context.Process(target=_on_core, args=(core, core == cores[0], barrier, queue, device, quick)) for core in cores
+        context.Process(target=_on_core, args=(core, core == cores[0], barrier, queue, device, quick, small))
+        for core in cores
     ]
     for process in processes:
         process.start()

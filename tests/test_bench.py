@@ -65,9 +65,10 @@ def test_its_tables_hold_every_record_once(small_run, bench, name):
     table = TABLES[name](replace(small_run, bench=bench), pd.DataFrame())
     assert len(re.findall(r"\\\\\n", table)) > 5 and "nan" not in table
     if name == "bench_peers":
-        assert table.count(r"\texttt{fro2}") == table.count(r"\texttt{l1}") == 6
+        # Batches of 1, 8 and 64 by both penalties; of 4 by one.
+        assert table.count(r"\texttt{fro2}") == 8 and table.count(r"\texttt{l1}") == 6
         # Ratios of step, vmap and JAX everywhere, of whole trainings at one batch, of the two loops where one cell is trained.
-        assert table.count("2.00") == 12 * 3 + 4 * 1 + 4 * 2
+        assert table.count("2.00") == 14 * 3 + 4 * 1 + 4 * 2
     if name == "bench_parts":
         assert all(part.removeprefix(PART) in table for part in PARTS) and all(
             method.split()[-1].split("_")[0] in table for method in METHODS
@@ -118,6 +119,12 @@ def test_methods_keep_the_weight_orthogonal_and_move_it(name):
     for weight in weights:
         torch.testing.assert_close(weight @ weight.mT, torch.eye(6), rtol=0, atol=1e-4)
     assert (weights[0] - weights[1]).abs().max() > 1e-4
+
+
+def test_small_matrices_are_timed_beside_jax_in_every_run_and_alone():
+    alone, every = list(steps.small_tasks("cpu", quick=False)), list(steps.step_tasks("cpu", quick=False))
+    assert [(t.dimension, t.samples, t.batch) for t, _ in alone] == steps.SMALL
+    assert all(pair in every and {OURS, "JAX jit + vmap + scan"} <= set(pair[1]) for pair in alone)
 
 
 def test_steps_are_rounded_to_what_a_contender_can_make():

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,8 +14,10 @@ from stepping import CURES
 from orthogrid import catalog
 from orthogrid.cell import AXES, Cell, ConfigError
 from orthogrid.config import check_config, json_schema, load_config
+from orthogrid.costs import Costs, operations
 from orthogrid.numerics.train import shape_of
-from orthogrid.plan import batches, describe, operations
+from orthogrid.plan import CPU_SECONDS, Plan, batches, describe, shards, shared_out
+from orthogrid.store import shard_name
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -99,13 +102,6 @@ def test_blocks_are_views_of_cells_trained_once():
     config = check_config(raw)
     assert [len(b.cells) for b in config.blocks] == [2, 2]
     assert len(config.cells) == 3 and len(config.membership) == 4
-
-
-def test_a_group_is_named_by_what_it_holds_not_by_order():
-    def name(seeds):
-        return next(iter(check_config({"run": "x", "blocks": [{"name": "a", "axes": {"seed": seeds}}]}).groups))
-
-    assert name([1, 2]) == name([2, 1]) != name([1, 2, 3])
 
 
 def edited(**changes):
@@ -216,7 +212,7 @@ def test_shipped_configs_are_valid_and_hold_the_full_cross(path):
     product = len(axes["penalty"] - {"none"}) * len(axes["reg"] - {0.0}) * len(axes["samples"]) * 2 * len(axes["seed"])
     assert len(with_reg) == product
     assert min(axes["samples"]) < full.cells[0].dimension < max(axes["samples"])
-    assert "unique" in describe(config)
+    assert "all, each once" in describe(Plan(config), 2)
 
 
 def test_every_config_asks_the_same_questions():
@@ -240,11 +236,62 @@ def test_published_and_default_runs_have_the_promised_sizes():
 
 
 def test_batches_keep_every_cell_once_and_one_shape_each():
-    config = load_config(ROOT / "config" / "smoke.yaml")
-    cut = batches(config.cells, shape_of)
+    config, costs = load_config(ROOT / "config" / "smoke.yaml"), Costs()
+    cut = batches(config.cells, costs)
     assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in config.cells)
     assert all(len({shape_of(c) for c in b}) == 1 for b in cut)
-    assert [len(b) for b in batches([Cell(seed=s) for s in range(17)], shape_of)] == [5, 6, 6]
+    assert [len(b) for b in batches([Cell(seed=s) for s in range(17)], costs, lambda cell: 8)] == [5, 6, 6]
+
+
+def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_time():
+    costs = Costs()
+    cells = [Cell(steps=40_000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
+    cut = batches(cells, costs)
+    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in cells)
+    assert all(costs.batch_seconds(b) <= CPU_SECONDS or len(b) == 1 for b in cut) and 1 < len(cut) <= len(cells)
+    seeds = [c.seed for batch in cut for c in batch]
+    assert seeds == sorted(seeds)
+
+
+def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
+    costs = Costs()
+    many = [Cell(dimension=30, samples=4, seed=s) for s in range(16)]
+    few = [Cell(dimension=6, samples=4, seed=s) for s in range(3)]
+    cut = shared_out([few, many], 2, costs)
+    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in many + few)
+    assert len(cut) > 4 and min(map(len, cut)) >= 2
+    assert [costs.batch_seconds(b) for b in cut] == sorted((costs.batch_seconds(b) for b in cut), reverse=True)
+
+
+@pytest.mark.parametrize("count", [2, 7, 64])
+def test_shards_hold_every_cell_once_in_equal_shares(count):
+    config, costs = load_config(ROOT / "config" / "smoke.yaml"), Costs()
+    cut = shards(config.cells, count, costs)
+    assert sorted(c.key for part in cut.values() for c in part) == sorted(c.key for c in config.cells)
+    assert len(cut) == count and all(name == shard_name(part) for name, part in cut.items())
+    shares = [sum(map(costs.seconds, part)) for part in cut.values()]
+    pair = 2 * max(map(costs.seconds, config.cells))  # no batch is cut to a single cell
+    assert max(shares) < max(1.3 * sum(shares) / count, pair + 0.5)
+    assert list(cut) == list(shards(config.cells, count, costs))
+
+
+def test_a_time_is_that_of_rows_of_the_same_shape_else_of_the_table():
+    cell = Cell(dimension=100, samples=200, steps=1000)
+    row = {name: str(value) for name, value in cell.settings.items()} | {"seconds": "5", "seconds_per_step": "0.003"}
+    assert Costs([row]).seconds(replace(cell, steps=2000, reg=3, seed=9)) == pytest.approx(8)
+    by_table = Costs([row]).seconds(replace(cell, dimension=101))
+    assert by_table == Costs().seconds(replace(cell, dimension=101)) != 5
+    # Larger, longer and decomposed is dearer.
+    table = Costs()
+    dearer = [
+        cell,
+        replace(cell, steps=2000),
+        replace(cell, dimension=300),
+        replace(cell, dimension=300, penalty="nuclear"),
+    ]
+    times = [table.seconds(c) for c in dearer]
+    assert times == sorted(times) and times[-1] > 10 * times[0]
+    assert table.seconds(replace(cell, dimension=2)) > 0 and table.seconds(replace(cell, dimension=3000)) > times[-1]
 
 
 def test_operations_are_counted_by_hand():
@@ -252,8 +299,8 @@ def test_operations_are_counted_by_hand():
     assert operations(Cell(dimension=10, samples=3, steps=2, penalty="l1_detached")) == 2 * 4 * 3 * 100
 
 
-def test_ten_thousand_cells_plan_in_a_moment():
-    config = check_config(
-        {"run": "x", "blocks": [{"name": "a", "axes": {"seed": list(range(10_000)), "dimension": 8}}]}
-    )
-    assert len(config.cells) == 10_000 and sum(map(len, config.groups.values())) == 10_000
+def test_ten_thousand_cells_plan_in_a_moment(tmp_path):
+    axes = {"seed": list(range(10_000)), "dimension": 8}
+    config = check_config({"run": "x", "results": str(tmp_path), "shards": 64, "blocks": [{"name": "a", "axes": axes}]})
+    plan = Plan(config)
+    assert len(config.cells) == len(plan.missing) == 10_000 and len(plan.shards) == 64

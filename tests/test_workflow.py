@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,24 +14,17 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from conftest import ROOT
 from pypdf import PdfReader
 
+from orthogrid.config import load_config
+from orthogrid.store import Store
+
 BIN = Path(sys.executable).parent
-PARTS = (
-    "Snakefile",
-    "config",
-    "workflow",
-    "profiles",
-    "paper",
-    "data",
-    "src",
-    "pyproject.toml",
-    "environment.yml",
-    "results/full",
-)
+PARTS = ("Snakefile", "config", "workflow", "profiles", "paper", "data", "src", "pyproject.toml", "environment.yml")
 
 
 def copy_project(target: Path) -> Path:
@@ -158,54 +152,47 @@ def clone(smoke, tmp_path) -> Path:
     project = copy_project(tmp_path / "clone")
     for name in ("rows", "traces"):
         shutil.copytree(results(smoke) / name, results(project) / name)
+    shutil.rmtree(results(project) / "cache", ignore_errors=True)
     later = time.time() + 10
     for path in project.rglob("*"):
         os.utime(path, (later, later) if path.suffix in (".py", ".smk", ".yaml") else None)
     return project
 
 
-def trained(project: Path) -> list[str]:
-    """Keys of the cells trained in a project, from its journals."""
-    journals = (results(project) / "journal").glob("*.jsonl")
-    return [json.loads(line)["row"]["key"] for path in journals for line in path.read_text().splitlines()]
+def rows_files(project: Path, run: str = "smoke") -> set[Path]:
+    return set((project / "results" / run / "rows").glob("*.csv"))
+
+
+def keys(files) -> list[str]:
+    """Keys of the cells in some rows files."""
+    return [key for path in files for key in pd.read_csv(path)["key"]]
 
 
 def test_a_clone_that_ships_rows_has_nothing_to_train(clone):
     output = snakemake(clone, *SMOKE, "--dry-run")
     jobs = re.findall(r"^(\w+) +\d+$", output, re.M)
-    assert "draw_figures" in jobs and "train_cells" not in jobs
+    assert "draw_figures" in jobs and "train_shard" not in jobs
 
 
 def test_a_partial_run_shows_what_is_there_and_trains_nothing(clone):
     for path in clone.rglob("*"):
         os.utime(path)  # no longer in the future: what is made from the config must come out younger
-    rows = sorted((results(clone) / "rows").glob("*.csv"))
-    gone, halved = (next(p for p in rows if p.stem.startswith(f"{family}-")) for family in ("offdiag", "l1_detached"))
-    (results(clone) / "traces" / f"{gone.stem}.csv.gz").unlink()
-    gone.unlink()
-    table = pd.read_csv(halved)
-    table.iloc[1:].to_csv(halved, index=False)
-    output = snakemake(clone, *SMOKE, "--config", "partial=True")
-    assert "train_cells" not in output and not (results(clone) / "journal").exists()
+    (rows,) = rows_files(clone)
+    table = pd.read_csv(rows)
+    lost = table.index[(table["penalty"] == "l1_detached") & (table["steps"] == table["steps"].max())][0]
+    table[(table["penalty"] != "offdiag") & (table.index != lost)].to_csv(rows, index=False)
+    output = snakemake(clone, *SMOKE, "--config", "partial=true")
+    assert "train_shard" not in output and rows_files(clone) == {rows}
     cells = pd.read_csv(results(clone) / "cells.csv")
     missing = cells[cells["status"] == "missing"]
-    assert set(missing["penalty"]) >= {"offdiag", "l1_detached"} and table["key"].iloc[0] in set(missing["key"])
+    assert set(missing["penalty"]) >= {"offdiag", "l1_detached"} and table["key"].iloc[lost] in set(missing["key"])
     claims = pd.read_csv(results(clone) / "claims.csv").set_index("id")
-    assert {claims.loc[id, "verdict"] for id in ("offdiag", "log-a", "plateau")} == {"untested"}
+    assert claims.loc["offdiag", "verdict"] == "untested"
     assert "missing" in claims.loc["offdiag", "reason"] and (claims["verdict"] == "supported").any()
     first = re.sub(r"\s+", " ", PdfReader(results(clone) / "paper.pdf").pages[0].extract_text())
     assert f"The run is partial: {len(cells) - len(missing)} of its {len(cells)} cells" in first
-
-
-def test_the_published_run_is_rendered_without_training():
-    full = ROOT / "results" / "full"
-    summary = json.loads((full / "run.json").read_text())
-    held = pd.concat(pd.read_csv(path) for path in (full / "rows").glob("*.csv"))
-    assert len(held) == summary["finished"] and summary["partial"] == (len(held) < summary["cells"])
-    output = snakemake(ROOT, "--configfile", "config/full.yaml", "--config", "partial=True", "--dry-run")
-    assert "rule train_cells" not in output and not re.search(r"^train_cells +\d+$", output, re.M)
-    traces = {path.name.split(".")[0] for path in (full / "traces").iterdir()}
-    assert traces == {path.stem for path in (full / "rows").iterdir()}
+    summary = json.loads((results(clone) / "run.json").read_text())
+    assert summary["partial"] and summary["finished"] == len(cells) - len(missing)
 
 
 def edit_config(project: Path, edit) -> None:
@@ -216,21 +203,185 @@ def edit_config(project: Path, edit) -> None:
 
 
 def test_a_grown_grid_trains_its_new_cells_only_and_a_shrunk_one_nothing(clone):
-    before = pd.concat(pd.read_csv(path) for path in (results(clone) / "rows").glob("*.csv"))
+    shipped = rows_files(clone)
     edit_config(clone, lambda blocks: blocks["thread_a"]["seed"].append(4))
     table = "results/smoke/cells.csv"
     snakemake(clone, table, *SMOKE)
+    (new,) = rows_files(clone) - shipped
     grown = pd.read_csv(clone / table)
-    assert len(grown) == len(before) + 1
-    assert trained(clone) == list(set(grown["key"]) - set(before["key"]))
+    assert len(keys([new])) == 1 and set(grown["key"]) == {*keys(shipped), *keys([new])}
     edit_config(clone, lambda blocks: blocks["thread_a"].update(seed=[1, 4]))
     snakemake(clone, table, *SMOKE)
-    assert len(pd.read_csv(clone / table)) == len(before) - 1
-    assert len(trained(clone)) == 1
-    # The old files are cleared when asked for, and not the ones in use.
+    assert len(pd.read_csv(clone / table)) == len(keys(shipped)) - 1
+    assert rows_files(clone) == {*shipped, new}
+    # A row that was lost is trained again, though its file is there.
+    rows = pd.read_csv(*shipped)
+    lost = rows.index[rows["key"].isin(pd.read_csv(clone / table)["key"])][0]
+    rows.drop(index=lost).to_csv(*shipped, index=False)
+    snakemake(clone, table, *SMOKE)
+    (again,) = rows_files(clone) - {*shipped, new}
+    assert keys([again]) == [rows.loc[lost, "key"]]
+    # What the config no longer asks for is cleared when that is asked for, and nothing else.
+    edit_config(clone, lambda blocks: blocks["thread_a"].update(seed=[1]))
+    snakemake(clone, table, *SMOKE)
     snakemake(clone, "clear_old_rows", *SMOKE)
+    assert rows_files(clone) == {*shipped, again}
     assert "Nothing to be done" in snakemake(clone, table, *SMOKE)
-    assert len(list((results(clone) / "rows").glob("l1_detached-*.csv"))) == 1
+
+
+# ---- Rows alone, in miniature ----
+
+
+MINI = {"dimension": 8, "samples": 6, "penalty": ["fro2", "l1"], "reg": [1, 10], "steps": 50, "seed": [1, 2, 3]}
+TABLE = "results/mini/cells.csv"
+
+
+def mini(folder: Path, **axes) -> tuple[Path, tuple[str, ...]]:
+    """A project with a config of a few small cells, and the arguments that make its rows."""
+    project = copy_project(folder)
+    raw = {"run": "mini", "blocks": [{"name": "grid", "axes": MINI | axes}]}
+    (project / "mini.yaml").write_text(yaml.safe_dump(raw))
+    return project, ("--cores", "all", "--configfile", "mini.yaml")
+
+
+def test_any_number_of_shards_makes_the_same_rows_and_a_change_of_it_trains_nothing(tmp_path):
+    project, arguments = mini(tmp_path / "cut")
+    output = snakemake(project, TABLE, *arguments, "--config", "shards=3")
+    assert re.search(r"^train_shard +3$", output, re.M)
+    files = rows_files(project, "mini")
+    assert len(files) == 3 and len(set(keys(files))) == len(keys(files)) == 12
+    one = pd.read_csv(project / TABLE)
+    for number in ("1", "5", "64"):
+        assert "train_shard" not in snakemake(project, TABLE, *arguments, "--config", f"shards={number}")
+    assert rows_files(project, "mini") == files
+    whole, arguments = mini(tmp_path / "whole")
+    snakemake(whole, TABLE, *arguments)
+    times = ["seconds", "seconds_per_step"]
+    pd.testing.assert_frame_equal(one.drop(columns=times), pd.read_csv(whole / TABLE).drop(columns=times))
+
+
+def test_from_another_folder_and_into_another_folder(tmp_path):
+    project, arguments = mini(tmp_path / "project")
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    config = str(project / "mini.yaml")
+    snakefile = ("-s", str(project / "Snakefile"), "--cores", "all", "--configfile", config)
+    snakemake(elsewhere, TABLE, *snakefile)
+    assert len(pd.read_csv(elsewhere / TABLE)) == 12
+    snakemake(project, TABLE, *arguments, "-d", str(tmp_path / "d"))
+    assert len(pd.read_csv(tmp_path / "d" / TABLE)) == 12
+    scratch = tmp_path / "scratch"
+    snakemake(project, f"{scratch}/mini/cells.csv", *arguments, "--config", f"results={scratch}")
+    assert len(pd.read_csv(scratch / "mini" / "cells.csv")) == 12 and not (project / "results").exists()
+
+
+def test_a_config_without_blocks_is_refused_and_says_so(tmp_path):
+    project, arguments = mini(tmp_path)
+    (project / "mini.yaml").write_text("run: mini\n")
+    output = snakemake(project, "--dry-run", *arguments, check=False)
+    assert "mini.yaml" in output and "key 'blocks' is missing" in output
+
+
+def test_a_cell_that_cannot_be_trained_is_named_and_blocks_no_other(tmp_path):
+    project, arguments = mini(tmp_path)
+    raw = yaml.safe_load((project / "mini.yaml").read_text())
+    bad = {**MINI, "method": "torch_cayley", "lr": "1e39", "seed": 1}
+    raw["blocks"].append({"name": "bad", "axes": bad})
+    (project / "mini.yaml").write_text(yaml.safe_dump(raw))
+    output = snakemake(project, TABLE, *arguments, check=False)
+    assert "1 cells could not be trained, 12 were" in output and "method=torch_cayley" in output
+    assert len(keys(rows_files(project, "mini"))) == 12
+    raw["blocks"].pop()
+    (project / "mini.yaml").write_text(yaml.safe_dump(raw))
+    assert "train_shard" not in snakemake(project, TABLE, *arguments)
+
+
+def long_run(folder: Path) -> tuple[Path, subprocess.Popen, tuple[str, ...]]:
+    """A run of some seconds under Snakemake, in a session of its own, once some of its cells are finished."""
+    project, arguments = mini(folder, dimension=60, samples=90, steps=4000, seed=list(range(1, 13)))
+    log = (project / "out.log").open("w")
+    process = subprocess.Popen(
+        command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
+    )
+    journals, deadline = project / "results" / "mini" / "journal", time.monotonic() + 120
+    while not any(path.stat().st_size for path in journals.glob("*.jsonl")):
+        assert time.monotonic() < deadline and process.poll() is None, (project / "out.log").read_text()
+        time.sleep(0.05)
+    return project, process, arguments
+
+
+def at_work(project: Path) -> list[psutil.Process]:
+    """Training processes of a project, workers included."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(project) and {"orthogrid", "train"} <= set(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def job_of(project: Path) -> psutil.Process:
+    working = at_work(project)
+    return next(p for p in working if p.ppid() not in {other.pid for other in working})
+
+
+WHERE = {
+    "group": lambda project, process, number: os.killpg(process.pid, number),
+    "snakemake": lambda project, process, number: process.send_signal(number),
+    "job": lambda project, process, number: job_of(project).send_signal(number),
+    "worker": lambda project, process, number: job_of(project).children()[0].send_signal(number),
+}
+FAULTS = [("SIGINT", "group"), ("SIGTERM", "snakemake"), ("SIGKILL", "snakemake"), ("SIGKILL", "worker")]
+MORE_FAULTS = [
+    *((name, "group") for name in ("SIGTERM", "SIGHUP", "SIGKILL")), *((name, "snakemake") for name in ("SIGINT", "SIGHUP")),
+    *((name, "job") for name in ("SIGINT", "SIGTERM", "SIGKILL")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, where", [*FAULTS, *(pytest.param(*fault, marks=pytest.mark.slow) for fault in MORE_FAULTS)]
+)
+def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, name, where):
+    project, process, arguments = long_run(tmp_path)
+    started = time.monotonic()
+    WHERE[where](project, process, getattr(signal, name))
+    if where == "worker":  # noticed, and its batch tried once more
+        assert process.wait(timeout=120) == 0
+    else:
+        process.wait(timeout=30)
+        while at_work(project):
+            assert time.monotonic() - started < 15, "an orphan trains on"
+            time.sleep(0.1)
+        assert time.monotonic() - started < 15
+    kept = set(Store(project / "results" / "mini").finished(load_config(project / "mini.yaml").cells)[0]["key"])
+    assert kept
+    unlocked = subprocess.run(
+        [sys.executable, "-m", "orthogrid", "unlock"], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert ("killed" in unlocked.stderr) == (where != "worker" and process.returncode < 0)
+    output = snakemake(project, TABLE, *arguments)
+    if where != "worker":
+        assert f"{48 - len(kept)} cells trained" in output or len(kept) == 48, output
+    assert sorted(keys(rows_files(project, "mini"))) == sorted(pd.read_csv(project / TABLE)["key"])
+
+
+def test_a_live_runs_lock_stays(tmp_path):
+    project, process, _ = long_run(tmp_path)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-m", "orthogrid", "unlock"], cwd=project, capture_output=True, text=True
+        )
+        assert f"process {process.pid}" in told.stderr and any((project / ".snakemake" / "locks").iterdir())
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def test_a_config_that_is_edited_meanwhile_changes_nothing_of_the_run(tmp_path):
+    project, process, _ = long_run(tmp_path)
+    (project / "mini.yaml").write_text("blocks: nonsense\n")
+    assert process.wait(timeout=120) == 0, (project / "out.log").read_text()
+    assert len(pd.read_csv(project / TABLE)) == 48
 
 
 RECIPE = re.search(r"^    @register\(\)\n(?:    .*\n|\n)+?(?=\S)", (ROOT / "README.md").read_text(), re.M)[0]
@@ -240,11 +391,15 @@ RECIPE = re.search(r"^    @register\(\)\n(?:    .*\n|\n)+?(?=\S)", (ROOT / "READ
 def test_a_penalty_by_the_readmes_recipe_reaches_the_paper_and_trains_alone(clone):
     path = clone / "src" / "orthogrid" / "penalties.py"
     path.write_text(path.read_text() + "\n\n" + re.sub(r"^    ", "", RECIPE, flags=re.M))
+    shipped = rows_files(clone)
     for block in ("convergence", "grid"):
         edit_config(clone, lambda blocks, block=block: blocks[block]["penalty"].append("cubic"))
     snakemake(clone, *SMOKE)
     cells = pd.read_csv(results(clone) / "cells.csv").set_index("key")
-    assert set(cells.loc[trained(clone), "penalty"]) == {"cubic"} and (cells["penalty"] == "cubic").sum() > 10
+    assert (
+        set(cells.loc[keys(rows_files(clone) - shipped), "penalty"]) == {"cubic"}
+        and (cells["penalty"] == "cubic").sum() > 10
+    )
     for figure in ("convergence", "reg", "grid"):
         text = PdfReader(results(clone) / "figures" / f"{figure}.pdf").pages[0].extract_text()
         assert "cubic" in text, figure
@@ -293,30 +448,3 @@ def test_environment_yml_has_the_pins_of_the_lock():
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+]+", line) for line in pins)
     locked = {line.partition("==")[0].lower() for line in pins}
     assert {"torch", "numpy", "pandas", "snakemake", "seaborn", "pytest", "pyyaml"} <= locked
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_finished_is_trained_twice_after_an_interrupt(tmp_path, how):
-    project = copy_project(tmp_path)
-    edit_config(project, lambda blocks: blocks["grid"].update(steps=2000))
-    table = "results/smoke/cells.csv"
-    process = subprocess.Popen(
-        command(table, *SMOKE),
-        cwd=project,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not list((results(project) / "journal").glob("*.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    os.killpg(process.pid, how)
-    process.wait(timeout=60)
-    time.sleep(1)
-    kept = trained(project)
-    assert kept
-    snakemake(project, "--unlock", *SMOKE)
-    snakemake(project, table, *SMOKE)
-    keys = trained(project)
-    assert len(keys) == len(set(keys)) == len(pd.read_csv(project / table)) and set(kept) <= set(keys)

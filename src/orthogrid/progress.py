@@ -26,7 +26,7 @@ class Progress:
         self.started = self.said = time.monotonic()
         if log:
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-        self.log = Path(log).open("a") if log else None  # noqa: SIM115 - closed by close()
+        self.log = Path(log).open("a", encoding="utf-8") if log else None  # noqa: SIM115 - closed by close()
         self.terminal = sys.stderr.isatty()
 
     def say(self, text: str, passing: bool = False) -> None:

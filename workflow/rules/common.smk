@@ -1,7 +1,9 @@
 import hashlib
+import signal
 import subprocess
 
 import orthogrid
+import psutil
 from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
 from orthogrid.declarations import own_figure_names
@@ -23,6 +25,24 @@ def make_plan(config, files):
         return Plan(check_config(config, source=", ".join(map(str, files))))
     except ConfigError as error:
         raise WorkflowError(str(error))
+
+
+def pass_on_signals():
+    """Let a SIGTERM or SIGINT that reaches Snakemake alone reach its training job too.
+
+    Snakemake ends when its running jobs have ended, and a training job ends within seconds of a signal of its own.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+
+        def stop(number, frame, snakemakes_own=signal.getsignal(number)):
+            for child in psutil.Process().children(recursive=True):
+                if {"orthogrid", "train"} <= set(child.cmdline()):
+                    child.terminate()
+                    break  # its workers are its own to end
+            if callable(snakemakes_own):
+                snakemakes_own(number, frame)
+
+        signal.signal(number, stop)
 
 
 def source_digest(code):

@@ -14,7 +14,8 @@ class Method:
     """Made once for a batch, before its first step; holds what it needs between steps.
 
     It may use the batch's weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update (or set_rates and
-    apply_gradient), rates, optimizer, products and loss, and read its cells, problems, x, y and steps.
+    apply_gradient), rates, optimizer, products and loss, and read its cells, problems, x, y and steps. `whole.weight` and
+    `whole.grad` are the same with a margin of zeros, which must stay: products of these are faster.
     """
 
     def __init__(self, batch: Batch):
