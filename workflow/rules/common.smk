@@ -60,8 +60,8 @@ def require_code(code):
 
     With --sdm conda the jobs' Python is another one than this, so they are the first to tell.
     """
-    if code and "ORTHOGRID_PYTHON" in os.environ:
-        python = os.environ["ORTHOGRID_PYTHON"]
+    python = os.environ.get("ORTHOGRID_PYTHON")
+    if code and python:
         done = subprocess.run([python, "-m", "orthogrid.own", *code], stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise WorkflowError(f"{done.stderr.strip()}\nNothing was trained.")
