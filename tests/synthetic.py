@@ -43,7 +43,7 @@ def constrained(name: str, **axes) -> list[Block]:
 
 
 BOTH, SIDES = ["constant", "cosine"], ["match", "mismatch"]
-CONFIG = Config("synthetic", "", "cpu", False, (
+CONFIG = Config("synthetic", "", "cpu", False, 1, "results", (), (
     cross("thread_b", seed=[2021, 1, 2, 3]),
     cross("thread_a", penalty="l1_detached", reg=0.001, steps=10_000, seed=range(1, 5)),
     cross("ablation", penalty=["l1_detached", "l1", "fro2_detached", "fro2"], reg=[0.001, 1000.0], seed=[2021, 1, 2]),

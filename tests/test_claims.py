@@ -303,7 +303,7 @@ def test_changed_run(claim, number):
 def test_flip_holds_in_odd_dimensions():
     blocks = (cross("thread_b", dimension=501), *CONFIG.blocks[1:])
     run = ideal()
-    run.config = Config("synthetic", "", "cpu", False, blocks)
+    run.config = Config("synthetic", "", "cpu", False, 1, "results", (), blocks)
     assert verdict(run, "flip") == "supported"
 
 
