@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -199,8 +199,6 @@ class Job:
         def report(seconds: float) -> None:
             progress.update(seconds, f"{self.count} of {len(self.missing)} cells done, ")
 
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)
         train = self._in_workers if self.workers > 1 else self._here
         for trained in train(stop, report):
             results = [t for t in trained if isinstance(t, Result)]
@@ -273,7 +271,7 @@ def _train_batch(
 ) -> list[Result | Failure]:
     """Train a batch; where that raises, its halves, so that a cell that cannot be trained takes no other with it."""
     try:
-        return train_batch(cells, device, report)
+        return [replace(result, weight=None, bias=None) for result in train_batch(cells, device, report)]
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:
