@@ -136,6 +136,27 @@ def estimate(value: float, low: float, high: float, form=number) -> str:
     return form(value) + (f" [{form(low)}, {form(high)}]" if low < high else "")
 
 
+def word_of(
+    verdicts: pd.DataFrame,
+    claim: str,
+    *,
+    supported: str,
+    refuted: str,
+    untested: str,
+    missing: str,
+    partly: str | None = None,
+) -> str:
+    """The word that compares, from a claim's verdict: `untested` where its interval decides nothing, `missing` without cells.
+
+    A claim that holds in part counts as refuted where there is no word of its own.
+    """
+    row = verdicts[verdicts["id"] == claim]
+    if row.empty or is_missing(float(row["measured"].iloc[0])):
+        return missing
+    words = dict(supported=supported, partly=refuted if partly is None else partly, refuted=refuted, untested=untested)
+    return words[row["verdict"].iloc[0]]
+
+
 def two(value) -> str:
     """Two significant digits."""
     return number(value, 2)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..claims.select import RECOVERY, fitted, law_error, only, planned, thread_like
+from ..claims.select import RECOVERY, block_size, fitted, law_error, only, thread_like
 from ..run import Run
 from ..views import reads
 from .format import (
@@ -37,7 +37,7 @@ APART = 2.0  # two predictions closer than this many standard errors are not tol
 
 @reads("thread_b identifiability")
 def thread_size_numbers(run: Run) -> dict[str, str]:
-    n, k = planned(run, "thread_b", "dimension"), planned(run, "thread_b", "samples")
+    n, k = block_size(run, "thread_b")
     here = thread_like(run)
     squared = here["distance"] ** 2
     error = float(squared.std() / math.sqrt(len(squared))) if len(squared) > 1 else math.nan

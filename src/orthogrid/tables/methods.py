@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 
+from ..catalog import methods as known_methods
 from ..cell import AXES, spec_name
-from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, floor_ratio, only, roughness, with_trap
+from ..claims.select import crossed, floor_ratio, only, roughness, step_costs, with_trap
 from ..numbers.format import MISSING, code, d1, d2, median, of, two
-from ..numbers.methods import last_budget, step_costs
+from ..numbers.methods import last_budget
 from ..run import Run
 from ..views import reads
 from .layout import tabular
@@ -34,7 +35,7 @@ def methods(run: Run, verdicts: pd.DataFrame) -> str:
         rows.append(
             [
                 code(name),
-                *(d1(cost.get(name, math.nan)) for cost in costs),
+                *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
                 two(roughness(same).max()) if len(same) else MISSING,
                 two(median(few["fit"])),
                 two(median(only(many, determinant="match")["fit"])),
@@ -52,11 +53,11 @@ def _size(cells: pd.DataFrame) -> str:
     return str(cells["dimension"].iloc[0]) if len(cells) else r"\mbox{--}"
 
 
-def _rank(method: str) -> tuple[int, str]:
-    """Adam, then corrections, then exact constraints, then closed forms."""
-    name = spec_name(method)
-    groups = (("adam",), NEAR_MANIFOLD, ON_MANIFOLD)
-    return next((i for i, group in enumerate(groups) if name in group), len(groups)), name
+def _rank(method: str) -> tuple[int, bool, str]:
+    """What keeps W free, Adam first; then corrections, exact constraints and closed forms."""
+    entry = known_methods()[spec_name(method)]
+    group = ("", "near", "on").index(entry.keeps) if entry.uses_steps else 3
+    return group, entry.name != "adam", entry.name
 
 
 @reads("cures cures_uniform")

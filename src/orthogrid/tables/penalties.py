@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims.select import attached, best_setting, caught, only, outside_margin, with_trap
+from ..claims.select import agreement, attached, best_roughness, best_setting, caught, only, with_trap
 from ..numbers.format import MISSING, code, is_missing, median, of, setting, two
 from ..numbers.penalties import held_from, relative
 from ..run import Run
@@ -21,20 +21,20 @@ def penalties(run: Run, verdicts: pd.DataFrame) -> str:
     for name in sorted(set(cells["penalty"]) | set(law["penalty"])):
         row = [code(name)]
         for schedule in ("constant", "cosine"):
-            best = best_setting(only(cells, penalty=name, schedule=schedule), "reg")
+            same = only(cells, penalty=name, schedule=schedule)
+            best = best_setting(same, "reg")
             few = best[best["samples"] < best["dimension"]]
             row += [
-                two(median(best.groupby("seed")["roughness"].median())) if len(best) else MISSING,
+                two(median(best_roughness(same, "reg"))) if len(best) else MISSING,
                 setting(best["reg"].iloc[0]) if len(best) else MISSING,
                 two(median(few["fit"])) if len(few) else MISSING,
             ]
         held = only(law, penalty=name)
-        used = outside_margin(held[held["threshold"].notna()])
-        agree = used[used["wrong"] == (used["threshold"] > 1)]
+        used = agreement(held)
         row += [
             two(median(held["known"])) if len(held) else MISSING,
             held_from(held),
-            of(agree, used) if len(used) else MISSING,
+            of(used[used["agrees"]], used) if len(used) else MISSING,
         ]
         rows.append(row)
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
