@@ -91,13 +91,17 @@ def penalties(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 def attached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam with a penalty that has a gradient."""
-    cells = only(cells, method="adam")
-    return cells[~cells["key"].isin(detached(cells)["key"])]
+    return cells[(cells["method"] == "adam") & ~without_gradient(cells["penalty"])]
 
 
 def detached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam without a penalty's gradient: `none`, or one that is measured only."""
-    return penalties(only(cells, method="adam"), *having("penalty", attached=False))
+    return cells[(cells["method"] == "adam") & without_gradient(cells["penalty"])]
+
+
+def without_gradient(names: pd.Series | pd.Index) -> pd.Series:
+    """For each penalty, named with its options, whether its entry says that it has no gradient. None for a method's name."""
+    return names.map(spec_name).isin(having("penalty", attached=False))
 
 
 def trained(cells: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from ..claims.select import (
     crossed,
     methods,
     only,
+    penalties,
     roughness,
     step_costs,
     trained,
@@ -28,7 +29,7 @@ from .format import MISSING, code, d1, d2, integer, listed, median, names, numbe
 def methods_numbers(run: Run) -> dict[str, str]:
     cells = run.block("methods")
     costs = pd.Series({name: cost.value for name, cost in step_costs(run.block("step_cost")).items()}, dtype=float)
-    adam = only(run.block("step_cost"), method="adam")["seconds_per_step"]
+    adam = penalties(only(run.block("step_cost"), method="adam"), "fro2")["seconds_per_step"]
     names_of = costs.index.map(spec_name)
     constrained = costs[names_of.isin(having("method", constrains=True))].dropna()
     exact = costs[names_of.isin(having("method", parametrizes=True))].dropna()
