@@ -128,7 +128,7 @@ def ideal_cell(cell: Cell) -> dict:
         "mean_direction": 0.05 * noise if k < n else math.nan, "det_sign": -1 if wrong else 1,
         "det_sign_start": -1 if cell.determinant == "mismatch" else 1, "det_sign_target": 1, "lambda_min": lam, "rank": rank,
         "seconds_per_step": 1e-6 * n**2.5 * (10.0 if name in having("method", parametrizes=True) else 1.0),
-        "predicted_rank_effective": effective, "predicted_distance": law, "predicted_trap_loss": trap,
+        "predicted_rank_effective": effective, "predicted_distance": law, "predicted_trap_loss": trap, "predicted_w_max2": 0.1, "predicted_w_l1": 3.0,
         "predicted_trap_threshold": 2 * lam * LAW.get(spec_name(cell.penalty), math.nan) if lam else math.nan,
     }  # fmt: skip
 

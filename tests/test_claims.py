@@ -45,7 +45,6 @@ from orthogrid.claims.intervals import (
 )
 from orthogrid.claims.ledger import SECTIONS, UNTESTED, measured
 from orthogrid.claims.select import paired, settled, wrong_side
-from orthogrid.config import Config
 from orthogrid.numbers.format import text
 from orthogrid.numbers.reproduction import claims_numbers
 from orthogrid.run import Run
