@@ -111,7 +111,7 @@ def counted(cells: pd.DataFrame, which: pd.Series) -> tuple[str, str]:
     return (integer(len(cells)), integer(which.sum())) if len(cells) else (MISSING, MISSING)
 
 
-def of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
+def out_of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
     """a of b."""
     return f"{integer(len(part))} of {integer(len(whole))}" if len(whole) else f"{MISSING} of {MISSING}"
 
@@ -157,7 +157,7 @@ def word_of(
     return words[row["verdict"].iloc[0]]
 
 
-def two(value) -> str:
+def digits2(value) -> str:
     """Two significant digits."""
     return number(value, 2)
 

@@ -22,7 +22,7 @@ from ..claims.select import (
 )
 from ..run import Run
 from ..views import reads
-from .format import MISSING, code, d1, d2, integer, listed, median, names, number, of, seeds, spread
+from .format import MISSING, code, d1, d2, integer, listed, median, names, number, out_of, seeds, spread
 
 
 @reads("methods step_cost")
@@ -60,9 +60,9 @@ def methods_numbers(run: Run) -> dict[str, str]:
         # Methods with a run whose determinant changed its sign: orthogonal at every step, and correcting.
         "meth-on-changed": names(sorted(changed["on"])) if len(cells) else MISSING,
         "meth-near-changed": names(sorted(changed["near"])) if len(cells) else MISSING,
-        "meth-adam-changed": of(plain[crossed(plain)], plain),
+        "meth-adam-changed": out_of(plain[crossed(plain)], plain),
         # The two corrections that the theory leaves open: they follow an unconstrained step.
-        "meth-open-changed": of(free[crossed(free)], free),
+        "meth-open-changed": out_of(free[crossed(free)], free),
         # Matching starts: the methods whose median data loss is not below FITTED for either number of samples.
         "meth-unfit": names(sorted(unfit)) if len(matched) else MISSING,
         # Mismatched starts with lambda > 0: the trained methods of which every run ends on the right side.
@@ -103,7 +103,7 @@ def cures_numbers(run: Run) -> dict[str, str]:
         ):
             both[f"{prefix}-{word}"] = names(back.index[which]) if len(back) else MISSING
         # Plain Adam's runs that end on the right side; reg over 2 lambda.
-        both[f"{prefix}-plain"] = of(plain[~plain["wrong"]], plain) if len(plain) else MISSING
+        both[f"{prefix}-plain"] = out_of(plain[~plain["wrong"]], plain) if len(plain) else MISSING
         both[f"{prefix}-threshold"] = number(median(plain["reg"] / (2 * plain["lambda_min"])), 2)
     seconds = long.groupby("method")["seconds"].median()
     ratio = seconds / seconds.get("adam", math.nan)

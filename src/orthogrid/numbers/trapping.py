@@ -35,7 +35,7 @@ from .format import (
     median,
     names,
     number,
-    of,
+    out_of,
     percent,
     seeds,
     setting,
@@ -166,8 +166,8 @@ def capture_numbers(run: Run) -> dict[str, str]:
         "cap-samples": listed(cells, "samples"),
         "cap-regs": listed(cells, "reg"),
         # Started with either sign: settled on the wrong side.
-        "cap-match-caught": of(wrong, match),
-        "cap-mismatch-caught": of(mismatch[caught(run, mismatch)], mismatch),
+        "cap-match-caught": out_of(wrong, match),
+        "cap-mismatch-caught": out_of(mismatch[caught(run, mismatch)], mismatch),
         # At the smallest rate: reg over lambda from which random starts end wrong.
         "cap-lr-low": setting(slow["lr"].min() if len(slow) else None),
         **{f"cap-from-{name}": held_from(only(slow, penalty=name)) for name in ("fro", "fro2")},
@@ -180,10 +180,10 @@ def capture_numbers(run: Run) -> dict[str, str]:
             len(deciding_pairs(run, both)) if (random_starts(both)["threshold"] > 1).any() else None
         ),
         "cap-match-by": enumeration(
-            f"{code(name)} {of(wrong[wrong['penalty'] == name], same)}" for name, same in match.groupby("penalty")
+            f"{code(name)} {out_of(wrong[wrong['penalty'] == name], same)}" for name, same in match.groupby("penalty")
         ),
         # Ended with another sign than they began with.
-        "cap-logdet-crossed": of(logdet[crossed(logdet)], logdet),
+        "cap-logdet-crossed": out_of(logdet[crossed(logdet)], logdet),
     }
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from ..catalog import methods as known_methods
 from ..cell import AXES, spec_name
 from ..claims.select import crossed, floor_ratio, only, roughness, step_costs, with_trap
-from ..numbers.format import MISSING, code, d1, d2, median, of, two
+from ..numbers.format import MISSING, code, d1, d2, digits2, median, out_of
 from ..numbers.methods import last_budget
 from ..run import Run
 from ..views import reads
@@ -36,11 +36,11 @@ def methods(run: Run, verdicts: pd.DataFrame) -> str:
             [
                 code(name),
                 *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
-                two(roughness(same).max()) if len(same) else MISSING,
-                two(median(few["fit"])),
-                two(median(only(many, determinant="match")["fit"])),
+                digits2(roughness(same).max()) if len(same) else MISSING,
+                digits2(median(few["fit"])),
+                digits2(median(only(many, determinant="match")["fit"])),
                 d2(median(floor_ratio(mismatch[mismatch["lambda_min"] > 0]))),
-                of(same[crossed(same)], same),
+                out_of(same[crossed(same)], same),
             ]
         )
     head = ["Method", *(f"$n={_size(block)}$" for block in (cells, large)), r"$\fnorm S/\sqrt n$", "$k<n$", "Match"]
@@ -71,12 +71,12 @@ def cures(run: Run, verdicts: pd.DataFrame) -> str:
     rows = []
     for name in sorted(cells["method"].unique(), key=lambda name: (name != "adam", name)):
         same, last = only(cells, method=name), only(long, method=name)
-        counts = [of(part[~part["wrong"]], part) for part in (only(same, steps=steps) for steps in budgets)]
+        counts = [out_of(part[~part["wrong"]], part) for part in (only(same, steps=steps) for steps in budgets)]
         other = only(uniform, method=name)
-        counts.append(of(other[~other["wrong"]], other) if len(other) else MISSING)
+        counts.append(out_of(other[~other["wrong"]], other) if len(other) else MISSING)
         rows.append(
             [
-                code(name), *counts, two(median(last["distance"])), two(median(last["fit"])), two(median(roughness(last))),
+                code(name), *counts, digits2(median(last["distance"])), digits2(median(last["fit"])), digits2(median(roughness(last))),
                 d1(seconds.get(name, math.nan) / seconds.get("adam", math.nan)),
             ]
         )  # fmt: skip
@@ -96,10 +96,10 @@ def precision(run: Run, verdicts: pd.DataFrame) -> str:
         row = [code(dtype)]
         for name in names:
             same = only(cells, dtype=dtype, penalty=name, determinant="match")
-            row += [two(median(same["orthogonality_fro"])), two(median(same["fit"]))]
+            row += [digits2(median(same["orthogonality_fro"])), digits2(median(same["fit"]))]
         for name in names:
             same = only(mismatch, dtype=dtype, penalty=name)
-            row.append(of(same[same["wrong"]], same))
+            row.append(out_of(same[same["wrong"]], same))
         rows.append(row)
     columns = [f"{code(name)}: {what}" for name in names for what in (r"$\fnorm S$", "loss")]
     return tabular("l" + 3 * len(names) * "r", ["Format", *columns, *(f"{code(name)}: wrong" for name in names)], rows)
