@@ -68,7 +68,10 @@ def flat(run: Run) -> dict[str, str]:
 def empty_run(small_run) -> Run:
     """No blocks and no rows; the columns of each table are there."""
     parts = ("cells", "membership", "traces", "thread", "predictions", "log_a", "log_b")
-    return Run(Config("empty", "empty", "cpu", True, ()), *(getattr(small_run, part).iloc[:0] for part in parts))
+    return Run(
+        Config("empty", "empty", "cpu", True, 1, "results", (), ()),
+        *(getattr(small_run, part).iloc[:0] for part in parts),
+    )
 
 
 def test_no_number_is_typed_into_the_paper():

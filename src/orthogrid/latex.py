@@ -13,10 +13,9 @@ from pathlib import Path
 
 PROGRAMS = ("latexmk", "pdflatex", "biber", "kpsewhich")
 # One file from each package group the paper draws on.
-FILES = ("lmodern.sty", "mathtools.sty", "cleveref.sty", "siunitx.sty", "biblatex.sty", "csquotes.sty", "microtype.sty")
+FILES = ("lmodern.sty", "mathtools.sty", "cleveref.sty", "biblatex.sty", "csquotes.sty", "microtype.sty")
 DEBIAN = (
-    "latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-science "
-    "texlive-bibtex-extra lmodern biber"
+    "latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-bibtex-extra lmodern biber"
 )
 
 
@@ -51,7 +50,7 @@ def _remedy() -> str:
     if shutil.which("apt-get"):
         return f"sudo apt-get install --no-install-recommends {DEBIAN}"
     if shutil.which("dnf"):
-        return "sudo dnf install latexmk biber texlive-scheme-medium texlive-collection-latexextra texlive-siunitx"
+        return "sudo dnf install latexmk biber texlive-scheme-medium texlive-collection-latexextra"
     if shutil.which("brew"):
         return "brew install --cask mactex-no-gui"
     return "conda install -c conda-forge texlive-core biber, or TeX Live from https://tug.org/texlive"

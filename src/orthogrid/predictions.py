@@ -38,8 +38,7 @@ def predict_cells(config: Config, progress=lambda done, total: None) -> pd.DataF
         rank, lam, w = drawn[cell.problem]
         n = cell.dimension
         effective = theory.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
-        penalty = spec_name(cell.penalty)
-        detached = cell.method == "adam" and (penalty == "none" or penalty.endswith("_detached"))
+        detached = cell.method == "adam" and not catalog.penalties()[spec_name(cell.penalty)].attached
         rows.append(
             (
                 cell.key, rank, effective, lam, *(_shape(w) if lam > 0 else (math.nan, math.nan)),
@@ -65,15 +64,14 @@ def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, f
     """Threshold, position and data loss of the trap: that of the cell's penalty, also for the cures, which keep it.
 
     A hard constraint is the limit of a large reg: trapped at the twin whatever reg is (Proposition "constrained methods").
-    The unconstrained Procrustes solution is the target.
+    Nothing holds a method that looks on both sides, nor a run whose penalty has no gradient.
     """
-    method = spec_name(cell.method)
-    if method == "procrustes":
+    method, penalty = catalog.methods()[spec_name(cell.method)], catalog.penalties()[spec_name(cell.penalty)]
+    if method.both_sides or (method.uses_penalty and not penalty.attached):
         return math.inf, math.nan, math.nan
-    if not catalog.methods()[method].uses_penalty:
+    if not method.uses_penalty:
         return 0.0, theory.TWIN_POSITION, float(theory.wrong_floor(lam))
-    penalty = spec_name(cell.penalty)
-    delta = (catalog.penalties()[penalty].options | spec_options(cell.penalty)).get("delta", math.inf)
+    penalty, delta = penalty.name, (penalty.options | spec_options(cell.penalty)).get("delta", math.inf)
     return (
         float(theory.trap_threshold(penalty, lam, w, delta)),
         float(theory.trap_position(cell.reg, lam, penalty, w, delta)),

@@ -114,6 +114,8 @@ def thread_cells(cells: pd.DataFrame) -> dict[str, list[str]]:
 # Log B's closing line, printed after its last step (entrywise L1 distances of the weight to rho and to its transpose).
 LOG_B_CLOSING = {"distance_rho_l1": 12627.76172, "distance_l1": 12255.37109}
 
+CIRCLE_START = (0.01, 1.50)  # the point of the thread's analogy, beside its circle
+
 
 def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFrame, log_b: pd.DataFrame) -> pd.DataFrame:
     """Every number the thread printed beside ours: log, step, quantity, thread, ours, relative_difference.
