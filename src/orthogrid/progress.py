@@ -24,7 +24,7 @@ class Progress:
     def __init__(self, name: str, total: float, log: str | Path | None = None, every: float = 10.0):
         self.name, self.total, self.every = name, total, every
         self.started = self.said = time.monotonic()
-        self.log = Path(log).open("a") if log else None  # noqa: SIM115 - closed by close()
+        self.log = Path(log).open("a", encoding="utf-8") if log else None  # noqa: SIM115 - closed by close()
         self.terminal = sys.stderr.isatty()
 
     def say(self, text: str, passing: bool = False) -> None:

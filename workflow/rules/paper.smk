@@ -48,6 +48,10 @@ rule write_numbers:
         "../scripts/write_numbers.py"
 
 
+date_back(PLAN.config.root)
+
+
+# An output to update is neither removed before the job nor after its failure: until there is a new PDF the last one stays.
 rule build_paper:
     input:
         require_latex,
@@ -56,7 +60,7 @@ rule build_paper:
         tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
         figures=expand("{{root}}/figures/{figure}.pdf", figure=FIGURES),
     output:
-        paper=report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper"),
+        paper=update(report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper")),
     log:
         "{root}/logs/build_paper.log",
     benchmark:
