@@ -1,6 +1,7 @@
 """Collect the configured cells, their traces and their blocks from the training jobs' files; compare the thread's logs."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orthogrid.config import check_config
@@ -13,11 +14,14 @@ if __name__ == "__main__":
     logs = [read_table(Path(snakemake.input[name])) for name in ("log_a", "log_b")]
     cells, traces = collect_cells(config, names), collect_traces(config, names)
     tables = {
-        "cells": cells,
         "traces": traces,
+        "cells": cells,
         "membership": membership(config),
         "thread": compare_thread(cells, traces, *logs),
     }
-    for name, table in tables.items():
-        write_table(table, Path(snakemake.output[name]))
+    # Compressing lets go of Python's lock: the traces are compressed while the rest is written.
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(write_table, table, Path(snakemake.output[name])) for name, table in tables.items()]
+    for job in jobs:
+        job.result()
     write_bytes((json.dumps(summary(config, cells), indent=2) + "\n").encode(), Path(snakemake.output.summary))
