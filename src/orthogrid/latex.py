@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -81,19 +82,19 @@ def defects(log: str) -> list[str]:
 # What latexmk and the programs it calls make of paper.tex, and where it is kept for the next build.
 MADE = "paper.*"
 KEPT = "latex.zip"
-UNFINISHED = "latex.unfinished"  # there from the start of a build to its good end
+FAILED = "latex.failed"  # the mark of the last build that came to no good end
 
 
-def build(sources: Path, results: Path, output: Path, log: Path, cache: Path | None = None) -> int:
+def build(sources: Path, results: Path, output: Path, log: Path) -> int:
     """Build paper.tex from LaTeX sources and a run's folder with numbers.tex, tables/ and figures/; how often LaTeX ran for it.
 
-    It continues from the auxiliary files of the last good build, by default under cache/ in the run's folder: LaTeX settles in
-    one pass or two rather than four, on the same bytes. Works in a temporary folder, so that sources, results and what is
+    It continues from the auxiliary files of the last good build, under cache/ in the run's folder: LaTeX settles in one pass
+    or two rather than four, on the same bytes. Works in a temporary folder, so that sources, results and what is
     kept stay clean. Raises LatexError when latexmk fails or the document has defects, and leaves an earlier PDF as it is.
     """
-    cache = cache or results / "cache"
-    kept, unfinished = cache / KEPT, cache / UNFINISHED
-    _write(b"", unfinished)
+    kept, failed = results / "cache" / KEPT, results / "cache" / FAILED
+    failed_before = failed_build(results)
+    _write(uuid.uuid4().hex.encode(), failed)  # at once: a build that is killed has failed too
     old = _read_made(kept)
     try:
         try:
@@ -110,19 +111,22 @@ def build(sources: Path, results: Path, output: Path, log: Path, cache: Path | N
     if made != old:
         _write_made(made, kept)
     _write(made["paper.pdf"], output)
-    unfinished.unlink()
+    if failed_before:
+        _write(failed_before.encode(), failed)
+    else:
+        failed.unlink()
     return passes
 
 
-def date_back(results: Path) -> None:
-    """Make the PDF of an earlier build older than its inputs where the last build came to no good end.
+def failed_build(results: Path) -> str:
+    """Another text after each build that came to no good end.
 
-    Snakemake puts it back after a failure, with the time of the failure: it would take it for a PDF of today's numbers.
+    Snakemake puts the PDF before it back, and notes it as made from today's inputs: by this text it learns that it is not.
     """
-    paper, numbers = results / "paper.pdf", results / "numbers.tex"
-    if (results / "cache" / UNFINISHED).exists() and paper.exists() and numbers.exists():
-        before = min(paper.stat().st_mtime, numbers.stat().st_mtime - 1)
-        os.utime(paper, (before, before))
+    try:
+        return (results / "cache" / FAILED).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _latexmk(sources: Path, results: Path, log: Path, made: dict[str, bytes]) -> tuple[dict[str, bytes], int]:

@@ -3,7 +3,7 @@ import hashlib
 import orthogrid
 from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
-from orthogrid.latex import date_back, missing_latex
+from orthogrid.latex import failed_build, missing_latex
 from orthogrid.plan import Plan
 from snakemake.exceptions import WorkflowError
 

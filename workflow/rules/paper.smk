@@ -48,9 +48,6 @@ rule write_numbers:
         "../scripts/write_numbers.py"
 
 
-date_back(PLAN.config.root)
-
-
 # An output to update is neither removed before the job nor after its failure: until there is a new PDF the last one stays.
 rule build_paper:
     input:
@@ -69,6 +66,7 @@ rule build_paper:
         "../../environment.yml"
     params:
         sources=f"{HERE}/paper",
+        failed=failed_build(PLAN.config.root),
     message:
         "Building the paper with latexmk"
     script:
