@@ -84,5 +84,8 @@ def test_a_method_by_the_recipe_trains_alone(tmp_path):
 
 def test_the_notebooks_lines_give_results():
     names: dict = {}
-    exec(recipe("From a notebook").replace("dimension=50, samples=200", "dimension=6, samples=20").replace("3000", "30"), names)
+    exec(
+        recipe("From a notebook").replace("dimension=50, samples=200", "dimension=6, samples=20").replace("3000", "30"),
+        names,
+    )
     assert len(names["results"]) == 8 and {r.row["status"] for r in names["results"]} == {"ok"}

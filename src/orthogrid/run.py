@@ -80,10 +80,10 @@ def _commit() -> str:
     """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout
-        edited = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True).stdout
+        commit, edited = (
+            subprocess.run([*git, *asked], capture_output=True, encoding="utf-8", errors="replace", check=True).stdout
+            for asked in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "."))
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return commit.strip() + ("+" if edited.strip() else "")

@@ -5,7 +5,7 @@ import orthogrid
 import psutil
 from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
-from orthogrid.latex import missing_latex
+from orthogrid.latex import failed_build, missing_latex
 from orthogrid.plan import Plan
 from snakemake.exceptions import WorkflowError
 
