@@ -11,8 +11,8 @@ import pandas as pd
 from conftest import ROOT
 
 from orthogrid import theory
+from orthogrid.catalog import having
 from orthogrid.cell import Cell, spec_name
-from orthogrid.claims.select import ON_MANIFOLD, PARAMETRIZATIONS
 from orthogrid.config import Block, Config
 from orthogrid.run import LOG_A, LOG_B_CLOSING, Run
 from orthogrid.store import read_table
@@ -22,7 +22,7 @@ LAMBDA = 1.0  # of every cell of full rank
 
 # The blocks as the configs have them, smaller, and with enough seeds for every interval.
 
-METHODS = (*ON_MANIFOLD, "landing", "pogo", "newton_schulz", "parseval", "procrustes", "procrustes_side")
+METHODS = having("method", constrains=True)
 CURES = ("reg_ramp", "early_rate", "reflection", "restart", "widened")
 SMALL = {"dimension": 20, "samples": 40}
 
@@ -106,7 +106,7 @@ def ideal_cell(cell: Cell) -> dict:
     effective = theory.effective_rank(n, k, cell.inputs, cell.sampling)
     lam = LAMBDA if rank == n else 0.0
     law = float(theory.coset_distance(n, effective))
-    detached = cell.penalty.endswith("_detached")
+    detached = cell.penalty in ("l1_detached", "fro2_detached")
     wrong = ends_wrong(cell, rank)
     trap = float(theory.trap_loss(cell.reg, lam)) if lam and cell.reg else math.nan
     paid = trap if cell.init == "twin" and cell.penalty == "fro2" else 4 * lam
@@ -116,7 +116,7 @@ def ideal_cell(cell: Cell) -> dict:
     jitter *= {"l1": 1.0, "offdiag": 1.0}.get(cell.penalty, 0.01) * (0.05 if cell.schedule == "cosine" else 1.0)
     jitter *= {"float64": 1e-3, "tf32": 10.0, "bfloat16": 100.0}.get(cell.dtype, 1.0)
     if name in METHODS:
-        jitter = (1e-6 if name in ON_MANIFOLD else 1e-4) * n**1.5
+        jitter = (1e-6 if name in having("method", keeps="on") else 1e-4) * n**1.5
     fro = 3.0 if detached or (cell.reg <= LOG_A.reg and name == "adam") else jitter / n
     return {
         "key": cell.key, **cell.settings, "status": "ok", "seconds": 1.0, "device": "cpu (synthetic)", "torch": "2", "code": "0",
@@ -127,8 +127,8 @@ def ideal_cell(cell: Cell) -> dict:
         "distance_l1": float(theory.entrywise_l1(n, 2 * (n - effective))), "distance_rho_l1": float(theory.entrywise_l1(n, 2 * n)),
         "mean_direction": 0.05 * noise if k < n else math.nan, "det_sign": -1 if wrong else 1,
         "det_sign_start": -1 if cell.determinant == "mismatch" else 1, "det_sign_target": 1, "lambda_min": lam, "rank": rank,
-        "seconds_per_step": 1e-6 * n**2.5 * (10.0 if name in PARAMETRIZATIONS else 1.0),
-        "predicted_rank_effective": effective, "predicted_distance": law, "predicted_trap_loss": trap,
+        "seconds_per_step": 1e-6 * n**2.5 * (10.0 if name in having("method", parametrizes=True) else 1.0),
+        "predicted_rank_effective": effective, "predicted_distance": law, "predicted_trap_loss": trap, "predicted_w_max2": 0.1, "predicted_w_l1": 3.0,
         "predicted_trap_threshold": 2 * lam * LAW.get(spec_name(cell.penalty), math.nan) if lam else math.nan,
     }  # fmt: skip
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from orthogrid.cell import Cell
 from orthogrid.claims.intervals import (
@@ -12,19 +13,20 @@ from orthogrid.claims.intervals import (
     bracketed,
     farthest,
     geometric_mean,
+    half_width,
     instances,
     mean,
     share,
     share_difference,
     slope,
-    student_quantile,
 )
 from orthogrid.claims.select import boundary, exponents, paired
 
 
-def test_student_quantile():
+def test_half_width_is_students():
     for df, expected in ((1, 6.3138), (2, 2.9200), (3, 2.3534), (4, 2.1318), (9, 1.8331), (30, 1.6973), (1000, 1.6464)):
-        assert student_quantile(0.95, df) == pytest.approx(expected, abs=1e-4)
+        assert half_width(1.0, df) == pytest.approx(expected, abs=1e-4)
+        assert half_width(2.0, df) == pytest.approx(2 * stats.t.ppf(0.95, df), rel=1e-12)
 
 
 def test_mean_interval_covers_as_often_as_it_says():
@@ -84,6 +86,9 @@ def test_slope():
     estimate = slope([0, 1, 2, 3], [0, 1.1, 1.9, 3])
     assert estimate.value == pytest.approx(0.98)
     assert estimate.high - estimate.value == pytest.approx(estimate.value - estimate.low)
+    line = stats.linregress([0, 1, 2, 3], [0, 1.1, 1.9, 3])
+    wide = stats.t.ppf(0.95, 2) * line.stderr
+    assert estimate == pytest.approx((line.slope, line.slope - wide, line.slope + wide), rel=1e-12)
     assert math.isnan(slope([1, 2], [1, 2]).low) and math.isnan(slope([1, 1, 1], [1, 2, 3]).value)
     random, x = np.random.default_rng(2), np.arange(4)
     draws = [slope(x, 2 * x + random.normal(0, 1, 4)) for _ in range(2000)]

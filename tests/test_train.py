@@ -277,3 +277,14 @@ def test_stacks_hold_every_cell_once_and_stay_in_the_caches(n, count):
         assert all(len(stack) == 1 for stack in stacks)
     (whole,) = _stacks(cells, torch.device("cuda"))
     assert sorted(whole) == list(range(count)) and [cells[i].lr for i in whole] == sorted(c.lr for c in cells)
+
+
+def test_no_cells_give_no_results():
+    assert train_batch([]) == []
+
+
+def test_a_result_holds_the_weight_that_its_row_measures():
+    (result,) = train_batch([Cell(dimension=6, samples=20, steps=50, lr=0.01)])
+    problem = draw_problem(result.cell)
+    assert float((result.weight - problem.rho.double().mT).norm()) == pytest.approx(result.row["distance"], rel=1e-12)
+    assert float(result.bias.norm()) == pytest.approx(result.row["bias_norm"], rel=1e-12)

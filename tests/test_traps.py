@@ -8,6 +8,7 @@ import torch
 from geometry import F64, haar, loss_of, on_path, weakest_image
 
 from orthogrid import theory
+from orthogrid.catalog import having
 from orthogrid.cell import Cell
 from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.penalties import PENALTIES, find_penalty
@@ -79,8 +80,8 @@ def test_thresholds():
     assert theory.trap_threshold("fro2", 0.5) == theory.trap_threshold("nuclear", 0.5) == 1.0
     assert theory.trap_threshold("l1", 0.5, w) == pytest.approx(0.64)
     assert theory.trap_threshold("coherence", 0.5, w) == pytest.approx(1.96)
-    assert theory.trap_threshold("logdet", 0.5) == 0 and theory.trap_threshold("l1_detached", 0.5) == math.inf
-    assert all(math.isnan(theory.trap_threshold(name, 0.5)) for name in ("l1", "offdiag", "something new"))
+    assert theory.trap_threshold("logdet", 0.5) == 0
+    assert all(math.isnan(theory.trap_threshold(name, 0.5)) for name in ("l1", "offdiag", "none", "something new"))
     assert theory.trap_threshold("huber", 0.5) == theory.trap_threshold("huber", 0.5, w, delta=0.48) == 2.0
     # Far inside the linear part Huber is delta · l1.
     assert 1e-4 * theory.trap_threshold("huber", 0.5, w, 1e-4) == pytest.approx(0.64, rel=1e-3)
@@ -88,7 +89,9 @@ def test_thresholds():
 
 def test_every_registered_penalty_has_a_threshold_or_a_reason():
     w = np.array([0.6, 0.8])
-    unknown = {name for name in PENALTIES if math.isnan(theory.trap_threshold(name, 1.0, w, 0.01))}
+    unknown = {
+        name for name in having("penalty", attached=True) if math.isnan(theory.trap_threshold(name, 1.0, w, 0.01))
+    }
     assert unknown == {"offdiag"}
 
 

@@ -130,6 +130,27 @@ def test_a_finished_run_has_nothing_to_do(smoke):
     assert "Nothing to be done" in snakemake(smoke, *SMOKE)
 
 
+def test_a_failed_paper_leaves_the_last_one_and_is_not_taken_for_it(smoke):
+    source, paper = smoke / "paper" / "sections" / "abstract.tex", results(smoke) / "paper.pdf"
+    text, before = source.read_text(encoding="utf-8"), paper.read_bytes()
+    source.write_text("\\first \\second\n" + text, encoding="utf-8")
+    try:
+        for _ in range(2):  # the second time Snakemake has put the PDF back, younger than what it is to show
+            output = snakemake(smoke, *SMOKE, check=False)
+            assert (
+                "Undefined control sequence" in output
+                and "\\first" in output
+                and "paper.pdf is the one before" in output
+            )
+            assert "\\second" not in output and "Traceback" not in output
+            assert paper.read_bytes() == before
+    finally:
+        source.write_text(text, encoding="utf-8")
+    snakemake(smoke, *SMOKE)
+    assert paper.read_bytes() == before
+    assert "Nothing to be done" in snakemake(smoke, *SMOKE)
+
+
 def test_predictions_come_before_training_and_need_no_rows(smoke):
     predictions = (results(smoke) / "predictions.csv").stat().st_mtime
     assert all(predictions <= path.stat().st_mtime for path in (results(smoke) / "rows").glob("*.csv"))

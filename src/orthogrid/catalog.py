@@ -97,6 +97,13 @@ TRAITS: dict[str, dict[str, Trait]] = {
             choices=("on", "near", ""),
         ),
         "constrains": Trait(False, "constrains W instead of penalising it"),
+        "parametrizes": Trait(False, "trains what W is an orthogonal function of"),
+        "both_sides": Trait(False, "looks for the best W of either determinant, so no trap holds it"),
+        "cures": Trait(
+            "",
+            'a wrong side: "avoid" keeps a run from the trap, "undo" takes it out, "" neither',
+            choices=("avoid", "undo", ""),
+        ),
         "matrices": Trait(4, "n × n matrices of its own in a GPU's memory"),
     },
 }
@@ -144,6 +151,12 @@ def penalties(root: Path = SOURCE, layout: Layout = HOUSE) -> dict[str, Entry]:
 def methods(root: Path = SOURCE, layout: Layout = HOUSE) -> dict[str, Entry]:
     """Every method by name, in the same order."""
     return _entries("method", root, layout)
+
+
+def having(kind: str, **traits: Any) -> tuple[str, ...]:
+    """The names of the penalties or methods with these traits: `having("method", keeps="on")`."""
+    entries = _entries(kind, SOURCE, HOUSE).values()
+    return tuple(e.name for e in entries if all(e.trait(name) == value for name, value in traits.items()))
 
 
 def _entries(kind: str, root: Path, layout: Layout) -> dict[str, Entry]:

@@ -80,10 +80,10 @@ def _commit() -> str:
     """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout
-        edited = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True, check=True).stdout
+        commit, edited = (
+            subprocess.run([*git, *asked], capture_output=True, encoding="utf-8", errors="replace", check=True).stdout
+            for asked in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "."))
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return commit.strip() + ("+" if edited.strip() else "")
@@ -113,6 +113,8 @@ def thread_cells(cells: pd.DataFrame) -> dict[str, list[str]]:
 
 # Log B's closing line, printed after its last step (entrywise L1 distances of the weight to rho and to its transpose).
 LOG_B_CLOSING = {"distance_rho_l1": 12627.76172, "distance_l1": 12255.37109}
+
+CIRCLE_START = (0.01, 1.50)  # the point of the thread's analogy, beside its circle
 
 
 def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFrame, log_b: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def device_name(device: torch.device) -> str:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -216,8 +216,6 @@ class Job:
         def report(seconds: float) -> None:
             progress.update(seconds, f"{self.count} of {len(self.missing)} cells done, ")
 
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)
         train = self._in_workers if self.workers > 1 else self._here
         for trained in train(stop, report):
             results = [t for t in trained if isinstance(t, Result)]
@@ -291,7 +289,7 @@ def _train_batch(
 ) -> list[Result | Failure]:
     """Train a batch; where that raises, its halves, so that a cell that cannot be trained takes no other with it."""
     try:
-        return train_batch(cells, device, report)
+        return [replace(result, weight=None, bias=None) for result in train_batch(cells, device, report)]
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:

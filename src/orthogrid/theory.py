@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import lambertw
 
 TWIN_POSITION = -1.0  # where unsquared norms and hard constraints hold W; S = 0 there
 TWIN_DISTANCE = 2.0  # Proposition "floor": ‖rhoᵀ(I - 2vvᵀ) - rhoᵀ‖_F = 2‖vvᵀ‖_F
@@ -70,6 +71,7 @@ def wrong_floor(lam):
 
 # Norms that depend on the singular values alone, scaled to ‖wwᵀ‖ = 1: their dual norm of wwᵀ is 1 too.
 SPECTRAL_NORMS = ("fro", "spectral", "nuclear")
+NORMS = (*SPECTRAL_NORMS, "row_sum", "l1", "coherence")  # the penalties that are norms of S, not squared
 
 
 def dual_norm(penalty: str, w=None) -> float:
@@ -79,7 +81,7 @@ def dual_norm(penalty: str, w=None) -> float:
     """
     if penalty in SPECTRAL_NORMS or penalty == "row_sum":
         return 1.0
-    if penalty not in ("l1", "coherence") or w is None:
+    if penalty not in NORMS or w is None:
         return math.nan
     size = np.abs(np.asarray(w, dtype=float))
     return float(size.max() ** 2 if penalty == "l1" else size.sum() ** 2)
@@ -99,17 +101,8 @@ def generic_w_l1_squared(n):
     return 1 + (np.asarray(n, dtype=float) - 1) * 2 / math.pi
 
 
-def _bisect(function, low, high):
-    """Root in [low, high] of a function negative at low and positive at high, to the last bit; elementwise for arrays."""
-    for _ in range(80):
-        middle = (low + high) / 2
-        below = function(middle) < 0
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return (low + high) / 2
-
-
 # Root of log m + m + 1 = 0: -s where `vonneumann` begins to hold W. 2m is then the maximum of -2 m log m/(1 + m).
-VON_NEUMANN_POSITION = float(_bisect(lambda m: np.log(m) + m + 1, 1e-9, 1.0))
+VON_NEUMANN_POSITION = float(lambertw(1 / math.e).real)
 
 
 def trap_threshold(penalty: str, lam, w=None, delta: float = math.inf):
@@ -119,10 +112,8 @@ def trap_threshold(penalty: str, lam, w=None, delta: float = math.inf):
     `fro`, `spectral`, `nuclear` (Proposition "dual norm"). For `l1`, `coherence` and `row_sum` it is where the twin itself
     becomes a minimum; others may exist below. For `huber` a minimum is proved above it; with delta at least
     ¾ max w_i² it is the 4 lam of half a sum of squares. `offdiag` has none at the twin and no closed form elsewhere
-    (Proposition "off-diagonal"). `none` and detached penalties: never.
+    (Proposition "off-diagonal"). A penalty without a gradient holds nothing: `predictions` knows which.
     """
-    if penalty == "none" or penalty.endswith("_detached"):
-        return math.inf
     if penalty in ("fro2", "spectral2"):
         return 2 * lam
     if penalty == "vonneumann":
@@ -153,14 +144,15 @@ def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.i
     """
     reg, lam = np.asarray(reg, dtype=float), np.asarray(lam, dtype=float)
     held = reg > trap_threshold(penalty, lam, w, delta)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         if penalty in ("fro2", "spectral2", "huber"):
             position = -(1 + np.sqrt(1 - (4 if penalty == "huber" else 2) * lam / reg)) / 2
         elif penalty == "logdet":
             position = -reg / (reg + lam)
         elif penalty == "vonneumann":
-            # Negative at the threshold's position for reg above the threshold, positive at 1.
-            position = -_bisect(lambda m: lam * (1 + m) + 2 * reg * m * np.log(m), VON_NEUMANN_POSITION, 1.0)
+            # With c = lam/(2 reg), y = log m: (y + c) exp(y + c) = -c exp(c), whose principal branch is the larger root.
+            c = lam / (2 * reg)
+            position = -np.exp(lambertw(-c * np.exp(c)).real - c)
         else:
             position = TWIN_POSITION
     return np.where(held, position, np.nan)

@@ -25,16 +25,20 @@ rule predict_cells:
         "../scripts/predict_cells.py"
 
 
+# The thread is compared in the same job: starting another would take longer than comparing.
 rule aggregate_cells:
     input:
         rows=ROWS,
         traces=TRACES,
         config=workflow.configfiles,
+        log_a=f"{HERE}/data/thread/log_a.csv",
+        log_b=f"{HERE}/data/thread/log_b.csv",
     output:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",
         traces="{root}/traces.csv.gz",
         summary="{root}/run.json",
+        thread="{root}/thread.csv",
     log:
         "{root}/logs/aggregate_cells.log",
     benchmark:
@@ -43,30 +47,14 @@ rule aggregate_cells:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
-        source=digest_of(("run", "collect_cells"), ("run", "collect_traces"), ("run", "membership"), ("run", "summary")),
+        source=digest_of(
+            ("run", "collect_cells"),
+            ("run", "collect_traces"),
+            ("run", "membership"),
+            ("run", "summary"),
+            ("run", "compare_thread"),
+        ),
     message:
-        "Collecting the configured cells"
+        "Collecting the configured cells, and holding the thread's printed numbers against them"
     script:
         "../scripts/aggregate_cells.py"
-
-
-rule compare_thread:
-    input:
-        cells="{root}/cells.csv",
-        traces="{root}/traces.csv.gz",
-        log_a=f"{HERE}/data/thread/log_a.csv",
-        log_b=f"{HERE}/data/thread/log_b.csv",
-    output:
-        thread="{root}/thread.csv",
-    log:
-        "{root}/logs/compare_thread.log",
-    benchmark:
-        "{root}/benchmarks/compare_thread.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        source=digest_of(("run", "compare_thread")),
-    message:
-        "Holding the thread's printed numbers against ours"
-    script:
-        "../scripts/compare_thread.py"

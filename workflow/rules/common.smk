@@ -8,7 +8,7 @@ from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import check_config
 from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
-from orthogrid.latex import missing_latex
+from orthogrid.latex import failed_build, missing_latex
 from orthogrid.plan import Plan
 from snakemake.exceptions import WorkflowError
 

@@ -49,6 +49,7 @@ rule write_numbers:
         "../scripts/write_numbers.py"
 
 
+# An output to update is neither removed before the job nor after its failure: until there is a new PDF the last one stays.
 rule build_paper:
     input:
         require_latex,
@@ -58,7 +59,7 @@ rule build_paper:
         tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
         figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
     output:
-        paper=report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper"),
+        paper=update(report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper")),
     log:
         "{root}/logs/build_paper.log",
     benchmark:
@@ -67,6 +68,7 @@ rule build_paper:
         "../../environment.yml"
     params:
         sources=f"{HERE}/paper",
+        failed=failed_build(PLAN.config.root),
     message:
         "Building the paper with latexmk"
     script:

@@ -1,17 +1,27 @@
-"""Collect the configured cells, their traces and their blocks from the training jobs' files."""
+"""Collect the configured cells, their traces and their blocks from the training jobs' files; compare the thread's logs."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orthogrid.config import check_config
-from orthogrid.run import collect_cells, collect_traces, membership, summary
-from orthogrid.store import write_bytes, write_table
+from orthogrid.run import collect_cells, collect_traces, compare_thread, membership, summary
+from orthogrid.store import read_table, write_bytes, write_table
 
 if __name__ == "__main__":
     config = check_config(snakemake.config)
     names = [Path(path).stem for path in snakemake.input.rows]
-    cells = collect_cells(config, names)
-    write_table(cells, Path(snakemake.output.cells))
-    write_table(collect_traces(config, names), Path(snakemake.output.traces))
-    write_table(membership(config), Path(snakemake.output.membership))
+    logs = [read_table(Path(snakemake.input[name])) for name in ("log_a", "log_b")]
+    cells, traces = collect_cells(config, names), collect_traces(config, names)
+    tables = {
+        "traces": traces,
+        "cells": cells,
+        "membership": membership(config),
+        "thread": compare_thread(cells, traces, *logs),
+    }
+    # Compressing lets go of Python's lock: the traces are compressed while the rest is written.
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(write_table, table, Path(snakemake.output[name])) for name, table in tables.items()]
+    for job in jobs:
+        job.result()
     write_bytes((json.dumps(summary(config, cells), indent=2) + "\n").encode(), Path(snakemake.output.summary))

@@ -1,13 +1,20 @@
 """Build the PDF of a run."""
 
+import sys
 from pathlib import Path
 
-from orthogrid.latex import build
+from orthogrid.latex import LatexError, build
 
 if __name__ == "__main__":
-    build(
-        sources=Path(snakemake.params.sources),
-        results=Path(snakemake.input.numbers).parent,
-        output=Path(snakemake.output.paper),
-        log=Path(snakemake.log[0]),
-    )
+    log, output = Path(snakemake.log[0]), Path(snakemake.output.paper)
+    try:
+        passes = build(
+            sources=Path(snakemake.params.sources),
+            results=Path(snakemake.input.numbers).parent,
+            output=output,
+            log=output.parent / "cache" / "paper.log",  # no log of the job's, which Snakemake prints where it fails
+        )
+    except LatexError as error:
+        log.write_text(f"{error}\n", encoding="utf-8")
+        sys.exit(1)
+    log.write_text(f"LaTeX ran {passes} times\n", encoding="utf-8")

@@ -10,5 +10,5 @@ if __name__ == "__main__":
     verdicts = read_table(Path(snakemake.input.claims))
     words = summary(verdicts)
     print(words)
-    Path(snakemake.log[0]).write_text(words + "\n")
+    Path(snakemake.log[0]).write_text(words + "\n", encoding="utf-8")
     sys.exit(0 if unexpected(verdicts).empty else 1)

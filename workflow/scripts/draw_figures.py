@@ -16,6 +16,10 @@ if __name__ == "__main__":
     names = [Path(path).stem for path in snakemake.output]
     progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
     drawn = draw_figures(
-        run, names, Path(snakemake.output[0]).parent, lambda done, _: progress.update(done), workers=snakemake.threads
+        run,
+        names,
+        Path(snakemake.output[0]).parent,
+        lambda done, _: progress.update(done),
+        workers=snakemake.resources.workers,
     )
     progress.close(f"{len(drawn)} of {len(names)} figures drawn, the others are as they were")

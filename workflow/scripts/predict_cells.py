@@ -8,8 +8,10 @@ from orthogrid.progress import Progress
 from orthogrid.store import write_table
 
 if __name__ == "__main__":
-    plan = check_config(snakemake.config)
+    plan, output = check_config(snakemake.config), Path(snakemake.output.predictions)
     progress = Progress("predictions", 1.0, log=snakemake.log[0])
-    table = predict_cells(plan, lambda done, total: progress.update(done / total))
-    write_table(table, Path(snakemake.output.predictions))
+    table = predict_cells(
+        plan, lambda done, total: progress.update(done / total), cache=output.parent / "cache" / "predictions"
+    )
+    write_table(table, output)
     progress.close(f"{len(table)} cells predicted")

@@ -2,7 +2,7 @@
 
 A claim stands once, in the module of its section: statement, predicate, relation, tolerance, author. To add one,
 write a function from a Run and the finished cells of its blocks to a Measurement and decorate it with `@claim`; its docstring
-says what `measured` is and becomes the predicate. The judge (`ledger`) compares measured with expected by relation and
+says what `measured` is and becomes the predicate, {FITTED} in it the value of that setting. The judge (`ledger`) compares measured with expected by relation and
 tolerance. A sampled quantity comes with a 90 % interval (`intervals`): the claim is supported if the interval lies wholly
 where the relation holds, refuted if wholly outside, and otherwise untested at this scale. Where a claim can hold in
 part, its function says when. `tests/test_claims.py` wants rows that support it and rows that refute it. A claim may also
@@ -19,13 +19,13 @@ from .ledger import (
     Claim,
     Measurement,
     claim,
-    found,
     judge,
+    measured,
     summary,
     unexpected,
 )
 
 __all__ = [
-    "ANSWERER", "CLAIMS", "OURS", "QUESTIONER", "VERDICTS", "Claim", "Measurement", "claim", "found", "judge", "summary",
+    "ANSWERER", "CLAIMS", "OURS", "QUESTIONER", "VERDICTS", "Claim", "Measurement", "claim", "judge", "measured", "summary",
     "unexpected",
 ]  # fmt: skip

@@ -11,24 +11,25 @@ from .. import theory
 from ..cell import Cell
 from ..run import LOG_A, Run, thread_cells
 from .intervals import farthest, mean
-from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, found
+from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from .select import (
     EARLY_STEPS,
     EQUAL_FIT,
     FITTED,
-    PLATEAU_FROM,
     ROUNDING,
     SIMILAR,
     best_ratio,
+    block_size,
     by_seed,
+    detached,
     detached_spread,
     exponents,
     only,
     paired,
     paired_ratio,
-    planned,
     plateau_by_seed,
     predicted_plateau,
+    printed_plateau,
 )
 
 # The logs.
@@ -38,7 +39,7 @@ from .select import (
     "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b", seed=Cell().seed
 )  # fmt: skip
 def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Largest difference to a printed number, over half a unit of its last digit plus ROUNDING of it; steps ≤ EARLY_STEPS
+    """Largest difference to a printed number, over half a unit of its last digit plus {ROUNDING} of it; steps ≤ {EARLY_STEPS}
     and the closing line. The same run twice: no sample."""
     table = only(run.thread, log="b")
     early = table["step"] <= EARLY_STEPS
@@ -54,7 +55,7 @@ def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
         return UNTESTED
     allowed = unit[compared.index] / 2 + ROUNDING * compared["thread"].abs()
     excess = (compared["ours"] - compared["thread"]).abs() / allowed
-    return found(excess.max(skipna=False), 1.0, cells[cells["key"].isin(thread_cells(cells)["b"])])
+    return measured(excess.max(skipna=False), 1.0, cells[cells["key"].isin(thread_cells(cells)["b"])])
 
 
 @claim("log-a", "The first script settles where its author saw it settle", "≈", blocks="thread_a", tolerance=0.01)
@@ -62,8 +63,7 @@ def log_a(run: Run, cells: pd.DataFrame) -> Measurement:
     """Plateau of sum |S|, mean over seeds, against the printed one, itself one draw of unknown seed."""
     if only(run.thread, log="a").empty:
         return UNTESTED
-    printed = run.log_a.loc[run.log_a["step"] >= PLATEAU_FROM, "orthogonality_l1"].median()
-    return found(mean(plateau_by_seed(run)), printed, cells)
+    return measured(mean(plateau_by_seed(run)), printed_plateau(run), cells)
 
 
 @claim(
@@ -75,7 +75,7 @@ def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
     n, free = cells["dimension"], cells["dimension"] - cells["predicted_rank_effective"]
     to_rho = by_seed(cells["distance_rho_l1"] / theory.entrywise_l1(n, 2 * n) - 1, cells)
     to_target = by_seed(cells["distance_l1"] / theory.entrywise_l1(n, 2 * free) - 1, cells)
-    return found(farthest([mean(to_rho), mean(to_target)], 0.0), 0.0, cells)
+    return measured(farthest([mean(to_rho), mean(to_target)], 0.0), 0.0, cells)
 
 
 @claim(
@@ -87,7 +87,7 @@ def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
     first = only(run.traces_of(cells), step=0).set_index("key")["fit"]
     fit = cells["fit"] / cells["key"].map(first)
     squares = cells["orthogonality_fro"] ** 2 / cells["dimension"]
-    return found(max(fit.max(skipna=False), squares.max()), 1e-3, cells)
+    return measured(max(fit.max(skipna=False), squares.max()), 1e-3, cells)
 
 
 @claim(
@@ -96,7 +96,7 @@ def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def not_orthogonal(run: Run, cells: pd.DataFrame) -> Measurement:
     """Final ‖S‖_F, mean over seeds; 1 is what the loss of one whole direction makes it."""
-    return found(mean(by_seed(cells["orthogonality_fro"], cells)), 1.0, cells)
+    return measured(mean(by_seed(cells["orthogonality_fro"], cells)), 1.0, cells)
 
 
 # The three changes.
@@ -106,13 +106,13 @@ def not_orthogonal(run: Run, cells: pd.DataFrame) -> Measurement:
     "detached", "A detached penalty does not affect the training", "≤", blocks="ablation", tolerance=1e-3, check=True,
     author=ANSWERER, quote="gradients of orthogonal_loss won’t backpropagate",
 )  # fmt: skip
-def detached(run: Run, cells: pd.DataFrame) -> Measurement:
+def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
     """Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ in reg or norm
     only. Batches of other sizes may round otherwise; an effect of reg would be of the size of ‖S‖_F itself."""
-    same = cells[cells["penalty"].str.endswith("_detached")]
+    same = detached(cells)
     if same.empty or same.groupby("seed")["key"].count().max() < 2:
         return UNTESTED
-    return found(detached_spread(run) / same["orthogonality_fro"].median(), 0.0, same)
+    return measured(detached_spread(run) / same["orthogonality_fro"].median(), 0.0, same)
 
 
 @claim(
@@ -120,7 +120,7 @@ def detached(run: Run, cells: pd.DataFrame) -> Measurement:
 )
 def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
     """Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may add a little."""
-    return found(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
+    return measured(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
 
 
 @claim(
@@ -129,13 +129,13 @@ def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def squares(run: Run, cells: pd.DataFrame) -> Measurement:
     """‖S‖_F of fro2 over that of l1, each at its setting with the smallest median ‖S‖_F among those with median data loss
-    below FITTED; geometric mean of paired seeds; 0 or inf where one has no fitted setting. Partly within a factor SIMILAR."""
+    below {FITTED}; geometric mean of paired seeds; 0 or inf where one has no fitted setting. Partly within a factor {SIMILAR}."""
     used = cells[cells["penalty"].isin(["fro2", "l1"])]
     if used["penalty"].nunique() < 2:
         return UNTESTED
     ratio = best_ratio(run, "fro2", "l1")
     close = 1 / SIMILAR <= ratio.value <= SIMILAR
-    return found(ratio, 1.0, used, partly="the two are as good within a factor of two" if close else "")
+    return measured(ratio, 1.0, used, partly="the two are as good within a factor of two" if close else "")
 
 
 @claim(
@@ -143,7 +143,7 @@ def squares(run: Run, cells: pd.DataFrame) -> Measurement:
     author=ANSWERER, quote="it doesn’t work well for orthogonalizing X",
 )  # fmt: skip
 def natural(run: Run, cells: pd.DataFrame) -> Measurement:
-    """‖S‖_F of l1 over that of fro2 as in `squares`, within each schedule: the smaller ratio against SIMILAR. Partly if only
+    """‖S‖_F of l1 over that of fro2 as in `squares`, within each schedule: the smaller ratio against {SIMILAR}. Partly if only
     one schedule shows it, as the theory of the floor expects of a constant rate."""
     used = cells[cells["penalty"].isin(["fro2", "l1"])]
     ratios = [best_ratio(run, "l1", "fro2", schedule=s) for s in sorted(used["schedule"].unique())]
@@ -151,7 +151,7 @@ def natural(run: Run, cells: pd.DataFrame) -> Measurement:
     if not ratios:
         return UNTESTED
     one = ratios[0].high <= SIMILAR < ratios[-1].low
-    return found(ratios[0], SIMILAR, used, partly="under one schedule of the rate only" if one else "")
+    return measured(ratios[0], SIMILAR, used, partly="under one schedule of the rate only" if one else "")
 
 
 @claim(
@@ -160,7 +160,7 @@ def natural(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def reg(run: Run, cells: pd.DataFrame) -> Measurement:
     """‖S‖_F of fro2 at the thread's large reg over that at its small one, geometric mean of paired seeds; partly if the
-    median fits are neither both below FITTED nor within a factor EQUAL_FIT."""
+    median fits are neither both below {FITTED} nor within a factor {EQUAL_FIT}."""
     cells = only(cells, penalty="fro2")
     pairs = paired(cells, "orthogonality_fro", "reg", LOG_A.reg, Cell().reg)
     if pairs.empty:
@@ -168,7 +168,7 @@ def reg(run: Run, cells: pd.DataFrame) -> Measurement:
     ratio = paired_ratio(pairs)
     low, high = sorted(only(cells, reg=value)["fit"].median() for value in (LOG_A.reg, Cell().reg))
     equal = high < FITTED or high <= EQUAL_FIT * low
-    return found(ratio, 1.0, cells, partly="" if equal or ratio.value >= 1 else "the fit is not equal")
+    return measured(ratio, 1.0, cells, partly="" if equal or ratio.value >= 1 else "the fit is not equal")
 
 
 # What a constant rate leaves.
@@ -189,7 +189,7 @@ def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
     """Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each seed, mean over seeds.
     The signs of S flip at full step: b = 1."""
     used = _floor(cells, "l1")
-    return found(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
+    return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 
 @claim(
@@ -202,7 +202,7 @@ def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
 def floor_size(run: Run, cells: pd.DataFrame) -> Measurement:
     """Exponent a of the same fits: every one of n² entries of S jitters at a size of the rate, whatever n."""
     used = _floor(cells, "l1")
-    return found(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["dimension"]), 2.0, used)
+    return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["dimension"]), 2.0, used)
 
 
 @claim(
@@ -213,7 +213,7 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     """Sum |S| of l1 under cosine over that under a constant rate, geometric mean of paired runs; removed: a tenth at most."""
     used = only(cells, penalty="l1", method="adam")
     pairs = paired(used, "orthogonality_l1", "schedule", "constant", "cosine")
-    return found(paired_ratio(pairs), 0.1, used)
+    return measured(paired_ratio(pairs), 0.1, used)
 
 
 @claim(
@@ -221,11 +221,11 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     author=ANSWERER, quote="the sum-of-squares is “softer.”",
 )  # fmt: skip
 def softer(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Sum |S| of fro2 over that of l1 under a constant rate, geometric mean of paired runs; partly within a factor SIMILAR."""
+    """Sum |S| of fro2 over that of l1 under a constant rate, geometric mean of paired runs; partly within a factor {SIMILAR}."""
     used = cells[(cells["schedule"] == "constant") & cells["penalty"].isin(["l1", "fro2"])]
     ratio = paired_ratio(paired(used, "orthogonality_l1", "penalty", "l1", "fro2", apart=["reg"]))
     close = 1 / SIMILAR <= ratio.value <= SIMILAR
-    return found(ratio, 1.0, used, partly="the two are as close within a factor of two" if close else "")
+    return measured(ratio, 1.0, used, partly="the two are as close within a factor of two" if close else "")
 
 
 # A remark in the second script.
@@ -237,5 +237,5 @@ def softer(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
     """det(-W)/det W = (-1)^n at the dimension of the second script; partly if that is even, for the comment assumes an odd one."""
-    n = planned(run, "thread_b", "dimension")
-    return found((-1.0) ** n, -1.0, cells, partly="" if n % 2 else "in odd dimensions only, as its comment says")
+    n, _ = block_size(run, "thread_b")
+    return measured((-1.0) ** n, -1.0, cells, partly="" if n % 2 else "in odd dimensions only, as its comment says")

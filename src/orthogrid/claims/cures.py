@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..run import Run
 from .intervals import share
-from .ledger import Measurement, claim, found
+from .ledger import Measurement, claim, measured
 from .select import methods
 
 # Ten runs that all come back have a Wilson interval from 0.79 on; so "always" is claimed as more than three quarters.
@@ -24,13 +24,13 @@ def _longest(cells: pd.DataFrame, method: str) -> pd.DataFrame:
 
 def _back(cells: pd.DataFrame, method: str) -> Measurement:
     used = _longest(cells, method)
-    return found(share(~used["wrong"]), 0.5, used)
+    return measured(share(~used["wrong"]), 0.5, used)
 
 
 def _always(cells: pd.DataFrame, method: str) -> Measurement:
     used = _longest(cells, method)
     back = share(~used["wrong"])
-    return found(back, ALWAYS, used, partly="in most runs" if 0.5 <= back.value < ALWAYS else "")
+    return measured(back, ALWAYS, used, partly="in most runs" if 0.5 <= back.value < ALWAYS else "")
 
 
 @claim("uncured", "Without a cure most mismatched runs stay on the wrong side", "<", blocks="cures")
@@ -76,4 +76,4 @@ def widened(run: Run, cells: pd.DataFrame) -> Measurement:
 def weak_landing(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of the runs with method landing that end on the right side, against one quarter: its flow cannot cross."""
     used = _longest(cells, "landing")
-    return found(share(~used["wrong"]), 1 - ALWAYS, used)
+    return measured(share(~used["wrong"]), 1 - ALWAYS, used)

@@ -10,7 +10,7 @@ import pandas as pd
 from .. import theory
 from ..run import Run
 from .intervals import TINY, geometric_mean, mean
-from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, found
+from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from .select import FITTED, by_seed, crossed, fitted, law_error, only, paired, paired_ratio, thread_like
 
 
@@ -19,10 +19,10 @@ from .select import FITTED, by_seed, crossed, fitted, law_error, only, paired, p
     author=QUESTIONER, quote="The optimal weight for the model is certainly rho", foretold="refuted",
 )  # fmt: skip
 def optimal_rho(run: Run, cells: pd.DataFrame) -> Measurement:
-    """‖W - rho‖_F over √(2n), the root mean square for unrelated orthogonal matrices, in runs with data loss below FITTED;
+    """‖W - rho‖_F over √(2n), the root mean square for unrelated orthogonal matrices, in runs with data loss below {FITTED};
     mean over seeds."""
     used = fitted(cells)
-    return found(mean(by_seed(used["distance_rho"] / np.sqrt(2 * used["dimension"]), used)), 0.0, used)
+    return measured(mean(by_seed(used["distance_rho"] / np.sqrt(2 * used["dimension"]), used)), 0.0, used)
 
 
 @claim(
@@ -30,10 +30,10 @@ def optimal_rho(run: Run, cells: pd.DataFrame) -> Measurement:
     author=ANSWERER, quote="training model.weight to become equal to rho.T",
 )  # fmt: skip
 def transpose(run: Run, cells: pd.DataFrame) -> Measurement:
-    """‖W - rhoᵀ‖_F over √(2n) in runs of full rank from a matching start with data loss below FITTED; mean over seeds."""
+    """‖W - rhoᵀ‖_F over √(2n) in runs of full rank from a matching start with data loss below {FITTED}; mean over seeds."""
     used = fitted(cells)
     used = used[(used["rank"] == used["dimension"]) & (used["determinant"] == "match")]
-    return found(mean(by_seed(used["distance"] / np.sqrt(2 * used["dimension"]), used)), 0.0, used)
+    return measured(mean(by_seed(used["distance"] / np.sqrt(2 * used["dimension"]), used)), 0.0, used)
 
 
 @claim(
@@ -46,7 +46,7 @@ def information(run: Run, cells: pd.DataFrame) -> Measurement:
     is √(2(n - k)): nothing is known on n - k dimensions."""
     used = thread_like(run)
     return (
-        found(mean(by_seed(used["distance"], used)), used["predicted_distance"].median(), used)
+        measured(mean(by_seed(used["distance"], used)), used["predicted_distance"].median(), used)
         if len(used)
         else UNTESTED
     )
@@ -57,11 +57,11 @@ def information(run: Run, cells: pd.DataFrame) -> Measurement:
     blocks="identifiability transition", tolerance=0.05,
 )  # fmt: skip
 def coset(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Relative deviation of the distance from the law, without its sign, over runs with data loss below FITTED and at least
+    """Relative deviation of the distance from the law, without its sign, over runs with data loss below {FITTED} and at least
     two free dimensions; median over the runs of a seed, mean over seeds."""
     errors = law_error(fitted(cells))
     used = cells.loc[errors.index]
-    return found(mean(by_seed(errors, used)), 0.0, used)
+    return measured(mean(by_seed(errors, used)), 0.0, used)
 
 
 @claim(
@@ -75,7 +75,7 @@ def rank(run: Run, cells: pd.DataFrame) -> Measurement:
     seeds. √2 if the bias absorbed the mean, 0 if the weight learned it; the claim says less than half way."""
     used = fitted(only(cells, bias=True, inputs="uniform"))
     used = used[(used["samples"] < used["dimension"]) & used["mean_direction"].notna()]
-    return found(mean(by_seed(used["mean_direction"], used)), math.sqrt(2) / 2, used)
+    return measured(mean(by_seed(used["mean_direction"], used)), math.sqrt(2) / 2, used)
 
 
 @claim("not-nearest", "The solution found is not the one nearest the start", "≥", blocks="identifiability thread_b")
@@ -84,14 +84,14 @@ def not_nearest(run: Run, cells: pd.DataFrame) -> Measurement:
     fitted runs with at least two free dimensions; mean over seeds. A tenth is beyond what an imperfect fit explains."""
     used = fitted(cells)
     used = used[used["dimension"] - used["predicted_rank_effective"] >= 2]
-    return found(mean(by_seed(used["distance_nearest"] / used["predicted_distance"], used)), 0.1, used)
+    return measured(mean(by_seed(used["distance_nearest"] / used["predicted_distance"], used)), 0.1, used)
 
 
 @claim("invisible", "Below n - 1 samples a wrong determinant costs nothing", "≤", blocks="regimes")
 def invisible(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss of mismatched runs with at least two free dimensions, geometric mean over seeds, against FITTED."""
+    """Data loss of mismatched runs with at least two free dimensions, geometric mean over seeds, against {FITTED}."""
     used = only(cells[cells["dimension"] - cells["rank"] > 1], determinant="mismatch")
-    return found(geometric_mean(by_seed(used["fit"], used)), FITTED, used)
+    return measured(geometric_mean(by_seed(used["fit"], used)), FITTED, used)
 
 
 @claim(
@@ -105,7 +105,7 @@ def twin_zero(run: Run, cells: pd.DataFrame) -> Measurement:
     """Distance ‖W - rhoᵀ‖_F of mismatched runs with one free dimension that kept their sign and fit the data, mean over seeds."""
     used = fitted(only(cells[cells["dimension"] - cells["rank"] == 1], determinant="mismatch"))
     used = used[used["wrong"]]
-    return found(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
+    return measured(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
 
 
 @claim("fresh", "Fresh samples identify the target with fewer a step than dimensions", "≤", blocks="fresh")
@@ -115,7 +115,7 @@ def fresh(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, sampling="fresh", determinant="match")
     used = used[used["samples"] < used["dimension"]]
     law = theory.coset_distance(used["dimension"], used["samples"])
-    return found(geometric_mean(by_seed(used["distance"] / law, used)), 0.1, used)
+    return measured(geometric_mean(by_seed(used["distance"] / law, used)), 0.1, used)
 
 
 @claim(
@@ -127,4 +127,4 @@ def conditioning(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells[(cells["samples"] / cells["dimension"] - 1).abs() <= 0.05], determinant="match")
     used = used[(used["lambda_min"] > 0) & ~crossed(used)]
     used = used.assign(fit=used["fit"].clip(lower=TINY))
-    return found(paired_ratio(paired(used, "fit", "inputs", "whitened", "uniform")), 10.0, used)
+    return measured(paired_ratio(paired(used, "fit", "inputs", "whitened", "uniform")), 10.0, used)

@@ -12,6 +12,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 LEVEL = 0.90
 _NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
@@ -30,30 +31,9 @@ class Estimate(NamedTuple):
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
-def student_cdf(t: float, df: int) -> float:
-    """Distribution function of Student's t for integer df, by its finite sums (Abramowitz & Stegun 26.7.3 and 26.7.4)."""
-    theta = math.atan(t / math.sqrt(df))
-    cos2 = math.cos(theta) ** 2
-    term = math.cos(theta) if df % 2 else 1.0
-    total = 0.0
-    for i in range(1 + df % 2, df, 2):
-        total += term
-        term *= i / (i + 1) * cos2
-    inside = math.sin(theta) * total
-    if df % 2:
-        inside = 2 / math.pi * (theta + inside)
-    return (1 + inside) / 2
-
-
-def student_quantile(p: float, df: int) -> float:
-    """The t with P(T ≤ t) = p ≥ 1/2, by bisection."""
-    low, high = 0.0, 1.0
-    while student_cdf(high, df) < p:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if student_cdf(middle, df) < p else (low, middle)
-    return (low + high) / 2
+def half_width(error: float, df: int) -> float:
+    """Of the interval of a value with this standard error, by Student's t (`scipy.stats.t.ppf`, whose import takes a second)."""
+    return float(stdtrit(df, (1 + LEVEL) / 2)) * error
 
 
 def mean(values: Iterable[float]) -> Estimate:
@@ -63,7 +43,7 @@ def mean(values: Iterable[float]) -> Estimate:
         return Estimate(float(x.mean()), math.nan, math.nan) if len(x) else NOTHING
     if len(x) == 1:
         return Estimate(float(x[0]), math.nan, math.nan)
-    half = student_quantile((1 + LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))
+    half = half_width(x.std(ddof=1) / math.sqrt(len(x)), len(x) - 1)
     return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half))
 
 
@@ -142,14 +122,11 @@ def slope(x: Iterable[float], y: Iterable[float]) -> Estimate:
     x, y = (np.asarray(list(values), dtype=float) for values in (x, y))
     if len(np.unique(x)) < 2 or not np.isfinite(y).all():
         return NOTHING
-    spread = x - x.mean()
-    value = float(spread @ y / (spread @ spread))
     if len(x) < 3:
-        return Estimate(value, math.nan, math.nan)
-    residual = y - y.mean() - value * spread
-    error = math.sqrt(residual @ residual / (len(x) - 2) / (spread @ spread))
-    half = student_quantile((1 + LEVEL) / 2, len(x) - 2) * error
-    return Estimate(value, value - half, value + half)
+        return Estimate(float(np.polyfit(x, y, 1)[0]), math.nan, math.nan)
+    (value, _), covariance = np.polyfit(x, y, 1, cov=True)
+    half = half_width(math.sqrt(covariance[0, 0]), len(x) - 2)
+    return Estimate(float(value), float(value - half), float(value + half))
 
 
 def farthest(estimates: Iterable[Estimate], target: float) -> Estimate:

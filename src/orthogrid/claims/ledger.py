@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -52,7 +51,7 @@ class Measurement:
 UNTESTED = Measurement(math.nan, math.nan, math.nan, math.nan, ())
 
 
-def found(value: Estimate | float, expected: float, cells: pd.DataFrame, partly: str = "") -> Measurement:
+def measured(value: Estimate | float, expected: float, cells: pd.DataFrame, partly: str = "") -> Measurement:
     """A measurement from an estimate, or from a number that is no sample (a count, a comparison digit by digit)."""
     if not isinstance(value, Estimate):
         value = Estimate(float(value), float(value), float(value))
@@ -89,12 +88,17 @@ class Claim:
     foretold: str = "supported"
     check: bool = False
     seed: int | None = None  # the only seed whose cells it rests on, if it is one
+    words: Mapping[str, Callable[[], str]] = field(
+        default_factory=dict
+    )  # that its docstring names, beside the settings
 
     @property
     def predicate(self) -> str:
-        """What is measured and when the claim holds; settings of the analysis appear with their values."""
-        settings = vars(select) | self.measure.__globals__
-        what = re.sub(r"\b[A-Z]+(?:_[A-Z]+)*\b", lambda m: _shown(settings.get(m[0], m[0])), self.measure.__doc__ or "")
+        """What is measured and when the claim holds: its docstring, in which {FITTED} stands for that setting."""
+        shown = {
+            name: value() if callable(value) else f"{value:g}" for name, value in (select.SETTINGS | self.words).items()
+        }
+        what = (self.measure.__doc__ or "").format_map(shown)
         rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
         return f"{' '.join(what.split())} {rule}"
 
@@ -133,16 +137,13 @@ class Claim:
         return "untested", "undecided at this scale: the interval reaches across the margin"
 
 
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
 CLAIMS: dict[str, Claim] = {}
 
 
 def claim(
     id: str, statement: str, relation: str, *, blocks: str, tolerance: float = 0.0, author: str = OURS, quote: str = "",
     foretold: str = "supported", check: bool = False, seed: int | None = None,
+    words: Mapping[str, Callable[[], str]] | None = None,
 ):  # fmt: skip
     """Enter a function (run, finished cells of the blocks) → Measurement in the ledger.
 
@@ -175,6 +176,7 @@ def claim(
             foretold,
             check,
             seed,
+            words or {},
         )
         return function
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..cell import spec_name
+from ..catalog import having
 from ..run import Run
-from .intervals import geometric_mean, mean, share
-from .ledger import ANSWERER, UNTESTED, Measurement, claim, found
+from .intervals import mean, share
+from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from .select import (
+    DATA,
     FLOOR_TOLERANCE,
     KEPT_NEAR,
     LAW_SHARE,
-    NEAR_MANIFOLD,
-    ON_MANIFOLD,
     ORTHOGONAL,
-    PARAMETRIZATIONS,
     ROUNDED,
     ROUNDING,
     by_seed,
@@ -23,12 +21,22 @@ from .select import (
     floor_ratio,
     methods,
     only,
-    penalties,
     problems,
     roughness,
     settled,
+    step_costs,
     wrong_side,
 )
+
+
+def _on(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the methods that are orthogonal at every step."""
+    return methods(cells, *having("method", keeps="on"))
+
+
+def _near() -> list[str]:
+    """The methods that correct W and leave a residue, those that the theory speaks of first."""
+    return [*KEPT_NEAR, *(name for name in having("method", keeps="near") if name not in KEPT_NEAR)]
 
 
 @claim(
@@ -37,8 +45,8 @@ from .select import (
 )  # fmt: skip
 def components(run: Run, cells: pd.DataFrame) -> Measurement:
     """Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: one refutes it."""
-    used = methods(cells, *ON_MANIFOLD)
-    return found(crossed(used).sum(), 0.0, used)
+    used = _on(cells)
+    return measured(crossed(used).sum(), 0.0, used)
 
 
 @claim(
@@ -53,20 +61,23 @@ def near_components(run: Run, cells: pd.DataFrame) -> Measurement:
     nothing of newton_schulz and parseval."""
     used = methods(cells, *KEPT_NEAR)
     kept = share(~crossed(used), problems(used))
-    return found(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < LAW_SHARE else "")
+    return measured(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < LAW_SHARE else "")
 
 
 @claim("on-manifold", "Hard constraints end orthogonal to rounding", "≤", blocks="methods", check=True)
 def on_manifold(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Largest final ‖S‖_F/√n of the methods that are orthogonal at every step, against ROUNDED: float32 rounding over thousands
+    """Largest final ‖S‖_F/√n of the methods that are orthogonal at every step, against {ROUNDED}: float32 rounding over thousands
     of steps. Partly if most methods keep it."""
-    return _worst(methods(cells, *ON_MANIFOLD), ROUNDED)
+    return _worst(_on(cells), ROUNDED)
 
 
-@claim("near-manifold", "Corrections end orthogonal within the tolerance of a good penalty", "≤", blocks="methods")
+@claim(
+    "near-manifold", "Corrections end orthogonal within the tolerance of a good penalty", "≤", blocks="methods",
+    words=dict(CORRECTIONS=lambda: " and ".join(", ".join(_near()).rsplit(", ", 1))),
+)  # fmt: skip
 def near_manifold(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Largest final ‖S‖_F/√n of landing, pogo, newton_schulz and parseval, against ORTHOGONAL. Partly if most keep it."""
-    return _worst(methods(cells, *NEAR_MANIFOLD), ORTHOGONAL)
+    """Largest final ‖S‖_F/√n of {CORRECTIONS}, against {ORTHOGONAL}. Partly if most keep it."""
+    return _worst(methods(cells, *_near()), ORTHOGONAL)
 
 
 def _worst(used: pd.DataFrame, allowed: float) -> Measurement:
@@ -76,18 +87,17 @@ def _worst(used: pd.DataFrame, allowed: float) -> Measurement:
     largest = roughness(used).groupby(used["method"]).max()
     missed = largest.index[~(largest <= allowed)]
     some = 0 < 2 * len(missed) <= len(largest)
-    return found(largest.max(), allowed, used, partly=f"not by {', '.join(missed)}" if some else "")
+    return measured(largest.max(), allowed, used, partly=f"not by {', '.join(missed)}" if some else "")
 
 
 @claim("oracle", "No orthogonal method beats the closed form", "≤", blocks="methods", tolerance=ROUNDING, check=True)
 def oracle(run: Run, cells: pd.DataFrame) -> Measurement:
     """Data loss of procrustes minus that of a method that is orthogonal at every step on the same data, over that method's
     loss at the start; the largest. Only rounding may make it positive."""
-    columns = ["dimension", "samples", "inputs", "bias", "seed"]
-    best = methods(cells, "procrustes").groupby(columns)["fit"].min().rename("best")
-    used = methods(cells, *ON_MANIFOLD).join(best, on=columns, how="inner")
+    best = methods(cells, "procrustes").groupby(list(DATA))["fit"].min().rename("best")
+    used = _on(cells).join(best, on=list(DATA), how="inner")
     first = only(run.traces_of(used), step=0).set_index("key")["fit"]
-    return found(((used["best"] - used["fit"]) / used["key"].map(first)).max(skipna=False), 0.0, used)
+    return measured(((used["best"] - used["fit"]) / used["key"].map(first)).max(skipna=False), 0.0, used)
 
 
 @claim(
@@ -103,27 +113,22 @@ def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     so no sample; float32 data allow a thousandth."""
     used = wrong_side(only(methods(cells, "procrustes_side"), determinant="mismatch"))
     ratio = floor_ratio(used)
-    return found(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
+    return measured(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
 
 
 @claim("method-floor", "A hard constraint on the wrong side pays 4λ", "≈", blocks="methods", tolerance=FLOOR_TOLERANCE)
 def method_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     """Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that settle on the wrong side; medians by seed,
     mean over seeds."""
-    used = settled(run, wrong_side(only(methods(cells, *ON_MANIFOLD), determinant="mismatch")))
-    return found(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+    used = settled(run, wrong_side(only(_on(cells), determinant="mismatch")))
+    return measured(mean(by_seed(floor_ratio(used), used)), 1.0, used)
 
 
 @claim("step-cost", "Parametrizations cost more a step than a penalty does", ">", blocks="methods step_cost")
 def step_cost(run: Run, cells: pd.DataFrame) -> Measurement:
     """Seconds a step of the cheapest parametrization over those of Adam with a penalty, geometric mean over the timings, one for
     each dimension and number of samples: cells trained in one batch share a timing. Against 1.5, to be clear of noise."""
-    used = methods(cells, *PARAMETRIZATIONS)
-    plain = penalties(only(cells, method="adam"), "fro2")
-    timings = plain.groupby(["dimension", "samples"])["seconds_per_step"].median().rename("plain")
-    used = used.join(timings, on=["dimension", "samples"], how="inner")
-    ratios = (used["seconds_per_step"] / used["plain"]).groupby(
-        [used["method"].map(spec_name), used["dimension"], used["samples"]]
-    )
-    estimates = [geometric_mean(same.dropna()) for _, same in ratios.median().groupby(level=0)]
-    return found(min(estimates, key=lambda e: e.value), 1.5, used) if estimates else UNTESTED
+    used = methods(cells, *having("method", parametrizes=True))
+    costs = step_costs(cells)
+    estimates = [costs[name] for name in used["method"].unique() if name in costs]
+    return measured(min(estimates, key=lambda e: e.value), 1.5, used) if estimates else UNTESTED

@@ -4,42 +4,40 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..cell import spec_name
 from ..run import Run
 from .intervals import Estimate, bracketed, instances, share
-from .ledger import UNTESTED, Measurement, claim, found
+from .ledger import UNTESTED, Measurement, claim, measured
 from .select import (
     LAW_SHARE,
     ORTHOGONAL,
+    agreement,
     attached,
-    best_setting,
+    best_roughness,
     boundaries,
     crossed,
+    law_shares,
     only,
-    outside_margin,
     paired_ratio,
     penalties,
-    with_trap,
+    reached,
 )
-
-
-def _best(cells: pd.DataFrame) -> pd.Series:
-    """‖S‖_F/√n by seed at the setting of reg and schedule whose median is smallest, medians over the other axes."""
-    return best_setting(cells, "reg", "schedule").groupby("seed")["roughness"].median()
 
 
 @claim("reach", "Every orthogonality penalty reaches orthogonality at some weight", "≥", blocks="penalties")
 def reach(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below ORTHOGONAL: a census of
+    """Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below {ORTHOGONAL}: a census of
     the penalties tried. Partly from one half."""
-    used = attached(cells)
-    used = used[used["penalty"].map(spec_name) != "offdiag"]
-    if used.empty:
+    best = reached(cells)
+    if best.empty:
         return UNTESTED
-    reached = [_best(same).median() < ORTHOGONAL for _, same in used.groupby("penalty")]
-    value = sum(reached) / len(reached)
-    missed = [name for (name, _), there in zip(used.groupby("penalty"), reached, strict=True) if not there]
-    return found(value, 1.0, used, partly=f"not by {', '.join(missed)}" if 0.5 <= value < 1 else "")
+    missed = best.index[~(best < ORTHOGONAL)]
+    value, used = (len(best) - len(missed)) / len(best), attached(cells)
+    return measured(
+        value,
+        1.0,
+        used[used["penalty"].isin(best.index)],
+        partly=f"not by {', '.join(missed)}" if 0.5 <= value < 1 else "",
+    )
 
 
 @claim("offdiag", "Penalizing the off-diagonal entries alone is no orthogonality penalty", "≥", blocks="penalties")
@@ -50,13 +48,8 @@ def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
     sides = [attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
     if any(side.empty for side in sides):
         return UNTESTED
-    pairs = pd.concat(map(_best, sides), axis=1, keys=["first", "second"], join="inner").reset_index()
-    return found(paired_ratio(pairs), 10.0, pd.concat(sides))
-
-
-def _law(cells: pd.DataFrame) -> pd.DataFrame:
-    """Twin-started runs with a finite closed-form threshold, and `threshold`, their reg over it."""
-    return with_trap(cells).dropna(subset="threshold")
+    pairs = pd.concat(map(best_roughness, sides), axis=1, keys=["first", "second"], join="inner").reset_index()
+    return measured(paired_ratio(pairs), 10.0, pd.concat(sides))
 
 
 @claim(
@@ -64,19 +57,16 @@ def _law(cells: pd.DataFrame) -> pd.DataFrame:
     blocks="law", tolerance=1 - LAW_SHARE,
 )  # fmt: skip
 def dual_norm(run: Run, cells: pd.DataFrame) -> Measurement:
-    """For each penalty the share of twin-started runs outside a factor MARGIN of its threshold that end wrong exactly when reg
+    """For each penalty the share of twin-started runs outside a factor {MARGIN} of its threshold that end wrong exactly when reg
     is above it; the penalty with the smallest share. Partly if all penalties together pass and that one does not."""
-    used = outside_margin(_law(cells))
-    agrees = used["wrong"] == (used["threshold"] > 1)
-    sides = used.groupby("penalty")["threshold"].agg(lambda t: (t > 1).any() and (t < 1).any())
-    used = used[used["penalty"].isin(sides.index[sides.astype(bool)])]
+    used = agreement(cells)
+    used = used[used["both"]]
     if used.empty:
         return UNTESTED
-    shares = {name: share(agrees[same.index]) for name, same in used.groupby("penalty")}
+    shares = law_shares(used)
     worst = min(shares, key=lambda name: shares[name].value)
-    pooled = share(agrees[used.index])
-    some = shares[worst].value < LAW_SHARE <= pooled.low
-    return found(shares[worst], 1.0, used, partly=f"not for {worst}" if some else "")
+    some = shares[worst].value < LAW_SHARE <= share(used["agrees"]).low
+    return measured(shares[worst], 1.0, used, partly=f"not for {worst}" if some else "")
 
 
 def _boundary_ratio(cells: pd.DataFrame, first: str, second: str) -> Estimate:
@@ -89,20 +79,20 @@ def _boundary_ratio(cells: pd.DataFrame, first: str, second: str) -> Estimate:
 @claim("l1-earlier", "Absolute values hold the twin at smaller weights than the Frobenius norm", "<", blocks="law")
 def l1_earlier(run: Run, cells: pd.DataFrame) -> Measurement:
     """Smallest reg at which l1 holds the twin over that of fro, geometric mean over seeds. Law: the largest entry of w squared."""
-    return found(_boundary_ratio(cells, "fro", "l1"), 1.0, penalties(cells, "fro", "l1"))
+    return measured(_boundary_ratio(cells, "fro", "l1"), 1.0, penalties(cells, "fro", "l1"))
 
 
 @claim("coherence-later", "The largest entry holds the twin at larger weights only", ">", blocks="law")
 def coherence_later(run: Run, cells: pd.DataFrame) -> Measurement:
     """Smallest reg at which coherence holds the twin over that of fro, geometric mean over seeds. Law: ‖w‖₁²."""
-    return found(_boundary_ratio(cells, "fro", "coherence"), 1.0, penalties(cells, "fro", "coherence"))
+    return measured(_boundary_ratio(cells, "fro", "coherence"), 1.0, penalties(cells, "fro", "coherence"))
 
 
 @claim("logdet-holds", "The log-determinant holds the twin at any weight", "≥", blocks="law", tolerance=1 - LAW_SHARE)
 def logdet_holds(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of the twin-started logdet runs that end wrong: its barrier is infinite, and the block's rate small."""
     used = only(cells, penalty="logdet", method="adam")
-    return found(share(used["wrong"]), 1.0, used)
+    return measured(share(used["wrong"]), 1.0, used)
 
 
 @claim("logdet-jumps", "Adam's steps jump the infinite barrier of the log-determinant", "≥", blocks="capture")
@@ -110,4 +100,4 @@ def logdet_jumps(run: Run, cells: pd.DataFrame) -> Measurement:
     """Number of logdet runs whose determinant ended with another sign than it began with: one shows that it happens; none leaves it
     open, unless the runs are so many that the share is below a hundredth."""
     used = only(cells, penalty="logdet", method="adam")
-    return found(instances(crossed(used)), 1.0, used)
+    return measured(instances(crossed(used)), 1.0, used)

@@ -8,11 +8,10 @@ import pandas as pd
 from ..cell import AXES
 from ..run import Run
 from .intervals import Estimate, farthest, mean, share_difference, slope
-from .ledger import UNTESTED, Measurement, claim, found
-from .select import exponents, only, paired, paired_ratio
+from .ledger import UNTESTED, Measurement, claim, measured
+from .select import COARSER, exponents, only, paired, paired_ratio
 
 DTYPES = AXES["dtype"].choices  # from fine to coarse
-COARSER = 1.1  # a coarser format that ends less than this factor farther from orthogonal is as good
 
 
 def coarsening(cells: pd.DataFrame) -> dict[tuple[str, str, str], Estimate]:
@@ -30,7 +29,7 @@ def coarsening(cells: pd.DataFrame) -> dict[tuple[str, str, str], Estimate]:
 )
 def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     """‖S‖_F with each format over that with the next finer one, for each penalty, matching starts, geometric mean of paired runs:
-    the smallest of these ratios, against COARSER. Partly where some steps show it and others do not."""
+    the smallest of these ratios, against {COARSER}. Partly where some steps show it and others do not."""
     used = only(cells, determinant="match")
     ratios = {f"{fine} to {coarse} with {name}": ratio for (name, fine, coarse), ratio in coarsening(used).items()}
     if not ratios:
@@ -38,7 +37,7 @@ def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     equal = [name for name, ratio in ratios.items() if ratio.value <= COARSER]
     smallest = min(ratios.values(), key=lambda ratio: ratio.value)
     some = smallest.high <= COARSER and any(ratio.low > COARSER for ratio in ratios.values())
-    return found(smallest, COARSER, used, partly=f"not from {', '.join(equal)}" if some else "")
+    return measured(smallest, COARSER, used, partly=f"not from {', '.join(equal)}" if some else "")
 
 
 @claim(
@@ -59,7 +58,7 @@ def dtype_crossing(run: Run, cells: pd.DataFrame) -> Measurement:
         pairs = paired(used, "held", "dtype", "float32", other)
         if other != "float32" and len(pairs):
             differences.append(share_difference(pairs["first"] > 0.5, pairs["second"] > 0.5))
-    return found(farthest(differences, 0.0), 0.0, used)
+    return measured(farthest(differences, 0.0), 0.0, used)
 
 
 @claim(
@@ -73,7 +72,7 @@ def error_growth(run: Run, cells: pd.DataFrame) -> Measurement:
     """Exponent of the dimension in ‖S‖_F, least squares of logarithms for each seed, mean over seeds: 1 if each entry of S keeps
     its size."""
     used = only(cells, penalty="fro2", method="adam")
-    return found(mean(exponents(used, "orthogonality_fro", "dimension")["dimension"]), 1.0, used)
+    return measured(mean(exponents(used, "orthogonality_fro", "dimension")["dimension"]), 1.0, used)
 
 
 @claim("cost-growth", "A step costs no more than the cube of the dimension", "≤", blocks="scaling", tolerance=0.25)
@@ -82,4 +81,4 @@ def cost_growth(run: Run, cells: pd.DataFrame) -> Measurement:
     cells trained in one batch share a timing, which counts once."""
     used = only(cells, penalty="fro2", method="adam")
     timings = used[["dimension", "seconds_per_step"]].dropna().drop_duplicates()
-    return found(slope(np.log(timings["dimension"]), np.log(timings["seconds_per_step"])), 3.0, used)
+    return measured(slope(np.log(timings["dimension"]), np.log(timings["seconds_per_step"])), 3.0, used)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .. import catalog, theory
+from .. import theory
+from ..catalog import having
 from ..cell import AXES, spec_name
 from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
 from ..run import Run
-from .intervals import TINY, Estimate, geometric_mean
+from .intervals import TINY, Estimate, geometric_mean, share
 
 # Settings of the paper's analysis; none is a result. Chosen after rows were seen: SETTLED, LAST_PART and the rule of
 # `settled`, block regimes as evidence for the floor, judging the coset law on fitted cells, the tolerance of `information`
@@ -42,20 +43,32 @@ ROUNDED = 1e-4  # orthogonal to float32 rounding over thousands of steps, in ‖
 FLOOR_TOLERANCE = 0.05  # relative, of the data loss on the wrong side
 SETTLED = 0.05  # a run has settled when its median data loss fell by less than this share between the two halves of ...
 LAST_PART = 0.5  # ... this last part of its steps: half, so that a decaying rate does not pass for rest
+COARSER = 1.1  # a coarser format that ends less than this factor farther from orthogonal is as good
 
-# Methods by what keeps W orthogonal: exactly at every step, or by a correction that leaves a residue.
-PARAMETRIZATIONS = ("torch_exp", "torch_cayley", "torch_householder", "geotorch")
-ON_MANIFOLD = (*PARAMETRIZATIONS, "geoopt", "riemannian_qr", "riemannian_polar")
-NEAR_MANIFOLD = ("landing", "pogo", "newton_schulz", "parseval")
-KEPT_NEAR = ("landing", "pogo")  # those of them that the theory keeps near the orthogonal matrices at every step
+# The settings that a claim's docstring may name: {FITTED} becomes its value.
+SETTINGS = dict(
+    FITTED=FITTED, SIMILAR=SIMILAR, EQUAL_FIT=EQUAL_FIT, ORTHOGONAL=ORTHOGONAL, EARLY_STEPS=EARLY_STEPS, ROUNDING=ROUNDING,
+    MARGIN=MARGIN, NEAR=NEAR, ROUNDED=ROUNDED, COARSER=COARSER,
+)  # fmt: skip
 
-# What makes a problem: runs that share these share data, target and start.
-PROBLEM = ("dimension", "samples", "sampling", "inputs", "determinant", "init", "bias", "seed")
+# The two corrections that the theory keeps near the orthogonal matrices at every step, and the two that it leaves open,
+# since they follow an unconstrained step. The paper's sentences name them, so no trait says it.
+KEPT_NEAR, LEFT_OPEN = ("landing", "pogo"), ("newton_schulz", "parseval")
+
+# Runs that share these share data and target, and with the others the start as well: a problem.
+DATA = ("dimension", "samples", "sampling", "inputs", "bias", "seed")
+PROBLEM = (*DATA, "determinant", "init")
 
 
-def planned(run: Run, block: str, axis: str):
-    """The value of an axis in a block's first cell, from the config; None where there is no such block."""
-    return next((getattr(cell, axis) for cell in run.configured(block)), None)
+def values_of(run: Run, block: str, axis: str) -> list:
+    """The values of an axis in a block, from the config, in their order there; none where there is no such block."""
+    return list(dict.fromkeys(getattr(cell, axis) for cell in run.configured(block)))
+
+
+def block_size(run: Run, block: str) -> tuple[int | None, int | None]:
+    """Dimension and samples of a block's first cell, from the config."""
+    n, k = (values_of(run, block, axis) or [None] for axis in ("dimension", "samples"))
+    return n[0], k[0]
 
 
 def only(cells: pd.DataFrame, **settings) -> pd.DataFrame:
@@ -78,9 +91,22 @@ def penalties(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 def attached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam with a penalty that has a gradient."""
-    names = cells["penalty"].map(spec_name)
-    without = [name for name, entry in catalog.penalties().items() if not entry.attached]
-    return cells[(cells["method"] == "adam") & ~names.isin(without)]
+    return cells[(cells["method"] == "adam") & ~without_gradient(cells["penalty"])]
+
+
+def detached(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells trained by Adam without a penalty's gradient: `none`, or one that is measured only."""
+    return cells[(cells["method"] == "adam") & without_gradient(cells["penalty"])]
+
+
+def without_gradient(names: pd.Series | pd.Index) -> pd.Series:
+    """For each penalty, named with its options, whether its entry says that it has no gradient. None for a method's name."""
+    return names.map(spec_name).isin(having("penalty", attached=False))
+
+
+def trained(cells: pd.DataFrame) -> pd.DataFrame:
+    """Without the closed forms."""
+    return cells[~cells["method"].map(spec_name).isin(having("method", uses_steps=False))]
 
 
 def by_seed(values: pd.Series, cells: pd.DataFrame) -> pd.Series:
@@ -133,24 +159,29 @@ def boundary(cells: pd.DataFrame, over: str = "reg") -> tuple[float, float]:
 
 def boundaries(cells: pd.DataFrame, over: str = "reg") -> pd.DataFrame:
     """The bracket of each seed: columns low, high; seeds without one are left out."""
-    found = {seed: boundary(same, over) for seed, same in cells.groupby("seed")}
-    return pd.DataFrame.from_dict(found, orient="index", columns=["low", "high"]).dropna()
+    brackets = {seed: boundary(same, over) for seed, same in cells.groupby("seed")}
+    return pd.DataFrame.from_dict(brackets, orient="index", columns=["low", "high"]).dropna()
 
 
 def exponents(cells: pd.DataFrame, column: str, *axes: str) -> pd.DataFrame:
     """For each seed, the exponents of column = C · Π axis^exponent by least squares of logarithms: one column an axis."""
-    found = {}
+    fits = {}
     for seed, same in cells.groupby("seed"):
         design = np.column_stack([np.ones(len(same)), *(np.log(same[axis].to_numpy(float)) for axis in axes)])
         if np.linalg.matrix_rank(design) == len(axes) + 1:
             logs = np.log(same[column].clip(lower=TINY).to_numpy(float))
-            found[seed] = np.linalg.lstsq(design, logs, rcond=None)[0][1:]
-    return pd.DataFrame.from_dict(found, orient="index", columns=list(axes))
+            fits[seed] = np.linalg.lstsq(design, logs, rcond=None)[0][1:]
+    return pd.DataFrame.from_dict(fits, orient="index", columns=list(axes))
 
 
 def roughness(cells: pd.DataFrame) -> pd.Series:
     """‖S‖_F/√n."""
     return cells["orthogonality_fro"] / np.sqrt(cells["dimension"])
+
+
+def printed_plateau(run: Run) -> float:
+    """Median of the thread's printed sum |S| from PLATEAU_FROM on, once it has risen."""
+    return run.log_a.loc[run.log_a["step"] >= PLATEAU_FROM, "orthogonality_l1"].median()
 
 
 def plateau_by_seed(run: Run) -> pd.Series:
@@ -164,14 +195,13 @@ def plateau_by_seed(run: Run) -> pd.Series:
 
 def predicted_plateau(run: Run) -> float:
     """The closed form of that plateau, for the dimension and samples of block thread_a."""
-    n, k = planned(run, "thread_a", "dimension"), planned(run, "thread_a", "samples")
+    n, k = block_size(run, "thread_a")
     return math.nan if n is None else float(theory.detached_plateau(n, theory.effective_rank(n, k)))
 
 
 def detached_spread(run: Run) -> float:
     """Largest difference of ‖S‖_F between detached ablation cells that share a seed: they differ in reg or norm only."""
-    cells = run.block("ablation")
-    cells = cells[cells["penalty"].str.endswith("_detached")]
+    cells = detached(run.block("ablation"))
     by_seed = cells.groupby("seed")["orthogonality_fro"]
     return float((by_seed.max() - by_seed.min()).max()) if len(cells) else math.nan
 
@@ -205,14 +235,9 @@ def best_ratio(run: Run, first: str, second: str, **settings) -> Estimate:
     return paired_ratio(pd.concat(sides, axis=1, keys=["first", "second"], join="inner").reset_index())
 
 
-def squares_ratio(run: Run) -> float:
-    """`best_ratio` of fro2 to l1, over both schedules."""
-    return best_ratio(run, "fro2", "l1").value
-
-
 def thread_like(run: Run) -> pd.DataFrame:
     """Cells with the thread's number of samples, uniform inputs and matching determinant: blocks thread_b and identifiability."""
-    k, n = planned(run, "thread_b", "samples"), planned(run, "thread_b", "dimension")
+    n, k = block_size(run, "thread_b")
     return only(
         run.block("thread_b", "identifiability"),
         samples=k,
@@ -292,6 +317,48 @@ def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
         return cells.iloc[:0]
     best = medians.idxmin()
     return only(cells, **dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True)))
+
+
+def best_roughness(cells: pd.DataFrame, *axes: str) -> pd.Series:
+    """‖S‖_F/√n by seed at the values of `axes` (reg and schedule) whose median is smallest, medians over the other axes."""
+    best = best_setting(cells, *(axes or ("reg", "schedule")))
+    return by_seed(best["roughness"], best)
+
+
+def reached(cells: pd.DataFrame) -> pd.Series:
+    """By attached penalty, the median of `best_roughness`. Without offdiag, which penalises no row's length."""
+    used = attached(cells)
+    used = used[used["penalty"].map(spec_name) != "offdiag"]
+    return pd.Series({name: best_roughness(same).median() for name, same in used.groupby("penalty")}, dtype=float)
+
+
+def agreement(cells: pd.DataFrame) -> pd.DataFrame:
+    """Twin-started runs outside the margin of their closed-form threshold, and `agrees`: wrong exactly where reg is above it.
+
+    `both`: whether the runs of the penalty lie on both sides of the threshold, without which its share says nothing.
+    """
+    cells = with_trap(cells)
+    cells = outside_margin(cells[cells["threshold"].notna()])
+    above = cells["threshold"] > 1
+    both = above.groupby(cells["penalty"]).transform("nunique") == 2
+    return cells.assign(agrees=cells["wrong"] == above, both=both)
+
+
+def law_shares(cells: pd.DataFrame) -> dict[str, Estimate]:
+    """By penalty with runs on both sides of its threshold, the share of its runs in `agreement`."""
+    return {name: share(same["agrees"]) for name, same in cells[cells["both"]].groupby("penalty")}
+
+
+def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
+    """By trained method, seconds a step over those of Adam with fro2: geometric mean over dimensions and samples.
+
+    Cells trained in one batch share a timing, so each dimension and number of samples counts once. A method's own options
+    tell it from others.
+    """
+    plain = penalties(only(cells, method="adam"), "fro2").groupby(["dimension", "samples"])["seconds_per_step"].median()
+    used = trained(cells).join(plain.rename("plain"), on=["dimension", "samples"], how="inner")
+    ratios = (used["seconds_per_step"] / used["plain"]).groupby([used["method"], used["dimension"], used["samples"]])
+    return {name: geometric_mean(same.dropna()) for name, same in ratios.median().groupby(level=0)}
 
 
 def with_trap(cells: pd.DataFrame) -> pd.DataFrame:

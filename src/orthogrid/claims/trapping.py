@@ -7,7 +7,7 @@ import pandas as pd
 from .. import theory
 from ..run import Run
 from .intervals import bracketed, instances, mean, share
-from .ledger import ANSWERER, UNTESTED, Measurement, claim, found
+from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from .select import (
     EXISTENCE_SHARE,
     FLOOR_TOLERANCE,
@@ -43,7 +43,7 @@ def floor(run: Run, cells: pd.DataFrame) -> Measurement:
     """Data loss over 4 lambda of the mismatched fro2 runs that settle on the wrong side; median over the runs of a seed, mean
     over seeds."""
     used = floor_cells(run)
-    return found(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+    return measured(mean(by_seed(floor_ratio(used), used)), 1.0, used)
 
 
 @claim(
@@ -52,7 +52,7 @@ def floor(run: Run, cells: pd.DataFrame) -> Measurement:
 def twin_distance(run: Run, cells: pd.DataFrame) -> Measurement:
     """Distance ‖W - rhoᵀ‖_F of the same runs, medians by seed, mean over seeds."""
     used = floor_cells(run)
-    return found(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
+    return measured(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
 
 
 # Existence.
@@ -63,13 +63,13 @@ def twin_distance(run: Run, cells: pd.DataFrame) -> Measurement:
     blocks="map_twin", tolerance=1 - EXISTENCE_SHARE,
 )  # fmt: skip
 def existence(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of twin-started runs outside a factor MARGIN of the threshold that end as the theorem says: wrong of those with
+    """Share of twin-started runs outside a factor {MARGIN} of the threshold that end as the theorem says: wrong of those with
     reg > 2 lambda, right of the others; the worse of the two. Its interval is conditional on the grid."""
     used = outside_margin(with_threshold(cells))
     above = used["threshold"] > 1
     if above.all() or not above.any():
         return UNTESTED
-    return found(min(share(used.loc[above, "wrong"]), share(~used.loc[~above, "wrong"])), 1.0, used)
+    return measured(min(share(used.loc[above, "wrong"]), share(~used.loc[~above, "wrong"])), 1.0, used)
 
 
 @claim(
@@ -80,11 +80,11 @@ def existence(run: Run, cells: pd.DataFrame) -> Measurement:
     tolerance=0.02,
 )
 def shift(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss over lambda (1 - s*)² of twin-started fro2 runs that settle wrong with 2 lambda < reg ≤ NEAR · 2 lambda;
+    """Data loss over lambda (1 - s*)² of twin-started fro2 runs that settle wrong with 2 lambda < reg ≤ {NEAR} · 2 lambda;
     medians by seed, mean over seeds."""
     used = with_threshold(cells)
     used = settled(run, wrong_side(used[(used["threshold"] > 1) & (used["threshold"] <= NEAR)]))
-    return found(mean(by_seed(used["fit"] / used["predicted_trap_loss"], used)), 1.0, used)
+    return measured(mean(by_seed(used["fit"] / used["predicted_trap_loss"], used)), 1.0, used)
 
 
 # Capture.
@@ -98,11 +98,11 @@ def shift(run: Run, cells: pd.DataFrame) -> Measurement:
     tolerance=1 - MOST,
 )
 def below(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Of mismatched random starts with reg below 2 lambda/MARGIN, the share that settles wrong, among those that settle wrong
+    """Of mismatched random starts with reg below 2 lambda/{MARGIN}, the share that settles wrong, among those that settle wrong
     or cross, clustered by problem; the others are on their way."""
     used = random_starts(cells)
     used = decided(run, used[used["threshold"] < 1 / MARGIN])
-    return found(share(used["held"], problems(used)), 0.0, used)
+    return measured(share(used["held"], problems(used)), 0.0, used)
 
 
 @claim(
@@ -113,11 +113,11 @@ def below(run: Run, cells: pd.DataFrame) -> Measurement:
 )
 def capture(run: Run, cells: pd.DataFrame) -> Measurement:
     """Reg over 2 lambda from which mismatched random starts end wrong at the smallest rate, geometric mean over seeds, against
-    MARGIN. Runs still on their way count as wrong, against the claim."""
+    {MARGIN}. Runs still on their way count as wrong, against the claim."""
     used = random_starts(cells)
     used = only(used, lr=used["lr"].min())
     brackets = boundaries(used, "threshold")
-    return found(bracketed(brackets["low"], brackets["high"]), MARGIN, used[used["seed"].isin(brackets.index)])
+    return measured(bracketed(brackets["low"], brackets["high"]), MARGIN, used[used["seed"].isin(brackets.index)])
 
 
 @claim("rate", "A larger rate lets more runs escape", ">", blocks="capture map_haar")
@@ -126,7 +126,7 @@ def rate(run: Run, cells: pd.DataFrame) -> Measurement:
     side or crossed, just one of them settled there: share in which that is the smaller rate, clustered by problem."""
     pairs = deciding_pairs(run, cells)
     used = random_starts(cells)
-    return found(
+    return measured(
         share(pairs["first"] > pairs["second"], problems(pairs)), 0.5, decided(run, used[used["threshold"] > 1])
     )
 
@@ -137,7 +137,7 @@ def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
     leaves it open, unless the runs are so many that the share is below a hundredth."""
     used = attached(only(cells, init="haar", determinant="match"))
     used = used[used["lambda_min"] > 0]
-    return found(instances(caught(run, used)), 1.0, used)
+    return measured(instances(caught(run, used)), 1.0, used)
 
 
 # The thread on the two sides.
@@ -155,7 +155,7 @@ def determinant(run: Run, cells: pd.DataFrame) -> Measurement:
     if 2 * len(used) < len(starts):  # most runs are still on their way
         return UNTESTED
     kept = share(used["held"], problems(used))
-    return found(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < MOST else "")
+    return measured(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < MOST else "")
 
 
 def _slow_starts(cells: pd.DataFrame) -> pd.DataFrame:
@@ -170,12 +170,12 @@ def _slow_starts(cells: pd.DataFrame) -> pd.DataFrame:
     author=ANSWERER, quote="evolves model.weight continuously from its initial to its final value", foretold="refuted",
 )  # fmt: skip
 def continuous(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the mismatched random starts with fro2, reg > MARGIN · 2 lambda and the smallest rate whose determinant ends with
+    """Share of the mismatched random starts with fro2, reg > {MARGIN} · 2 lambda and the smallest rate whose determinant ends with
     the sign it began with, clustered by problem; partly from one half. A continuous path of matrices may cross det W = 0."""
     used = _slow_starts(cells)
     used = used[used["threshold"] > MARGIN]
     kept = share(~crossed(used), problems(used))
-    return found(kept, 1.0, used, partly="many runs cross" if 0.5 <= kept.value < MOST else "")
+    return measured(kept, 1.0, used, partly="many runs cross" if 0.5 <= kept.value < MOST else "")
 
 
 @claim(
@@ -186,8 +186,8 @@ def continuous(run: Run, cells: pd.DataFrame) -> Measurement:
     "but this would be highly unlikely",
 )  # fmt: skip
 def fortuitous(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the mismatched random starts with fro2, reg > NEAR · 2 lambda and the smallest rate that end with the other sign,
+    """Share of the mismatched random starts with fro2, reg > {NEAR} · 2 lambda and the smallest rate that end with the other sign,
     clustered by problem."""
     used = _slow_starts(cells)
     used = used[used["threshold"] > NEAR]
-    return found(share(crossed(used), problems(used)), 0.0, used)
+    return measured(share(crossed(used), problems(used)), 0.0, used)

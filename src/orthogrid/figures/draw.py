@@ -119,7 +119,7 @@ class Drawn:
     def seconds(self) -> dict[str, float]:
         """What each figure took when it was last drawn."""
         try:
-            return dict(json.loads((self.folder / SECONDS).read_text()))
+            return dict(json.loads((self.folder / SECONDS).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return {}
 

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from ..cell import Cell
-from ..run import Run
+from ..claims.select import printed_plateau
+from ..run import CIRCLE_START, Run
 from .style import (
     DATA_LOSS,
     GREY,
@@ -39,7 +40,6 @@ from .style import (
     title,
 )
 
-CIRCLE_START = (0.01, 1.50)  # the point of the thread's analogy
 PRINTED = dict(color="black", marker="o", linestyle="none", markersize=2.4)
 
 
@@ -92,7 +92,7 @@ def _log_a(ax: Axes, run: Run) -> None:
         ax.set_yscale("log")
         return
     # The plateau enlarged: how far seeds, thread and closed form lie apart.
-    plateau = log_a.loc[log_a["step"] >= last / 10, "orthogonality_l1"].median()
+    plateau = printed_plateau(run)
     detail = ax.inset_axes((0.56, 0.14, 0.42, 0.44))
     draw(detail, log_a["step"].iloc[1])
     detail.set(ylim=(0.965 * plateau, 1.035 * plateau), xlim=(0, 1.02 * last), xticks=[0, last / 2, last])

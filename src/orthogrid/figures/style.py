@@ -18,6 +18,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from .. import catalog
+from ..cell import spec_name
 from ..run import Run, arms
 from ..views import reads
 
@@ -111,7 +112,8 @@ def arm_styles(run: Run) -> dict[str, dict]:
     Arms are numbered in the order of their definition, baselines without a penalty's gradient last, so that
     the clearest colours go to those that are compared; arms with options follow in order of appearance.
     """
-    ordered = sorted(in_order(run.arms), key=lambda arm: arm == "none" or arm.endswith("_detached"))
+    detached = catalog.having("penalty", attached=False)
+    ordered = sorted(in_order(run.arms), key=lambda arm: spec_name(arm) in detached)
     palette = sns.color_palette("colorblind")
     palette += sns.husl_palette(max(len(ordered) - len(palette), 1), l=0.45)
     return {arm: dict(color=palette[i], marker=MARKERS[i % len(MARKERS)]) for i, arm in enumerate(ordered)}

@@ -161,7 +161,7 @@ class ClosedForm(Method):
             batch.bias[i] = mean_y - weight @ mean_x
 
 
-@register(constrains=True, uses_steps=False, decomposes=True)
+@register(constrains=True, uses_steps=False, both_sides=True, decomposes=True)
 class procrustes(ClosedForm):
     """No training: W = V Uᵀ from the SVD XᵀY = U Sigma Vᵀ, the orthogonal matrix of least data loss."""
 

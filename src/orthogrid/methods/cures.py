@@ -9,7 +9,7 @@ from .base import register
 from .optimizers import adam
 
 
-@register(uses_penalty=True)
+@register(uses_penalty=True, cures="avoid")
 class reg_ramp(adam):
     """reg low, then high: it grows geometrically from low · reg to reg over the first half of the steps."""
 
@@ -23,7 +23,7 @@ class reg_ramp(adam):
         self.batch.update(t)
 
 
-@register(uses_penalty=True)
+@register(uses_penalty=True, cures="avoid")
 class early_rate(adam):
     """A learning rate `factor` times as large over the first quarter of the steps."""
 
@@ -36,7 +36,7 @@ class early_rate(adam):
         self.batch.update(t, self.factor if 4 * t < self.batch.steps else 1.0)
 
 
-@register(uses_penalty=True)
+@register(uses_penalty=True, cures="undo")
 class reflection(adam):
     """At half time one reflection W ← (I - 2uuᵀ) W with the bias at its optimum, kept where it lowers the data loss.
 
@@ -66,7 +66,7 @@ class reflection(adam):
                 batch.weight[i], batch.bias[i] = reflected, best_bias
 
 
-@register(uses_penalty=True)
+@register(uses_penalty=True, cures="undo")
 class restart(adam):
     """At half time again from the start with one row negated; the better of the two ends, by the whole loss, is kept."""
 
@@ -91,7 +91,7 @@ class restart(adam):
             batch.weight[better], batch.bias[better] = weight[better], bias[better]
 
 
-@register(uses_penalty=True, matrices=24)
+@register(uses_penalty=True, cures="avoid", matrices=24)
 class widened(adam):
     """Twice the width: the weight is the n × n corner of a penalised 2n × 2n matrix, in which no component is cut off
     (as in BCOP, Li et al., NeurIPS 2019; Proposition "widening").

@@ -63,28 +63,28 @@ class Parametrized(PerCell):
         return torch.nn.utils.parametrizations.orthogonal(_Layer(start), orthogonal_map=self.orthogonal_map)
 
 
-@register(constrains=True, keeps="on", decomposes=True, bfloat16=False)
+@register(constrains=True, keeps="on", parametrizes=True, decomposes=True, bfloat16=False)
 class torch_exp(Parametrized):
     """PyTorch's orthogonal parametrization by the matrix exponential (Lezcano-Casado and Martínez-Rubio, ICML 2019)."""
 
     orthogonal_map = "matrix_exp"
 
 
-@register(constrains=True, keeps="on", decomposes=True, bfloat16=False)
+@register(constrains=True, keeps="on", parametrizes=True, decomposes=True, bfloat16=False)
 class torch_cayley(Parametrized):
     """PyTorch's orthogonal parametrization by the Cayley transform (Helfrich, Willmott and Ye, ICML 2018)."""
 
     orthogonal_map = "cayley"
 
 
-@register(constrains=True, keeps="on", decomposes=True, bfloat16=False)
+@register(constrains=True, keeps="on", parametrizes=True, decomposes=True, bfloat16=False)
 class torch_householder(Parametrized):
     """PyTorch's orthogonal parametrization by Householder reflections (Mhammedi et al., ICML 2017)."""
 
     orthogonal_map = "householder"
 
 
-@register(constrains=True, keeps="on", decomposes=True, bfloat16=False, library=True)
+@register(constrains=True, keeps="on", parametrizes=True, decomposes=True, bfloat16=False, library=True)
 class geotorch(PerCell):
     """The library geotorch: trivialization of the Stiefel manifold by the matrix exponential (Lezcano-Casado, NeurIPS 2019)."""
 

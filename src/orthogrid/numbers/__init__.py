@@ -50,7 +50,7 @@ SECTIONS: dict[str, Callable[..., dict[str, str]]] = {
     "cost": cost_numbers,
     "bench": bench_numbers,
 }
-JUDGED = ("map", "claims", "limitations")  # those that quote verdicts
+JUDGED = ("convergence", "floor", "map", "claims", "limitations")  # those that quote verdicts
 
 
 def section_numbers(name: str, run: Run, verdicts: pd.DataFrame) -> dict[str, str]:

@@ -12,32 +12,44 @@ from ..claims.select import (
     EARLY_STEPS,
     FITTED,
     LOG_A,
-    PLATEAU_FROM,
     SIMILAR,
     best_fitted,
+    block_size,
     detached_spread,
     only,
-    planned,
     plateau_by_seed,
     predicted_plateau,
-    squares_ratio,
+    printed_plateau,
 )
-from ..run import LOG_B_CLOSING, Run
+from ..run import CIRCLE_START, LOG_B_CLOSING, Run
 from ..views import reads
-from .format import MISSING, code, d1, d2, integer, listed, median, number, percent, scientific, seeds, setting, spread
-
-CIRCLE_START = (0.01, 1.50)  # the thread's point beside its circle
+from .format import (
+    MISSING,
+    code,
+    d1,
+    d2,
+    integer,
+    listed,
+    median,
+    number,
+    percent,
+    scientific,
+    seeds,
+    setting,
+    spread,
+    word_of,
+)
 
 # The thread and our repetition of it.
 
 
 @reads("thread_a thread_b", tables="traces thread log_a")
 def thread_numbers(run: Run) -> dict[str, str]:
-    log_b, printed = Cell(), run.log_a[run.log_a["step"] >= PLATEAU_FROM]
+    log_b = Cell()
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
     ours = only(run.thread, log="b").set_index("quantity")["ours"]
     early = only(run.thread, log="b", quantity="fit")
-    n, k = planned(run, "thread_b", "dimension"), planned(run, "thread_b", "samples")
+    n, k = block_size(run, "thread_b")
 
     def model(squared) -> float:
         return math.nan if n is None else float(theory.entrywise_l1(n, squared(n, k)))
@@ -48,8 +60,7 @@ def thread_numbers(run: Run) -> dict[str, str]:
         "thread-seed": str(log_b.seed),
         "thread-reg-a": setting(LOG_A.reg),
         "thread-reg-b": setting(log_b.reg),
-        # Median of the printed penalty once it has risen.
-        "thread-a-plateau": d1(median(printed["orthogonality_l1"])),
+        "thread-a-plateau": d1(printed_plateau(run)),
         # Log B's closing line: entrywise sums |W - rho| and |W - rhoᵀ|.
         "thread-b-rho": d2(LOG_B_CLOSING["distance_rho_l1"]),
         "thread-b-target": d2(LOG_B_CLOSING["distance_l1"]),
@@ -112,24 +123,23 @@ def best_whatever_fit(cells: pd.DataFrame, penalty: str) -> pd.Series | None:
 
 
 @reads("convergence")
-def convergence_numbers(run: Run) -> dict[str, str]:
+def convergence_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     cells = run.block("convergence")
     largest = cells["reg"].max() if len(cells) else None
-    ratio = squares_ratio(run)
 
     def final(column: str, **settings) -> str:
         return number(median(only(cells, **settings)[column]))
 
     def best(penalty: str) -> str:
         """The best fitted setting with its name."""
-        found = best_fitted(run, penalty)
-        if found is None:
+        fitted = best_fitted(run, penalty)
+        if fitted is None:
             return rf"{MISSING} (no setting fits)"
-        where = rf"{code('reg')} {setting(found['reg'])}, {found['schedule']} rate"
-        return f"{number(found['orthogonality_fro'])} ({where}, data loss {number(found['fit'], 2)})"
+        where = rf"{code('reg')} {setting(fitted['reg'])}, {fitted['schedule']} rate"
+        return f"{number(fitted['orthogonality_fro'])} ({where}, data loss {number(fitted['fit'], 2)})"
 
     alone = {name: best_whatever_fit(cells, name) for name in ("l1", "fro2")}
-    if any(found is None for found in alone.values()):
+    if any(settings is None for settings in alone.values()):
         word = "not comparable with squares"
     elif alone["l1"]["orthogonality_fro"] >= alone["fro2"]["orthogonality_fro"]:
         word = "not ahead of squares"
@@ -150,16 +160,16 @@ def convergence_numbers(run: Run) -> dict[str, str]:
         "conv-fro2-best": best("fro2"),
         # The same whatever the fit, ‖S‖_F and data loss; "by orthogonality alone absolute values are ...".
         **{
-            f"conv-{name}-alone{end}": number(math.nan if found is None else found[column], 2)
-            for name, found in alone.items()
+            f"conv-{name}-alone{end}": number(math.nan if settings is None else settings[column], 2)
+            for name, settings in alone.items()
             for end, column in (("", "orthogonality_fro"), ("-fit", "fit"))
         },
         "conv-alone-word": word,
         # "By this comparison squares are ...".
-        "conv-squares-word": "not comparable"
-        if math.isnan(ratio)
-        else "better" if ratio < 1 / SIMILAR else "worse" if ratio > SIMILAR
-        else f"as good within a factor of {setting(SIMILAR)}",
+        "conv-squares-word": word_of(
+            verdicts, "squares", supported="better", partly=f"as good within a factor of {setting(SIMILAR)}", refuted="worse",
+            untested="not told apart from absolute values", missing="not comparable",
+        ),
     }  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def counted(cells: pd.DataFrame, which: pd.Series) -> tuple[str, str]:
     return (integer(len(cells)), integer(which.sum())) if len(cells) else (MISSING, MISSING)
 
 
-def of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
+def out_of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
     """a of b."""
     return f"{integer(len(part))} of {integer(len(whole))}" if len(whole) else f"{MISSING} of {MISSING}"
 
@@ -147,7 +147,28 @@ def estimate(value: float, low: float, high: float, form=number) -> str:
     return form(value) + (f" [{form(low)}, {form(high)}]" if low < high else "")
 
 
-def two(value) -> str:
+def word_of(
+    verdicts: pd.DataFrame,
+    claim: str,
+    *,
+    supported: str,
+    refuted: str,
+    untested: str,
+    missing: str,
+    partly: str | None = None,
+) -> str:
+    """The word that compares, from a claim's verdict: `untested` where its interval decides nothing, `missing` without cells.
+
+    A claim that holds in part counts as refuted where there is no word of its own.
+    """
+    row = verdicts[verdicts["id"] == claim]
+    if row.empty or is_missing(float(row["measured"].iloc[0])):
+        return missing
+    words = dict(supported=supported, partly=refuted if partly is None else partly, refuted=refuted, untested=untested)
+    return words[row["verdict"].iloc[0]]
+
+
+def digits2(value) -> str:
     """Two significant digits."""
     return number(value, 2)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..claims.select import RECOVERY, fitted, law_error, only, planned, thread_like
+from ..claims.select import RECOVERY, block_size, fitted, law_error, only, thread_like
 from ..run import Run
 from ..views import reads
 from .format import (
@@ -22,7 +22,7 @@ from .format import (
     listed,
     median,
     number,
-    of,
+    out_of,
     percent,
     seeds,
     spread,
@@ -37,7 +37,7 @@ APART = 2.0  # two predictions closer than this many standard errors are not tol
 
 @reads("thread_b identifiability")
 def thread_size_numbers(run: Run) -> dict[str, str]:
-    n, k = planned(run, "thread_b", "dimension"), planned(run, "thread_b", "samples")
+    n, k = block_size(run, "thread_b")
     here = thread_like(run)
     squared = here["distance"] ** 2
     error = float(squared.std() / math.sqrt(len(squared))) if len(squared) > 1 else math.nan
@@ -106,8 +106,8 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
         "ident-law-seeds": seeds(cells),
         # Median relative deviation from the law √(2(n - r)), r = k for uniform and k - 1 for whitened inputs, n - r ≥ 2, over the
         # fitted cells of blocks identifiability and transition; how many there are.
-        "ident-law-cells-whitened": of(by_inputs["whitened"], only(law, inputs="whitened")),
-        "ident-law-cells-uniform": of(by_inputs["uniform"], only(law, inputs="uniform")),
+        "ident-law-cells-whitened": out_of(by_inputs["whitened"], only(law, inputs="whitened")),
+        "ident-law-cells-uniform": out_of(by_inputs["uniform"], only(law, inputs="uniform")),
         "ident-law-error-whitened": percent(median(law_error(by_inputs["whitened"])), 2),
         "ident-law-error-uniform": percent(median(law_error(by_inputs["uniform"])), 2),
         # The numbers of samples below n with a fitted uniform run, for each dimension.
@@ -129,7 +129,7 @@ def identifiability_numbers(run: Run) -> dict[str, str]:
         "ident-twin-distance": d2(median(twin.loc[twin["wrong"], "distance"])),
         "ident-full-cells": full_cells,
         "ident-full-wrong": full_wrong,
-        "ident-full-whitened": of(even[even["wrong"]], even),
+        "ident-full-whitened": out_of(even[even["wrong"]], even),
         "ident-full-distance": d2(median(full.loc[full["wrong"], "distance"])),
         # Block transition: median data loss of uniform and whitened inputs at k = n.
         "ident-fit-n-whitened": number(median(_square(transition, "whitened")["fit"]), 2),
@@ -174,8 +174,8 @@ def fresh_numbers(run: Run) -> dict[str, str]:
         if len(least)
         else MISSING,
         # Runs with fewer samples a step than dimensions that recover the target.
-        "fresh-recovered": of(back["fresh"][back["fresh"]["distance"] < RECOVERY], back["fresh"]),
-        "fresh-fixed-recovered": of(back["fixed"][back["fixed"]["distance"] < RECOVERY], back["fixed"]),
+        "fresh-recovered": out_of(back["fresh"][back["fresh"]["distance"] < RECOVERY], back["fresh"]),
+        "fresh-fixed-recovered": out_of(back["fixed"][back["fixed"]["distance"] < RECOVERY], back["fixed"]),
     }
 
 

@@ -6,45 +6,35 @@ import math
 
 import pandas as pd
 
+from ..catalog import having
 from ..cell import spec_name
 from ..claims.select import (
     FITTED,
-    NEAR_MANIFOLD,
-    ON_MANIFOLD,
-    PARAMETRIZATIONS,
+    LEFT_OPEN,
     ROUNDED,
     crossed,
     methods,
     only,
+    penalties,
     roughness,
+    step_costs,
+    trained,
 )
 from ..run import Run
 from ..views import reads
-from .format import MISSING, code, d1, d2, integer, listed, median, names, number, of, seeds, spread
-
-
-def trained(cells: pd.DataFrame) -> pd.DataFrame:
-    """Without the closed forms."""
-    return cells[~cells["method"].map(spec_name).str.startswith("procrustes")]
-
-
-def step_costs(cells: pd.DataFrame) -> pd.Series:
-    """Median seconds a step of each trained method over those of Adam with a penalty, on the same cells' sizes."""
-    seconds = trained(cells).groupby("method")["seconds_per_step"].median()
-    return seconds / seconds.get("adam", math.nan)
+from .format import MISSING, code, d1, d2, integer, listed, median, names, number, out_of, seeds, spread
 
 
 @reads("methods step_cost")
 def methods_numbers(run: Run) -> dict[str, str]:
     cells = run.block("methods")
-    costs = step_costs(run.block("step_cost"))
-    adam = only(run.block("step_cost"), method="adam")["seconds_per_step"]
-    constrained = costs[[spec_name(name) in (*ON_MANIFOLD, *NEAR_MANIFOLD) for name in costs.index]].dropna()
-    exact = costs[[spec_name(name) in PARAMETRIZATIONS for name in costs.index]].dropna()
-    changed = {
-        name: methods(cells, *group).loc[crossed(methods(cells, *group)), "method"].unique()
-        for name, group in (("on", ON_MANIFOLD), ("near", NEAR_MANIFOLD))
-    }
+    costs = pd.Series({name: cost.value for name, cost in step_costs(run.block("step_cost")).items()}, dtype=float)
+    adam = penalties(only(run.block("step_cost"), method="adam"), "fro2")["seconds_per_step"]
+    names_of = costs.index.map(spec_name)
+    constrained = costs[names_of.isin(having("method", constrains=True))].dropna()
+    exact = costs[names_of.isin(having("method", parametrizes=True))].dropna()
+    kept = {keeps: methods(cells, *having("method", keeps=keeps)) for keeps in ("on", "near")}
+    changed = {keeps: some.loc[crossed(some), "method"].unique() for keeps, some in kept.items()}
     matched = trained(only(cells, determinant="match"))
     unfit = matched.groupby(["method", "samples"])["fit"].median()
     unfit = unfit[~(unfit < FITTED)].index.get_level_values("method").unique()
@@ -53,7 +43,7 @@ def methods_numbers(run: Run) -> dict[str, str]:
     worst = roughness(cells).groupby(cells["method"]).max()
     exactly = worst.index[worst <= ROUNDED]
     both = run.planned("methods", "step_cost")
-    plain, free = only(cells, method="adam"), methods(cells, "newton_schulz", "parseval")
+    plain, free = only(cells, method="adam"), methods(cells, *LEFT_OPEN)
 
     def priced(series: pd.Series, which) -> str:
         return f"{code(which(series))} ({d1(series[which(series)])})" if len(series) else MISSING
@@ -70,9 +60,9 @@ def methods_numbers(run: Run) -> dict[str, str]:
         # Methods with a run whose determinant changed its sign: orthogonal at every step, and correcting.
         "meth-on-changed": names(sorted(changed["on"])) if len(cells) else MISSING,
         "meth-near-changed": names(sorted(changed["near"])) if len(cells) else MISSING,
-        "meth-adam-changed": of(plain[crossed(plain)], plain),
+        "meth-adam-changed": out_of(plain[crossed(plain)], plain),
         # The two corrections that the theory leaves open: they follow an unconstrained step.
-        "meth-open-changed": of(free[crossed(free)], free),
+        "meth-open-changed": out_of(free[crossed(free)], free),
         # Matching starts: the methods whose median data loss is not below FITTED for either number of samples.
         "meth-unfit": names(sorted(unfit)) if len(matched) else MISSING,
         # Mismatched starts with lambda > 0: the trained methods of which every run ends on the right side.
@@ -85,18 +75,15 @@ def methods_numbers(run: Run) -> dict[str, str]:
     }
 
 
-AVOID = ("reg_ramp", "early_rate", "widened")  # keep a run from the trap; the other cures take it out of the trap
-
-
 def last_budget(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells of the largest number of steps."""
     return cells[cells["steps"] == cells["steps"].max()]
 
 
 def _cured(cells: pd.DataFrame) -> pd.Series:
-    """By method but plain Adam and the control: share of the runs that end on the right side."""
-    kept = ~cells["method"].map(spec_name).isin(["adam", "landing"])
-    return (~cells["wrong"])[kept].groupby(cells["method"]).mean()
+    """By method that keeps the penalty, but plain Adam: share of the runs that end on the right side."""
+    cures = methods(cells[cells["method"] != "adam"], *having("method", uses_penalty=True))
+    return (~cures["wrong"]).groupby(cures["method"]).mean()
 
 
 @reads("cures cures_uniform")
@@ -106,17 +93,17 @@ def cures_numbers(run: Run) -> dict[str, str]:
     long = last_budget(cells)
     for prefix, used in (("cure", long), ("cure-uniform", last_budget(run.block("cures_uniform")))):
         back, plain = _cured(used), only(used, method="adam")
-        avoid = back.index.map(spec_name).isin(AVOID)
+        avoid, undo = (back.index.map(spec_name).isin(having("method", cures=how)) for how in ("avoid", "undo"))
         for word, which in (
             ("always", back == 1),
             ("avoid", (back == 1) & avoid),
-            ("undo", (back == 1) & ~avoid),
+            ("undo", (back == 1) & undo),
             ("sometimes", (back > 0) & (back < 1)),
             ("never", back == 0),
         ):
             both[f"{prefix}-{word}"] = names(back.index[which]) if len(back) else MISSING
         # Plain Adam's runs that end on the right side; reg over 2 lambda.
-        both[f"{prefix}-plain"] = of(plain[~plain["wrong"]], plain) if len(plain) else MISSING
+        both[f"{prefix}-plain"] = out_of(plain[~plain["wrong"]], plain) if len(plain) else MISSING
         both[f"{prefix}-threshold"] = number(median(plain["reg"] / (2 * plain["lambda_min"])), 2)
     seconds = long.groupby("method")["seconds"].median()
     ratio = seconds / seconds.get("adam", math.nan)

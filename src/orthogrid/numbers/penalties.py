@@ -6,16 +6,20 @@ import math
 
 import pandas as pd
 
+from .. import theory
 from ..cell import spec_name
 from ..claims.select import (
     LAW_SHARE,
     ORTHOGONAL,
+    agreement,
     attached,
+    best_roughness,
     best_setting,
     boundaries,
     floor_ratio,
+    law_shares,
     only,
-    outside_margin,
+    reached,
     roughness,
     settled,
     with_trap,
@@ -28,11 +32,10 @@ from .format import MISSING, d2, integer, listed, median, names, number, percent
 @reads("penalties")
 def penalties_numbers(run: Run) -> dict[str, str]:
     cells = attached(run.block("penalties"))
-    best = {name: best_setting(same, "reg", "schedule") for name, same in cells.groupby("penalty")}
-    level = {name: same.groupby("seed")["roughness"].median().median() for name, same in best.items()}
-    proper = {name: value for name, value in level.items() if spec_name(name) != "offdiag"}
-    reached = {name: value for name, value in proper.items() if value < ORTHOGONAL}
-    cosine = [name for name, same in best.items() if name in reached and (same["schedule"] == "cosine").all()]
+    levels = reached(cells)
+    there = levels.index[levels < ORTHOGONAL]
+    best = [best_setting(only(cells, penalty=name), "reg", "schedule") for name in there]
+    cosine = [same for same in best if (same["schedule"] == "cosine").all()]
     few = only(cells[cells["samples"] < cells["dimension"]], penalty="offdiag")
     return {
         "pen-seeds": seeds(cells),
@@ -40,18 +43,15 @@ def penalties_numbers(run: Run) -> dict[str, str]:
         "pen-regs": listed(cells, "reg"),
         "pen-orthogonal": setting(ORTHOGONAL),
         # Of the attached penalties but offdiag: those whose best setting is below that, and those that miss it.
-        "pen-tried": integer(len(proper)) if proper else MISSING,
-        "pen-reached": integer(len(reached)) if proper else MISSING,
-        "pen-missed": names(sorted(set(proper) - set(reached))) if proper else MISSING,
+        "pen-tried": integer(len(levels)) if len(levels) else MISSING,
+        "pen-reached": integer(len(there)) if len(levels) else MISSING,
+        "pen-missed": names(sorted(levels.index.difference(there))) if len(levels) else MISSING,
         # How many of those that reach it do so under the cosine schedule.
-        "pen-reached-cosine": integer(len(cosine)) if proper else MISSING,
+        "pen-reached-cosine": integer(len(cosine)) if len(levels) else MISSING,
         # Block penalties, fewer samples than dimensions: offdiag at its best.
-        "pen-offdiag-best": number(median(best_setting(few, "reg", "schedule")["roughness"])) if len(few) else MISSING,
+        "pen-offdiag-best": number(median(best_roughness(few))) if len(few) else MISSING,
         "pen-offdiag-fit": number(median(best_setting(few, "reg", "schedule")["fit"]), 2) if len(few) else MISSING,
     }
-
-
-NORMS = ("l1", "fro", "spectral", "nuclear", "coherence", "row_sum")  # not squared: the dual-norm law's own
 
 
 def relative(cells: pd.DataFrame) -> pd.DataFrame:
@@ -73,13 +73,11 @@ def held_from(cells: pd.DataFrame) -> str:
 @reads("law", tables="traces")
 def law_numbers(run: Run) -> dict[str, str]:
     cells = with_trap(run.block("law"))
-    used = outside_margin(cells[cells["threshold"].notna()])
-    agrees = used["wrong"] == (used["threshold"] > 1)
+    used = agreement(cells)
+    agrees = used["agrees"]
     early = used[used["wrong"] & (used["threshold"] < 1)]
     early_settled = settled(run, early)
-    shares = agrees.groupby(used["penalty"]).mean()
-    norm = used["penalty"].isin(NORMS)
-    above = (used["threshold"] > 1).groupby(used["penalty"]).mean()
+    norm = used["penalty"].map(spec_name).isin(theory.NORMS)
     late = used[~used["wrong"] & (used["threshold"] > 1)]
     return {
         "law-seeds": seeds(cells),
@@ -94,10 +92,12 @@ def law_numbers(run: Run) -> dict[str, str]:
         "law-norm-cells": integer(norm.sum()) if len(used) else MISSING,
         "law-norm-agree": integer(agrees[norm].sum()) if len(used) else MISSING,
         # Penalties with cells on one side of their threshold only, which the claim leaves out; runs that leave above it.
-        "law-one-sided": names(above.index[above.isin([0, 1])]) if len(used) else MISSING,
+        "law-one-sided": names(sorted(used.loc[~used["both"], "penalty"].unique())) if len(used) else MISSING,
         "law-late": integer(len(late)) if len(used) else MISSING,
-        # The penalties with fewer than LAW_SHARE of their cells in agreement.
-        "law-fail": names(shares.index[shares < LAW_SHARE]) if len(used) else MISSING,
+        # Of the others those with fewer than LAW_SHARE of their cells in agreement.
+        "law-fail": names(name for name, one in law_shares(used).items() if one.value < LAW_SHARE)
+        if len(used)
+        else MISSING,
         # Of them wrong-sided below the law: how many, with which penalties; the settled ones' data loss over 4 lambda and ‖S‖_F/√n.
         "law-early": integer(len(early)) if len(cells) else MISSING,
         "law-early-names": names(sorted(early["penalty"].unique())) if len(cells) else MISSING,

@@ -11,7 +11,7 @@ from ..views import reads
 from .format import MISSING, code, enumeration, integer, listed, median, number, seeds, setting
 
 
-def _alike(cells: pd.DataFrame) -> str:
+def _as_orthogonal(cells: pd.DataFrame) -> str:
     """By penalty, the formats that end as orthogonal as the next finer one."""
     equal: dict[str, list[str]] = {}
     for (name, fine, coarse), ratio in coarsening(cells).items():
@@ -33,7 +33,7 @@ def precision_numbers(run: Run) -> dict[str, str]:
         "prec-reg": listed(cells, "reg"),
         # Formats with less than COARSER times the floor of the next finer one, matching starts.
         "prec-coarser": setting(COARSER),
-        "prec-alike": _alike(only(cells, determinant="match")),
+        "prec-alike": _as_orthogonal(only(cells, determinant="match")),
         # Mismatched fro2 starts with lambda > 0 for each format.
         "prec-crossing-runs": integer(len(mismatch)) if len(cells) else MISSING,
         "scal-seeds": seeds(scaling),

@@ -9,7 +9,7 @@ import pandas as pd
 from ..catalog import code_digest, penalties
 from ..claims import CLAIMS, OURS, VERDICTS
 from ..claims.intervals import LEVEL
-from ..claims.select import RECOVERY
+from ..claims.select import RECOVERY, values_of
 from ..run import Run
 from ..views import reads
 from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text
@@ -24,15 +24,10 @@ DIMENSIONS = (
 SAMPLES = ("thread_b", "convergence")
 
 
-def planned_values(run: Run, block: str, axis: str) -> list:
-    """The values of an axis in a block, from the config, sorted."""
-    return sorted({getattr(cell, axis) for b in run.config.blocks if b.name == block for cell in b.cells})
-
-
 @reads("*")
 def run_numbers(run: Run) -> dict[str, str]:
     def shown(block: str, axis: str) -> str:
-        return enumeration(map(setting, planned_values(run, block, axis)))
+        return enumeration(map(setting, sorted(values_of(run, block, axis))))
 
     dimensions = {cell.dimension for cell in run.config.cells}
     return {

@@ -35,25 +35,32 @@ from .format import (
     median,
     names,
     number,
-    of,
+    out_of,
     percent,
     seeds,
     setting,
     spread,
+    word_of,
 )
 from .penalties import held_from, relative
+
+
+def _agrees(verdicts: pd.DataFrame, claim: str) -> str:
+    return word_of(
+        verdicts, claim, supported="agrees with", refuted="differs from", untested="is not shown to agree with",
+        missing="cannot be compared with",
+    )  # fmt: skip
+
 
 # The floor on the wrong side: block floor.
 
 
 @reads("floor regimes", tables="traces")
-def floor_numbers(run: Run) -> dict[str, str]:
+def floor_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     cells, held = run.block("floor"), floor_cells(run)
     cells = cells[cells["lambda_min"] > 0]
-    ratio = floor_ratio(held)
     uniform, whitened = only(held, inputs="uniform"), only(held, inputs="whitened")
     total, wrong = counted(cells, cells["wrong"])
-    agrees = abs(median(ratio) - 1) <= FLOOR_TOLERANCE
     return {
         "floor-cells": total,
         "floor-wrong": wrong,
@@ -76,7 +83,7 @@ def floor_numbers(run: Run) -> dict[str, str]:
         "floor-twin-range": spread(uniform["distance_twin"], d3),
         "floor-tolerance": percent(FLOOR_TOLERANCE, 0),
         # "The floor ... the closed form".
-        "floor-word": "cannot be compared with" if held.empty else "agrees with" if agrees else "differs from",
+        "floor-word": _agrees(verdicts, "floor"),
     }
 
 
@@ -105,7 +112,6 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     def caught_at(rate) -> str:
         return "{1} of {0}".format(*counted(only(above, lr=rate), only(held, lr=rate)["wrong"]))
 
-    verdict = verdicts.set_index("id")["verdict"].get("existence", "untested")
     return numbers | {
         # Above the threshold: wrong-sided and settled, and recovered; the wrong-sided of the cells include those on their way.
         "map-haar-above-caught": integer(len(held)) if len(above) else MISSING,
@@ -125,9 +131,7 @@ def map_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
         # From the twin, below the threshold and wrong: within the margin of it.
         "map-twin-below-near": integer((early["threshold"] >= 1 / MARGIN).sum()) if len(twin) else MISSING,
         # "Existence as observed ... reg > 2 lambda".
-        "map-twin-word": {"supported": "agrees with", "untested": "cannot be compared with"}.get(
-            verdict, "differs from"
-        ),
+        "map-twin-word": _agrees(verdicts, "existence"),
         "map-lr-low": setting(low),
         "map-lr-high": setting(high),
         # Of the cells above the threshold at that rate: "a of b".
@@ -162,8 +166,8 @@ def capture_numbers(run: Run) -> dict[str, str]:
         "cap-samples": listed(cells, "samples"),
         "cap-regs": listed(cells, "reg"),
         # Started with either sign: settled on the wrong side.
-        "cap-match-caught": of(wrong, match),
-        "cap-mismatch-caught": of(mismatch[caught(run, mismatch)], mismatch),
+        "cap-match-caught": out_of(wrong, match),
+        "cap-mismatch-caught": out_of(mismatch[caught(run, mismatch)], mismatch),
         # At the smallest rate: reg over lambda from which random starts end wrong.
         "cap-lr-low": setting(slow["lr"].min() if len(slow) else None),
         **{f"cap-from-{name}": held_from(only(slow, penalty=name)) for name in ("fro", "fro2")},
@@ -176,10 +180,10 @@ def capture_numbers(run: Run) -> dict[str, str]:
             len(deciding_pairs(run, both)) if (random_starts(both)["threshold"] > 1).any() else None
         ),
         "cap-match-by": enumeration(
-            f"{code(name)} {of(wrong[wrong['penalty'] == name], same)}" for name, same in match.groupby("penalty")
+            f"{code(name)} {out_of(wrong[wrong['penalty'] == name], same)}" for name, same in match.groupby("penalty")
         ),
         # Ended with another sign than they began with.
-        "cap-logdet-crossed": of(logdet[crossed(logdet)], logdet),
+        "cap-logdet-crossed": out_of(logdet[crossed(logdet)], logdet),
     }
 
 

@@ -29,11 +29,13 @@ STACK_ELEMENTS = 200_000
 
 @dataclass
 class Result:
-    """What one cell's training gave: its row (without key and provenance) and its trace."""
+    """What one cell's training gave: its row (without key and provenance), its trace, and where it ended."""
 
     cell: Cell
     row: dict[str, float | int | str]
     trace: list[dict[str, float | int]]
+    weight: Tensor | None = None  # (n, n) float64, on the CPU; a training job does without
+    bias: Tensor | None = None  # (n,)
 
 
 def log_steps(steps: int) -> list[int]:
@@ -58,6 +60,8 @@ def train_batch(
     A cell whose numbers overflow ends as a row with status `diverged`; its neighbours go on. `progress` hears the finished
     fraction at logged steps.
     """
+    if not cells:
+        return []
     if len({shape_of(cell) for cell in cells}) > 1:
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     device = torch.device(device)
@@ -176,7 +180,7 @@ def _result(
     row["lambda_min"], row["rank"] = problem.lambda_min, problem.rank
     for name in ("det_sign", "det_sign_start", "det_sign_target"):
         row[name] = int(row[name]) if row[name] == row[name] else math.nan
-    return Result(cell, row, trace)
+    return Result(cell, row, trace, weight, bias)
 
 
 def _short(value: Tensor) -> float:

@@ -9,14 +9,14 @@ from ..cell import Cell
 from ..claims.intervals import mean
 from ..claims.select import (
     LOG_A,
-    PLATEAU_FROM,
+    block_size,
     exponents,
     only,
     paired,
     paired_ratio,
-    planned,
     plateau_by_seed,
     predicted_plateau,
+    printed_plateau,
 )
 from ..numbers.convergence import floor_constant
 from ..numbers.format import (
@@ -48,9 +48,9 @@ def thread(run: Run, verdicts: pd.DataFrame) -> str:
         form = (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
         return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
 
-    full = planned(run, "thread_a", "dimension") == LOG_A.dimension
+    full = block_size(run, "thread_a")[0] == LOG_A.dimension
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
-    plateau = d1(median(run.log_a.loc[run.log_a["step"] >= PLATEAU_FROM, "orthogonality_l1"]))
+    plateau = d1(printed_plateau(run))
     rows = [
         [
             r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(levels)) if full else MISSING,

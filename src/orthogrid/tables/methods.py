@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 
+from ..catalog import methods as known_methods
 from ..cell import AXES, spec_name
-from ..claims.select import NEAR_MANIFOLD, ON_MANIFOLD, crossed, floor_ratio, only, roughness, with_trap
-from ..numbers.format import MISSING, code, d1, d2, median, of, two
-from ..numbers.methods import last_budget, step_costs
+from ..claims.select import crossed, floor_ratio, only, roughness, step_costs, with_trap
+from ..numbers.format import MISSING, code, d1, d2, digits2, median, out_of
+from ..numbers.methods import last_budget
 from ..run import Run
 from ..views import reads
 from .layout import tabular
@@ -34,12 +35,12 @@ def methods(run: Run, verdicts: pd.DataFrame) -> str:
         rows.append(
             [
                 code(name),
-                *(d1(cost.get(name, math.nan)) for cost in costs),
-                two(roughness(same).max()) if len(same) else MISSING,
-                two(median(few["fit"])),
-                two(median(only(many, determinant="match")["fit"])),
+                *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
+                digits2(roughness(same).max()) if len(same) else MISSING,
+                digits2(median(few["fit"])),
+                digits2(median(only(many, determinant="match")["fit"])),
                 d2(median(floor_ratio(mismatch[mismatch["lambda_min"] > 0]))),
-                of(same[crossed(same)], same),
+                out_of(same[crossed(same)], same),
             ]
         )
     head = ["Method", *(f"$n={_size(block)}$" for block in (cells, large)), r"$\fnorm S/\sqrt n$", "$k<n$", "Match"]
@@ -52,11 +53,11 @@ def _size(cells: pd.DataFrame) -> str:
     return str(cells["dimension"].iloc[0]) if len(cells) else r"\mbox{--}"
 
 
-def _rank(method: str) -> tuple[int, str]:
-    """Adam, then corrections, then exact constraints, then closed forms."""
-    name = spec_name(method)
-    groups = (("adam",), NEAR_MANIFOLD, ON_MANIFOLD)
-    return next((i for i, group in enumerate(groups) if name in group), len(groups)), name
+def _rank(method: str) -> tuple[int, bool, str]:
+    """What keeps W free, Adam first; then corrections, exact constraints and closed forms."""
+    entry = known_methods()[spec_name(method)]
+    group = ("", "near", "on").index(entry.keeps) if entry.uses_steps else 3
+    return group, entry.name != "adam", entry.name
 
 
 @reads("cures cures_uniform")
@@ -70,12 +71,12 @@ def cures(run: Run, verdicts: pd.DataFrame) -> str:
     rows = []
     for name in sorted(cells["method"].unique(), key=lambda name: (name != "adam", name)):
         same, last = only(cells, method=name), only(long, method=name)
-        counts = [of(part[~part["wrong"]], part) for part in (only(same, steps=steps) for steps in budgets)]
+        counts = [out_of(part[~part["wrong"]], part) for part in (only(same, steps=steps) for steps in budgets)]
         other = only(uniform, method=name)
-        counts.append(of(other[~other["wrong"]], other) if len(other) else MISSING)
+        counts.append(out_of(other[~other["wrong"]], other) if len(other) else MISSING)
         rows.append(
             [
-                code(name), *counts, two(median(last["distance"])), two(median(last["fit"])), two(median(roughness(last))),
+                code(name), *counts, digits2(median(last["distance"])), digits2(median(last["fit"])), digits2(median(roughness(last))),
                 d1(seconds.get(name, math.nan) / seconds.get("adam", math.nan)),
             ]
         )  # fmt: skip
@@ -95,10 +96,10 @@ def precision(run: Run, verdicts: pd.DataFrame) -> str:
         row = [code(dtype)]
         for name in names:
             same = only(cells, dtype=dtype, penalty=name, determinant="match")
-            row += [two(median(same["orthogonality_fro"])), two(median(same["fit"]))]
+            row += [digits2(median(same["orthogonality_fro"])), digits2(median(same["fit"]))]
         for name in names:
             same = only(mismatch, dtype=dtype, penalty=name)
-            row.append(of(same[same["wrong"]], same))
+            row.append(out_of(same[same["wrong"]], same))
         rows.append(row)
     columns = [f"{code(name)}: {what}" for name in names for what in (r"$\fnorm S$", "loss")]
     return tabular("l" + 3 * len(names) * "r", ["Format", *columns, *(f"{code(name)}: wrong" for name in names)], rows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims.select import attached, best_setting, caught, only, outside_margin, with_trap
-from ..numbers.format import MISSING, code, is_missing, median, of, setting, two
+from ..claims.select import agreement, attached, best_roughness, best_setting, caught, only, with_trap
+from ..numbers.format import MISSING, code, digits2, is_missing, median, out_of, setting
 from ..numbers.penalties import held_from, relative
 from ..run import Run
 from ..views import reads
@@ -21,20 +21,20 @@ def penalties(run: Run, verdicts: pd.DataFrame) -> str:
     for name in sorted(set(cells["penalty"]) | set(law["penalty"])):
         row = [code(name)]
         for schedule in ("constant", "cosine"):
-            best = best_setting(only(cells, penalty=name, schedule=schedule), "reg")
+            same = only(cells, penalty=name, schedule=schedule)
+            best = best_setting(same, "reg")
             few = best[best["samples"] < best["dimension"]]
             row += [
-                two(median(best.groupby("seed")["roughness"].median())) if len(best) else MISSING,
+                digits2(median(best_roughness(same, "reg"))) if len(best) else MISSING,
                 setting(best["reg"].iloc[0]) if len(best) else MISSING,
-                two(median(few["fit"])) if len(few) else MISSING,
+                digits2(median(few["fit"])) if len(few) else MISSING,
             ]
         held = only(law, penalty=name)
-        used = outside_margin(held[held["threshold"].notna()])
-        agree = used[used["wrong"] == (used["threshold"] > 1)]
+        used = agreement(held)
         row += [
-            two(median(held["known"])) if len(held) else MISSING,
+            digits2(median(held["known"])) if len(held) else MISSING,
             held_from(held),
-            of(agree, used) if len(used) else MISSING,
+            out_of(used[used["agrees"]], used) if len(used) else MISSING,
         ]
         rows.append(row)
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
@@ -57,9 +57,9 @@ def capture(run: Run, verdicts: pd.DataFrame) -> str:
         known = median(mismatch["predicted_trap_threshold"] / mismatch["lambda_min"])
         rows.append(
             [
-                code(name), setting(lr), MISSING if is_missing(known) else two(known), held_from(mismatch),
-                of(mismatch[~mismatch["wrong"]], mismatch), of(mismatch[mismatch["caught"]], mismatch),
-                of(match[match["wrong"]], match), of(match[match["caught"]], match),
+                code(name), setting(lr), MISSING if is_missing(known) else digits2(known), held_from(mismatch),
+                out_of(mismatch[~mismatch["wrong"]], mismatch), out_of(mismatch[mismatch["caught"]], mismatch),
+                out_of(match[match["wrong"]], match), out_of(match[match["caught"]], match),
             ]
         )  # fmt: skip
     head = ["Penalty", "Rate", "Existence", "Wrong from", "Crossed", "Caught", "Wrong", "Caught"]

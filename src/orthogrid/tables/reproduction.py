@@ -154,7 +154,10 @@ def versions(run: Run, verdicts: pd.DataFrame) -> str:
 
     rows = [["Rows", "device", distinct("device")], ["", "torch", distinct("torch")], []]
     rows.append(["Paper", "Python", platform.python_version()])
-    rows += [["", package, _version(package)] for package in ("numpy", "pandas", "matplotlib", "seaborn", "snakemake")]
+    rows += [
+        ["", package, _version(package)]
+        for package in ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "snakemake")
+    ]
     return tabular(rf"ll{ragged(100)}", ["", "", "Version"], rows)
 
 

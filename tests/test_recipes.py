@@ -1,0 +1,91 @@
+"""The README's recipes, run literally: each is taken from its text as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from conftest import ROOT
+from test_workflow import TABLE, keys, mini, rows_files, snakemake
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def recipe(title: str) -> str:
+    """The indented block after a recipe's title in bold."""
+    text = README[README.index(f"**{title}") :]
+    block = re.search(r"\n\n((?:    .*\n|\n)+)", text)[1]
+    return re.sub(r"^    ", "", block, flags=re.M).rstrip() + "\n"
+
+
+def config_of(project: Path) -> dict:
+    return yaml.safe_load((project / "mini.yaml").read_text())
+
+
+def write_config(project: Path, raw: dict) -> None:
+    (project / "mini.yaml").write_text(yaml.safe_dump(raw))
+
+
+def test_another_reg_trains_its_cells_alone(tmp_path):
+    project, arguments = mini(tmp_path)
+    snakemake(project, TABLE, *arguments)
+    before = rows_files(project, "mini")
+    raw = config_of(project)
+    raw["blocks"][0]["axes"] |= yaml.safe_load(recipe("Another reg"))
+    write_config(project, raw)
+    snakemake(project, TABLE, *arguments)
+    new = pd.read_csv(project / TABLE).set_index("key").loc[keys(rows_files(project, "mini") - before)]
+    assert set(new["reg"]) == {0.1, 31, 100, 1000} and len(new) == 4 * 2 * 3
+
+
+def test_a_block_of_ones_own_is_trained_and_told(tmp_path):
+    project, arguments = mini(tmp_path)
+    snakemake(project, TABLE, *arguments)
+    before = rows_files(project, "mini")
+    (block,) = yaml.safe_load(recipe("A block of your own"))
+    block["axes"]["steps"] = 20  # in miniature
+    write_config(project, config_of(project) | {"blocks": [*config_of(project)["blocks"], block]})
+    snakemake(project, TABLE, *arguments)
+    members = pd.read_csv(project / "results" / "mini" / "membership.csv")
+    own = set(members.loc[members["block"] == "tenfold_rate", "key"])
+    assert own == set(keys(rows_files(project, "mini") - before)) and len(own) == 12
+
+
+def test_a_penalty_by_the_recipe_trains_alone(tmp_path):
+    project, arguments = mini(tmp_path)
+    snakemake(project, TABLE, *arguments)
+    before = rows_files(project, "mini")
+    path = project / "src" / "orthogrid" / "penalties.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + recipe("A penalty of your own"), encoding="utf-8")
+    raw = config_of(project)
+    raw["blocks"][0]["axes"]["penalty"].append("cubic")
+    write_config(project, raw)
+    snakemake(project, TABLE, *arguments)
+    new = pd.read_csv(project / TABLE).set_index("key").loc[keys(rows_files(project, "mini") - before)]
+    assert set(new["penalty"]) == {"cubic"} and len(new) == 6 and (new["status"] == "ok").all()
+
+
+def test_a_method_by_the_recipe_trains_alone(tmp_path):
+    project, arguments = mini(tmp_path, penalty="fro2", reg=1)
+    snakemake(project, TABLE, *arguments)
+    before = rows_files(project, "mini")
+    path = project / "src" / "orthogrid" / "methods" / "constraints.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + recipe("A method of your own"), encoding="utf-8")
+    raw = config_of(project)
+    raw["blocks"][0]["axes"]["method"] = ["adam", "halfway"]
+    write_config(project, raw)
+    snakemake(project, TABLE, *arguments)
+    new = pd.read_csv(project / TABLE).set_index("key").loc[keys(rows_files(project, "mini") - before)]
+    assert set(new["method"]) == {"halfway"} and len(new) == 3
+    assert new["orthogonality_fro"].max() < 0.05  # half a step suffices at this rate
+
+
+def test_the_notebooks_lines_give_results():
+    names: dict = {}
+    exec(
+        recipe("From a notebook").replace("dimension=50, samples=200", "dimension=6, samples=20").replace("3000", "30"),
+        names,
+    )
+    assert len(names["results"]) == 8 and {r.row["status"] for r in names["results"]} == {"ok"}
