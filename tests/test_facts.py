@@ -14,7 +14,8 @@ from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, WRONG, above, each, ideal, o
 from orthogrid.catalog import forget_code, having, use_code
 from orthogrid.cell import AXES, Cell
 from orthogrid.claims import CLAIMS
-from orthogrid.claims.select import DATA, PROBLEM, agreement, attached, detached, law_shares, step_costs, trained
+from orthogrid.claims.select import agreement, attached, detached, law_shares, step_costs, trained
+from orthogrid.claims.settings import DATA, PROBLEM
 from orthogrid.config import check_config
 from orthogrid.figures.style import arm_styles
 from orthogrid.numbers import JUDGED, section_numbers

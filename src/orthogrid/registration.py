@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .catalog import TRAITS, ConfigError, Entry, enter
+from .catalog import enter
+from .entries import TRAITS, ConfigError, Entry, is_number
 
 
 def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
@@ -25,7 +26,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
                 f"{file}, line {entry.line}: {kind} '{entry.name}': {name}={value!r} is no trait; @register takes: {', '.join(TRAITS[kind])}"
             )
     for name, value in options.items():
-        if not isinstance(value, int | float):
+        if not is_number(value):
             raise ConfigError(
                 f"{file}, line {entry.line}: {kind} '{entry.name}': option '{name}' must have a number as its default, such as 0.25"
             )

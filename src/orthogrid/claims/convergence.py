@@ -13,11 +13,6 @@ from ..run import LOG_A, Run, thread_cells
 from .intervals import farthest, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from .select import (
-    EARLY_STEPS,
-    EQUAL_FIT,
-    FITTED,
-    ROUNDING,
-    SIMILAR,
     best_ratio,
     block_size,
     by_seed,
@@ -31,6 +26,7 @@ from .select import (
     predicted_plateau,
     printed_plateau,
 )
+from .settings import EARLY_STEPS, EQUAL_FIT, FITTED, ROUNDING, SIMILAR
 
 # The logs.
 

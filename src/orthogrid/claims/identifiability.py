@@ -11,7 +11,8 @@ from .. import theory
 from ..run import Run
 from .intervals import TINY, geometric_mean, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
-from .select import FITTED, by_seed, crossed, fitted, law_error, only, paired, paired_ratio, thread_like
+from .select import by_seed, crossed, fitted, law_error, only, paired, paired_ratio, thread_like
+from .settings import FITTED
 
 
 @claim(

@@ -11,7 +11,7 @@ import pandas as pd
 from ..catalog import ConfigError
 from ..run import Run
 from ..views import RUN_TABLES, View
-from . import select
+from . import select, settings
 from .intervals import Estimate
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
@@ -96,7 +96,8 @@ class Claim:
     def predicate(self) -> str:
         """What is measured and when the claim holds: its docstring, in which {FITTED} stands for that setting."""
         shown = {
-            name: value() if callable(value) else f"{value:g}" for name, value in (select.SETTINGS | self.words).items()
+            name: value() if callable(value) else f"{value:g}"
+            for name, value in (settings.SETTINGS | self.words).items()
         }
         what = (self.measure.__doc__ or "").format_map(shown)
         rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."

@@ -8,25 +8,8 @@ from ..catalog import having
 from ..run import Run
 from .intervals import mean, share
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
-from .select import (
-    DATA,
-    FLOOR_TOLERANCE,
-    KEPT_NEAR,
-    LAW_SHARE,
-    ORTHOGONAL,
-    ROUNDED,
-    ROUNDING,
-    by_seed,
-    crossed,
-    floor_ratio,
-    methods,
-    only,
-    problems,
-    roughness,
-    settled,
-    step_costs,
-    wrong_side,
-)
+from .select import by_seed, crossed, floor_ratio, methods, only, problems, roughness, settled, step_costs, wrong_side
+from .settings import DATA, FLOOR_TOLERANCE, KEPT_NEAR, LAW_SHARE, ORTHOGONAL, ROUNDED, ROUNDING
 
 
 def _on(cells: pd.DataFrame) -> pd.DataFrame:

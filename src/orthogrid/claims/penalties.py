@@ -8,8 +8,6 @@ from ..run import Run
 from .intervals import Estimate, bracketed, instances, share
 from .ledger import UNTESTED, Measurement, claim, measured
 from .select import (
-    LAW_SHARE,
-    ORTHOGONAL,
     agreement,
     attached,
     best_roughness,
@@ -21,6 +19,7 @@ from .select import (
     penalties,
     reached,
 )
+from .settings import LAW_SHARE, ORTHOGONAL
 
 
 @claim("reach", "Every orthogonality penalty reaches orthogonality at some weight", "≥", blocks="penalties")

@@ -9,7 +9,8 @@ from ..cell import AXES
 from ..run import Run
 from .intervals import Estimate, farthest, mean, share_difference, slope
 from .ledger import UNTESTED, Measurement, claim, measured
-from .select import COARSER, exponents, only, paired, paired_ratio
+from .select import exponents, only, paired, paired_ratio
+from .settings import COARSER
 
 DTYPES = AXES["dtype"].choices  # from fine to coarse
 

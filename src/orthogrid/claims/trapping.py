@@ -9,10 +9,6 @@ from ..run import Run
 from .intervals import bracketed, instances, mean, share
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from .select import (
-    EXISTENCE_SHARE,
-    FLOOR_TOLERANCE,
-    MARGIN,
-    NEAR,
     attached,
     boundaries,
     by_seed,
@@ -31,6 +27,7 @@ from .select import (
     with_threshold,
     wrong_side,
 )
+from .settings import EXISTENCE_SHARE, FLOOR_TOLERANCE, MARGIN, NEAR
 
 # With a Wilson interval a share of 0.95 takes 52 problems to establish, more than the blocks hold; 0.9 takes 25.
 MOST = 0.9

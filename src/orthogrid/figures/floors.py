@@ -15,7 +15,8 @@ from matplotlib.ticker import NullLocator
 from .. import theory
 from ..cell import AXES
 from ..claims.intervals import share
-from ..claims.select import FITTED, ORTHOGONAL, exponents, roughness
+from ..claims.select import exponents, roughness
+from ..claims.settings import FITTED, ORTHOGONAL
 from ..run import Run, finished
 from .style import (
     DATA_LOSS,

@@ -9,10 +9,7 @@ import pandas as pd
 from .. import theory
 from ..cell import Cell
 from ..claims.select import (
-    EARLY_STEPS,
-    FITTED,
     LOG_A,
-    SIMILAR,
     best_fitted,
     block_size,
     detached_spread,
@@ -21,6 +18,7 @@ from ..claims.select import (
     predicted_plateau,
     printed_plateau,
 )
+from ..claims.settings import EARLY_STEPS, FITTED, SIMILAR
 from ..run import CIRCLE_START, LOG_B_CLOSING, Run
 from ..views import reads
 from .format import (

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..claims.select import RECOVERY, block_size, fitted, law_error, only, thread_like
+from ..claims.select import block_size, fitted, law_error, only, thread_like
+from ..claims.settings import RECOVERY
 from ..run import Run
 from ..views import reads
 from .format import (

@@ -8,18 +8,8 @@ import pandas as pd
 
 from ..catalog import having
 from ..cell import spec_name
-from ..claims.select import (
-    FITTED,
-    LEFT_OPEN,
-    ROUNDED,
-    crossed,
-    methods,
-    only,
-    penalties,
-    roughness,
-    step_costs,
-    trained,
-)
+from ..claims.select import crossed, methods, only, penalties, roughness, step_costs, trained
+from ..claims.settings import FITTED, LEFT_OPEN, ROUNDED
 from ..run import Run
 from ..views import reads
 from .format import MISSING, code, d1, d2, integer, listed, median, names, number, out_of, seeds, spread

@@ -9,8 +9,6 @@ import pandas as pd
 from .. import theory
 from ..cell import spec_name
 from ..claims.select import (
-    LAW_SHARE,
-    ORTHOGONAL,
     agreement,
     attached,
     best_roughness,
@@ -24,6 +22,7 @@ from ..claims.select import (
     settled,
     with_trap,
 )
+from ..claims.settings import LAW_SHARE, ORTHOGONAL
 from ..run import Run
 from ..views import reads
 from .format import MISSING, d2, integer, listed, median, names, number, percent, seeds, setting, spread

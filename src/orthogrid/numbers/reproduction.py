@@ -9,7 +9,8 @@ import pandas as pd
 from ..catalog import code_digest, penalties
 from ..claims import CLAIMS, OURS, VERDICTS
 from ..claims.intervals import LEVEL
-from ..claims.select import RECOVERY, values_of
+from ..claims.select import values_of
+from ..claims.settings import RECOVERY
 from ..run import Run
 from ..views import reads
 from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text

@@ -5,11 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from ..claims.select import (
-    FLOOR_TOLERANCE,
-    MARGIN,
-    NEAR,
-    RECOVERY,
-    SETTLED,
     attached,
     caught,
     crossed,
@@ -22,6 +17,7 @@ from ..claims.select import (
     settled,
     wrong_side,
 )
+from ..claims.settings import FLOOR_TOLERANCE, MARGIN, NEAR, RECOVERY, SETTLED
 from ..run import Run
 from ..views import reads
 from .format import (
