@@ -68,7 +68,7 @@ CONFIG = Config("synthetic", "", "cpu", False, 1, "results", (), (
     *constrained("step_cost", steps=5, seed=1),
     cross("cures", **SMALL, determinant="mismatch", reg=32.0, method=["adam", *CURES], steps=[500, 2000], seed=range(1, 11)),
     cross("cures", **SMALL, determinant="mismatch", penalty="none", reg=0.0, method="landing(strength=0.01)", steps=[500, 2000], seed=range(1, 11)),
-))  # fmt: skip
+), "config/synthetic.yaml")  # fmt: skip
 MEMBERS = pd.DataFrame(CONFIG.membership, columns=["block", "key"]).drop_duplicates()
 
 

@@ -9,7 +9,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -931,17 +930,6 @@ def test_entries_are_what_the_modules_register():
         assert entry.options == {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}, name
 
 
-def test_digests_come_fast():
-    started = time.process_time()
-    found = real_digests()
-    cold = time.process_time() - started
-    started = time.process_time()
-    for pair in found:
-        code_digest(*pair, layout=HOUSE)
-    warm = time.process_time() - started
-    assert len(found) > 200 and cold < 2 and warm < 0.02  # a quiet machine needs 0.2 s and under 1 ms
-
-
 def other_pythons() -> list[str]:
     found = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
     found += glob.glob(os.path.expanduser("~/.pyenv/versions/3.*/bin/python3"))
@@ -964,7 +952,7 @@ def test_digests_are_the_same_on_other_pythons(house):
     )
     # These modules alone, since the package needs libraries that other Pythons may lack.
     (house.parent / "alone").mkdir()
-    for name in ("catalog", "closure", "statements"):
+    for name in ("catalog", "closure", "entries", "statements"):
         shutil.copy(SOURCE / f"{name}.py", house.parent / "alone")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from alone import catalog;"

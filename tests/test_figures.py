@@ -186,7 +186,7 @@ def test_edited_code_redraws_the_figures_that_import_it(small_run, tmp_path, mon
     edited["maps.py"] = b"edited"
     assert redrawn() == ["grid"]
     edited["theory.py"] = b"edited"
-    assert sorted(redrawn()) == ["grid", "law"]
+    assert sorted(redrawn()) == ["circle", "grid", "law", "reg"]
     edited["style.py"] = b"edited"
     assert sorted(redrawn()) == sorted(SOME)
 

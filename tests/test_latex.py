@@ -38,6 +38,7 @@ class Project:
         for path, text in {
             self.sources / "paper.tex": PAPER,
             self.sources / "sections" / "two.tex": "\\newpage\\section{Two}\\label{two} On the next page.\n",
+            self.results / "own_figures.tex": "",
             self.results / "numbers.tex": "\\newcommand{\\measured}{12.5}\n",
             self.results / "tables" / "small.tex": "\\begin{tabular}{l}1 \\\\\\end{tabular}\n",
         }.items():

@@ -28,6 +28,7 @@ from orthogrid.numbers.format import (
     text,
 )
 from orthogrid.numbers.penalties import held_from
+from orthogrid.numbers.reproduction import torch_mixed
 from orthogrid.run import Run
 from orthogrid.tables import TABLES, write_tables
 
@@ -283,3 +284,9 @@ def test_tables_the_paper_inputs_are_written():
 )
 def test_formatting(shown, expected):
     assert shown == expected
+
+
+def test_rows_of_several_versions_of_torch_are_told():
+    assert torch_mixed(pd.Series(["2.13.0+cpu"] * 3)) == r"\relax"
+    told = torch_mixed(pd.Series(["2.13.0+cpu"] * 3 + ["2.12.1", None]))
+    assert "Several versions" in told and "2.13.0+cpu (3 rows)" in told and "2.12.1 (1 rows)" in told

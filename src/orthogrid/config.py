@@ -45,6 +45,7 @@ class Config:
     results: str
     code: tuple[str, ...]
     blocks: tuple[Block, ...]
+    source: str = ""  # the file that it was read from, for commands that are told to a reader
 
     @property
     def root(self) -> Path:
@@ -207,7 +208,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
         raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
-    return Config(run, str(raw.get("title", run)), device, partial, shards, results, tuple(code), tuple(blocks))
+    return Config(run, str(raw.get("title", run)), device, partial, shards, results, tuple(code), tuple(blocks), source)
 
 
 def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:

@@ -86,7 +86,7 @@ FAILED = "latex.failed"  # the mark of the last build that came to no good end
 
 
 def build(sources: Path, results: Path, output: Path, log: Path) -> int:
-    """Build paper.tex from LaTeX sources and a run's folder with numbers.tex, tables/ and figures/; how often LaTeX ran for it.
+    """Build paper.tex from LaTeX sources and a run's folder with numbers.tex, own_figures.tex, tables/ and figures/; how often LaTeX ran for it.
 
     It continues from the auxiliary files of the last good build, under cache/ in the run's folder: LaTeX settles in one pass
     or two rather than four, on the same bytes. Works in a temporary folder, so that sources, results and what is
@@ -135,7 +135,8 @@ def _latexmk(sources: Path, results: Path, log: Path, made: dict[str, bytes]) ->
         work = Path(folder)
         shutil.copytree(sources, work, dirs_exist_ok=True)
         # Copied rather than searched for: latexmk notes where files lie, and a run's folder may be moved.
-        shutil.copyfile(results / "numbers.tex", work / "numbers.tex")
+        for name in ("numbers.tex", "own_figures.tex"):
+            shutil.copyfile(results / name, work / name)
         for name in ("tables", "figures"):
             shutil.copytree(results / name, work / name, copy_function=shutil.copyfile)
         for name, data in made.items():

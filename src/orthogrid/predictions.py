@@ -137,15 +137,16 @@ def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, f
 
     A hard constraint is the limit of a large reg: trapped at the twin whatever reg is (Proposition "constrained methods").
     Nothing holds a method that looks on both sides, nor a run whose penalty has no gradient. Of penalties and methods of a
-    user's own the theory knows nothing more.
+    user's own the theory knows no more than their traits.
     """
     method, penalty = catalog.methods()[spec_name(cell.method)], catalog.penalties()[spec_name(cell.penalty)]
     if method.both_sides or (method.uses_penalty and not penalty.attached):
         return math.inf, math.nan, math.nan
-    if not all(Path(entry.file).is_relative_to(catalog.SOURCE) for entry in (method, penalty)):
-        return math.nan, math.nan, math.nan
-    if not method.uses_penalty:
+    ours = {entry.kind: Path(entry.file).is_relative_to(catalog.SOURCE) for entry in (method, penalty)}
+    if not method.uses_penalty and (ours["method"] or method.keeps == "on"):
         return 0.0, theory.TWIN_POSITION, float(theory.wrong_floor(lam))
+    if not all(ours.values()):
+        return math.nan, math.nan, math.nan
     penalty, delta = penalty.name, (penalty.options | spec_options(cell.penalty)).get("delta", math.inf)
     return (
         float(theory.trap_threshold(penalty, lam, w, delta)),

@@ -42,6 +42,7 @@ rule write_numbers:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
+        configfile=PLAN.config.source,
         source=source_digest(PLAN.config.code),
     message:
         "Computing every number, table and verdict of the paper"

@@ -13,7 +13,7 @@ from orthogrid.tables import write_tables
 
 if __name__ == "__main__":
     results = Path(snakemake.input.cells).parent
-    config = check_config(snakemake.config)
+    config = check_config(snakemake.config, source=snakemake.params.configfile)
     load_code(config.code)
     run = Run.read(config, results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     verdicts = judge(run)

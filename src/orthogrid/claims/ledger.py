@@ -191,13 +191,12 @@ def judge(run: Run) -> pd.DataFrame:
     """
     seconds = run.cells.set_index("key")["seconds"]
     labels = {cell.key: cell.label for cell in run.config.cells}
-    config = "config" if run.config.run == "default" else run.config.run
     rows = []
     for entry in sorted(CLAIMS.values(), key=lambda entry: (*SECTIONS, OWN).index(entry.section)):
         seen = entry.evidence(run)
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
-        command = f"python -m orthogrid train --config config/{config}.yaml --only {only}" if only else ""
+        command = f"python -m orthogrid train --config {run.config.source} --only {only}" if only else ""
         rows.append((
             entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
             len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,

@@ -98,9 +98,19 @@ def cost_numbers(run: Run) -> dict[str, str]:
         "compute-device": enumeration(map(text, devices)),
         # Of the modules that every row passes through.
         "code-digest": code_digest("none", "adam"),
+        "torch-mixed": torch_mixed(run.finished["torch"]) if len(run.finished) else MISSING,
         # Rows are found by key and code; a published run may have been made by an earlier trainer.
         "rows-of-other-code": integer(_other_code(run)) if len(run.finished) else MISSING,
     }
+
+
+def torch_mixed(versions: pd.Series) -> str:
+    """A sentence where several versions of torch made the rows, empty where one did."""
+    counts = versions.dropna().value_counts()
+    if len(counts) < 2:
+        return r"\relax"
+    told = enumeration(f"{text(version)} ({integer(count)} rows)" for version, count in counts.items())
+    return rf"\textbf{{Several versions of torch made the rows}}: {told}."
 
 
 def _other_code(run: Run) -> int:
