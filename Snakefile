@@ -5,13 +5,16 @@ import re
 import sys
 from pathlib import Path
 
-# Sources lie beside this file, wherever Snakemake is called from.
-HERE = os.path.relpath(workflow.basedir)
+
+def here(path):
+    """A file of the project, which lies beside this one, wherever Snakemake is called from."""
+    return os.path.relpath(os.path.join(workflow.basedir, path))
+
 
 # A second configfile would be merged into the first, default by default: read the default only where none is given.
 if not workflow.configfiles:
 
-    configfile: f"{HERE}/config/config.yaml"
+    configfile: here("config/config.yaml")
 
 
 # The library needs no installation: everything finds it where the Snakefile stands.

@@ -1,5 +1,5 @@
 # What `make bench` measured, on any machine; a paper without it says so.
-BENCH = sorted(map(str, Path(HERE, "results/bench").glob("*.csv")))
+BENCH = sorted(map(str, Path(here("results/bench")).glob("*.csv")))
 
 
 # Predictions need the config alone. Priority puts them before the training that will be held against them.
@@ -31,8 +31,8 @@ rule aggregate_cells:
         rows=ROWS,
         traces=TRACES,
         config=workflow.configfiles,
-        log_a=f"{HERE}/data/thread/log_a.csv",
-        log_b=f"{HERE}/data/thread/log_b.csv",
+        log_a=here("data/thread/log_a.csv"),
+        log_b=here("data/thread/log_b.csv"),
     output:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",

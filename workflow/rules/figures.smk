@@ -30,8 +30,8 @@ rule draw_figures:
         traces="{root}/traces.csv.gz",
         thread="{root}/thread.csv",
         predictions="{root}/predictions.csv",
-        log_a=f"{HERE}/data/thread/log_a.csv",
-        log_b=f"{HERE}/data/thread/log_b.csv",
+        log_a=here("data/thread/log_a.csv"),
+        log_b=here("data/thread/log_b.csv"),
         bench=BENCH,
     output:
         report(

@@ -1,4 +1,4 @@
-SECTIONS = sorted(str(path) for path in Path(HERE, "paper").glob("**/*.*") if path.suffix in (".tex", ".bib"))
+SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in (".tex", ".bib"))
 TABLES = [
     "answers",
     "thread",
@@ -26,8 +26,8 @@ rule write_numbers:
         traces="{root}/traces.csv.gz",
         thread="{root}/thread.csv",
         predictions="{root}/predictions.csv",
-        log_a=f"{HERE}/data/thread/log_a.csv",
-        log_b=f"{HERE}/data/thread/log_b.csv",
+        log_a=here("data/thread/log_a.csv"),
+        log_b=here("data/thread/log_b.csv"),
         bench=BENCH,
     output:
         numbers="{root}/numbers.tex",
@@ -68,7 +68,7 @@ rule build_paper:
     conda:
         "../../environment.yml"
     params:
-        sources=f"{HERE}/paper",
+        sources=here("paper"),
         failed=failed_build(PLAN.config.root),
     message:
         "Building the paper with latexmk"
