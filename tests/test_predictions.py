@@ -22,8 +22,8 @@ def config(**axes):
 @pytest.fixture
 def drawn(monkeypatch) -> list:
     """The problems drawn so far."""
-    problems, spectrum = [], predictions._spectrum
-    monkeypatch.setattr(predictions, "_spectrum", lambda problem: problems.append(problem) or spectrum(problem))
+    problems, draw = [], predictions._draw
+    monkeypatch.setattr(predictions, "_draw", lambda new: problems.extend(new) or draw(new))
     return problems
 
 

@@ -10,8 +10,8 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from . import catalog, theory
 from .cell import Cell, spec_name, spec_options
 from .config import Config
 from .store import write_bytes
+from .workers import CONTEXT
 
 COLUMNS = (
     "key", "rank", "rank_effective", "lambda_min", "w_max2", "w_l1", "distance", "wrong_floor", "trap_threshold",
@@ -69,16 +70,21 @@ def _spectra(problems: Sequence[Cell], progress: Progress, kept: Kept | None) ->
     new = [problem for problem in problems if problem not in spectra]
     if not new:
         return spectra
-    import torch
-
-    # The decompositions let go of Python's lock: a thread a core, each with one thread of LAPACK's.
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for done, (problem, spectrum) in enumerate(zip(new, pool.map(_spectrum, new), strict=True), start=1):
-            spectra[problem] = spectrum
-            progress(done, len(new))
+    for done, (problem, spectrum) in enumerate(zip(new, _draw(new), strict=True), start=1):
+        spectra[problem] = spectrum
+        progress(done, len(new))
     if kept:
         kept.write(held | {problem.key: spectra[problem] for problem in new})
     return spectra
+
+
+def _draw(problems: Sequence[Cell]) -> Iterator[Spectrum]:
+    """Their spectra, as they come: a process a core, each with one thread of LAPACK's. Threads would wait for Python's lock."""
+    import torch
+
+    how = {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ProcessPoolExecutor(os.cpu_count(), CONTEXT, **how) as pool:
+        yield from pool.map(_spectrum, problems)
 
 
 def _spectrum(problem: Cell) -> Spectrum:

@@ -43,7 +43,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table."""
     whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
     data = table.astype(whole).to_csv(index=False).encode()
-    write_bytes(gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data, path)
+    write_bytes(gzip.compress(data, compresslevel=3, mtime=0) if path.suffix == ".gz" else data, path)
 
 
 def write_bytes(data: bytes, path: Path) -> None:
