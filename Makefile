@@ -30,10 +30,10 @@ costs: env ## what a step costs by penalty, method and dimension: the table that
 	$(BIN)/python -m benchmarks.costs
 
 test: ready ## the tests, some minutes
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: ready ## the slow ones too
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: env ## format and lint, as the tests check it
 	$(BIN)/ruff format src tests workflow benchmarks

@@ -5,16 +5,10 @@ import re
 import sys
 from pathlib import Path
 
-
-def here(path):
-    """A file of the project, which lies beside this one, wherever Snakemake is called from."""
-    return os.path.relpath(os.path.join(workflow.basedir, path))
-
-
 # A second configfile would be merged into the first, default by default: read the default only where none is given.
 if not workflow.configfiles:
 
-    configfile: here("config/config.yaml")
+    configfile: os.path.relpath(Path(workflow.basedir, "config", "config.yaml"))
 
 
 # The library needs no installation: everything finds it where the Snakefile stands.

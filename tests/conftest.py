@@ -69,3 +69,22 @@ def alone(tmp_path):
 def small_run(tmp_path_factory) -> Run:
     """A finished run of every block in miniature; copy its tables before changing them."""
     return make_run(check_config(tiny_config()), tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(autouse=True)
+def no_entries_of_other_tests():
+    """What a test registers is gone after it."""
+    yield
+    if catalog._run_time or catalog._user_files:
+        catalog.forget_code()
+        for register, known in ((PENALTIES, catalog.penalties()), (METHODS, catalog.methods())):
+            for name in set(register) - set(known):
+                del register[name]
+
+
+# Files whose tests call Snakemake. With several workers they come first: begun last, one would run on alone.
+LONG = ("test_workflow", "test_faults", "test_recipes", "test_own")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    items.sort(key=lambda item: LONG.index(item.module.__name__) if item.module.__name__ in LONG else len(LONG))

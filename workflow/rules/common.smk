@@ -19,6 +19,11 @@ if "conda" not in map(str, workflow.deployment_settings.deployment_method):
     os.environ.setdefault("ORTHOGRID_PYTHON", sys.executable)
 
 
+def here(path):
+    """A file of the project, wherever Snakemake is called from."""
+    return os.path.relpath(Path(workflow.basedir, path))
+
+
 def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
     try:

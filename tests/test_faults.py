@@ -1,0 +1,107 @@
+"""What is killed, interrupted or edited while it runs, under Snakemake: nothing is lost, left behind or trained twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from test_workflow import TABLE, command, keys, mini, rows_files, snakemake
+
+from orthogrid.config import load_config
+from orthogrid.store import Store
+
+
+def long_run(folder: Path) -> tuple[Path, subprocess.Popen, tuple[str, ...]]:
+    """A run of some seconds under Snakemake, in a session of its own, once some of its cells are finished."""
+    project, arguments = mini(folder, dimension=60, samples=90, steps=4000, seed=list(range(1, 13)))
+    log = (project / "out.log").open("w")
+    process = subprocess.Popen(
+        command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
+    )
+    journals, deadline = project / "results" / "mini" / "journal", time.monotonic() + 120
+    while not any(path.stat().st_size for path in journals.glob("*.jsonl")):
+        assert time.monotonic() < deadline and process.poll() is None, (project / "out.log").read_text()
+        time.sleep(0.05)
+    return project, process, arguments
+
+
+def at_work(project: Path) -> list[psutil.Process]:
+    """Training processes of a project, workers included."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.cwd() == str(project) and {"orthogrid", "train"} <= set(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def job_of(project: Path) -> psutil.Process:
+    working = at_work(project)
+    return next(p for p in working if p.ppid() not in {other.pid for other in working})
+
+
+WHERE = {
+    "group": lambda project, process, number: os.killpg(process.pid, number),
+    "snakemake": lambda project, process, number: process.send_signal(number),
+    "job": lambda project, process, number: job_of(project).send_signal(number),
+    "worker": lambda project, process, number: job_of(project).children()[0].send_signal(number),
+}
+FAULTS = [("SIGINT", "group"), ("SIGTERM", "snakemake"), ("SIGKILL", "snakemake"), ("SIGKILL", "worker")]
+MORE_FAULTS = [
+    *((name, "group") for name in ("SIGTERM", "SIGHUP", "SIGKILL")), *((name, "snakemake") for name in ("SIGINT", "SIGHUP")),
+    *((name, "job") for name in ("SIGINT", "SIGTERM", "SIGKILL")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, where", [*FAULTS, *(pytest.param(*fault, marks=pytest.mark.slow) for fault in MORE_FAULTS)]
+)
+def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, name, where):
+    project, process, arguments = long_run(tmp_path)
+    started = time.monotonic()
+    WHERE[where](project, process, getattr(signal, name))
+    if where == "worker":  # noticed, and its batch tried once more
+        assert process.wait(timeout=120) == 0
+    else:
+        process.wait(timeout=30)
+        while at_work(project):
+            assert time.monotonic() - started < 15, "an orphan trains on"
+            time.sleep(0.1)
+        assert time.monotonic() - started < 15
+    kept = set(Store(project / "results" / "mini").finished(load_config(project / "mini.yaml").cells)[0]["key"])
+    assert kept
+    unlocked = subprocess.run(
+        [sys.executable, "-m", "orthogrid", "unlock"], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert ("killed" in unlocked.stderr) == (where != "worker" and process.returncode < 0)
+    output = snakemake(project, TABLE, *arguments)
+    if where != "worker":
+        assert f"{48 - len(kept)} cells trained" in output or len(kept) == 48, output
+    assert sorted(keys(rows_files(project, "mini"))) == sorted(pd.read_csv(project / TABLE)["key"])
+
+
+def test_a_live_runs_lock_stays(tmp_path):
+    project, process, _ = long_run(tmp_path)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-m", "orthogrid", "unlock"], cwd=project, capture_output=True, text=True
+        )
+        assert f"process {process.pid}" in told.stderr and any((project / ".snakemake" / "locks").iterdir())
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def test_a_config_that_is_edited_meanwhile_changes_nothing_of_the_run(tmp_path):
+    project, process, _ = long_run(tmp_path)
+    (project / "mini.yaml").write_text("blocks: nonsense\n")
+    assert process.wait(timeout=120) == 0, (project / "out.log").read_text()
+    assert len(pd.read_csv(project / TABLE)) == 48
