@@ -68,7 +68,6 @@ rule build_paper:
     conda:
         "../../environment.yml"
     params:
-        sources=here("paper"),
         failed=failed_build(PLAN.config.root),
     message:
         "Building the paper with latexmk"

@@ -9,7 +9,7 @@ if __name__ == "__main__":
     log, output = Path(snakemake.log[0]), Path(snakemake.output.paper)
     try:
         passes = build(
-            sources=Path(snakemake.params.sources),
+            sources=Path(next(path for path in snakemake.input.sources if path.endswith("paper.tex"))).parent,
             results=Path(snakemake.input.numbers).parent,
             output=output,
             log=output.parent / "cache" / "paper.log",  # no log of the job's, which Snakemake prints where it fails
