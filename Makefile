@@ -13,7 +13,7 @@ help: ## this list
 paper: ready check unlock ## the default run, from nothing to results/default/paper.pdf
 	$(BIN)/snakemake --cores $(CORES)
 
-smoke: ready unlock ## a miniature of it in a minute or two: results/smoke/paper.pdf
+smoke: ready unlock ## a miniature of it in half a minute: results/smoke/paper.pdf
 	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
 
 full: ready unlock ## the published run; wants a GPU
