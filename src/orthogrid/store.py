@@ -147,17 +147,17 @@ class Store:
         _, found = self.files_of(cells)
         return [cell for cell in cells if cell.key not in found]
 
-    def finished(self, cells: Sequence[Cell], journal: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of those cells that are finished with today's code, from all rows files and the journals."""
         for look in range(LOOKS):
             try:
-                return self._finished(cells, journal)
+                return self._finished(cells)
             except FileNotFoundError:
                 if look == LOOKS - 1:
                     raise
         raise AssertionError
 
-    def _finished(self, cells: Sequence[Cell], journal: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         wanted = {cell.key: cell.code for cell in cells}
         names, found = self.files_of(cells)
         rows, traces = [], []
@@ -167,7 +167,7 @@ class Store:
             trace = read_table(self.traces_file(name))
             rows.append(table)
             traces.append(trace[trace["key"].isin(table["key"])])
-        if journal and len(found) < len(wanted):
+        if len(found) < len(wanted):
             records = [r for r in self._journals() if wanted.get(r["row"]["key"]) == r["row"]["code"]]
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
