@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from small_house import FILES
 
 from orthogrid import catalog, offer_to_child_processes, own
 from orthogrid.claims import CLAIMS
@@ -63,6 +64,25 @@ def alone(tmp_path):
             del sys.modules[name]
     sys.path[:] = path
     catalog.forget_code()
+
+
+@pytest.fixture
+def fresh_catalog():
+    """Nothing is known yet of any source, nor afterwards."""
+    catalog.forget_code()
+    yield
+    catalog.forget_code()
+
+
+@pytest.fixture
+def house(tmp_path) -> Path:
+    """A folder with the small house."""
+    root = tmp_path / "orthogrid"
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from conftest import ROOT
 from orthogrid import theory
 from orthogrid.catalog import having
 from orthogrid.cell import Cell, spec_name
+from orthogrid.claims import CLAIMS
 from orthogrid.config import Block, Config
 from orthogrid.run import LOG_A, LOG_B_CLOSING, Run
 from orthogrid.store import read_table
@@ -245,3 +246,13 @@ def cure(method: str, good: str, bad: str, partly: bool = False) -> list:
         (setter("cures", "status", "diverged", where(method=method)), "untested"),
         *some,
     ]
+
+
+# In the ideal run these do not hold: the theory says so.
+IDEAL = {"optimal-rho": "refuted", "flip": "partly", "continuous": "partly"}
+
+
+def verdict(run: Run, claim: str) -> str:
+    """What a claim is judged to be on a run."""
+    entry = CLAIMS[claim]
+    return entry.verdict(entry.evidence(run))[0]

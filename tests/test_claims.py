@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
-import runpy
 from dataclasses import replace
-from types import SimpleNamespace
 
-import pandas as pd
 import pytest
-import yaml
-from conftest import ROOT
 from synthetic import (
-    CELLS,
     CONFIG,
     FIT,
     FRO,
+    IDEAL,
     L1,
     LAMBDA,
-    MEMBERS,
     RIGHT,
     SIGN,
     WRONG,
     above,
-    block,
     cross,
     cure,
     each,
@@ -35,20 +27,12 @@ from synthetic import (
     setter,
     times,
     under,
+    verdict,
     where,
 )
 
 from orthogrid.cell import Cell
-from orthogrid.claims import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
-from orthogrid.claims.intervals import (
-    Estimate,
-)
-from orthogrid.claims.ledger import SECTIONS, UNTESTED, measured
-from orthogrid.claims.select import paired, settled, wrong_side
-from orthogrid.numbers.format import text
-from orthogrid.numbers.reproduction import claims_numbers
-from orthogrid.run import Run
-from orthogrid.store import write_table
+from orthogrid.claims import CLAIMS, Claim, judge
 
 # claim: changes of the ideal run, with the verdict each must bring about
 CHANGES = {
@@ -260,13 +244,6 @@ CHANGES = {
     ],
 }  # fmt: skip
 ARITHMETIC = {"flip"}
-# In the ideal run these do not hold: the theory says so.
-IDEAL = {"optimal-rho": "refuted", "flip": "partly", "continuous": "partly"}
-
-
-def verdict(run: Run, claim: str) -> str:
-    entry = CLAIMS[claim]
-    return entry.verdict(entry.evidence(run))[0]
 
 
 def test_every_claim_can_be_supported_and_refuted_and_partly_where_designed():
@@ -306,213 +283,3 @@ def test_flip_holds_in_odd_dimensions():
     run = ideal()
     run.config = replace(run.config, blocks=blocks)
     assert verdict(run, "flip") == "supported"
-
-
-def test_claims_without_cells_are_untested():
-    empty = ideal()
-    for name in ("cells", "membership", "traces", "thread"):
-        setattr(empty, name, getattr(empty, name).iloc[:0])
-    table = judge(empty)
-    assert (table["verdict"] == "untested").all()
-    assert (table["cells"] == 0).all() and (table["seconds"] == 0).all() and (table["command"] == "").all()
-
-
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_a_claim_reads_its_blocks_and_no_others(claim):
-    run, blocks = ideal(), CLAIMS[claim].blocks
-    run.membership = MEMBERS[MEMBERS["block"].isin(blocks)]
-    assert verdict(run, claim) == IDEAL.get(claim, "supported")
-    # Cells that other blocks view as well are gone, too.
-    run = replace(run, cells=CELLS[~CELLS["key"].isin(run.membership["key"])])
-    assert verdict(run, claim) == "untested"
-
-
-@pytest.mark.parametrize("name", ["config", "smoke", "full"])
-def test_every_config_has_the_blocks_of_every_claim(name):
-    blocks = {one["name"] for one in yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())["blocks"]}
-    assert {block for entry in CLAIMS.values() for block in entry.blocks} <= blocks
-
-
-def test_missing_and_diverged_cells_are_no_evidence():
-    def lose(cells, thread):
-        cells.loc[cells["key"].isin(block("floor") | block("regimes")), "status"] = "diverged"
-
-    assert verdict(ideal(lose), "floor") == "untested"
-
-
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_a_missing_cell_leaves_the_claims_on_its_blocks_untested(claim):
-    """In a partial run, whatever the other cells say; a claim on one seed does without the others."""
-    entry, run = CLAIMS[claim], ideal()
-    cells = run.planned(*entry.blocks)
-    needed = cells if entry.seed is None else cells[cells["seed"] == entry.seed]
-
-    def without(key):
-        status = run.cells["status"].mask(run.cells["key"] == key, "missing")
-        partial = replace(run, cells=run.cells.assign(status=status))
-        return judge(partial).set_index("id").loc[claim]
-
-    row = without(needed["key"].iloc[-1])
-    assert row["verdict"] == "untested" and row["reason"].startswith(f"1 of the {len(needed)} cells")
-    if entry.seed is not None:
-        spare = cells.loc[cells["seed"] != entry.seed, "key"].iloc[-1]
-        assert without(spare)["verdict"] == "supported"
-
-
-@pytest.mark.parametrize("claim", [id for id, entry in CLAIMS.items() if entry.relation in ("≈", "±")])
-def test_one_seed_shows_no_equality(claim):
-    """Except for comparisons that are no samples."""
-    exact = {"flip": "partly", "side-floor": "supported"}
-    run = ideal()
-    run.cells = CELLS[CELLS["seed"].isin([2021]) | ((CELLS["seed"] == 1) & ~CELLS["key"].isin(block("thread_b")))]
-    assert verdict(run, claim) == exact.get(claim, "untested")
-
-
-def test_a_run_on_its_way_is_not_settled():
-    run = ideal()
-    wrong = wrong_side(run.block("floor"))
-    assert len(settled(run, wrong)) == len(wrong) == len(block("floor"))
-    traces = run.traces.copy()
-    traces.loc[traces["step"] < 700, "fit"] *= 1.2  # still falling over the last half
-    run = replace(run, traces=traces)
-    assert settled(run, wrong).empty
-    assert verdict(run, "floor") == verdict(run, "determinant") == "untested"
-
-
-def test_partners_agree_on_every_other_axis():
-    cells = CELLS[CELLS["key"].isin(block("rates"))]
-    pairs = paired(cells, "fit", "schedule", "constant", "cosine")
-    assert len(pairs) == len(cells) / 2
-    other = cells.assign(lr=cells["lr"].where(cells["schedule"] == "constant", 7.0))  # each side has an axis to itself
-    assert paired(other, "fit", "schedule", "constant", "cosine").empty
-    alone = cells.assign(bias=cells["schedule"] == "constant")  # on each side of it the axis is constant
-    assert paired(alone, "fit", "schedule", "constant", "cosine").empty
-    assert len(paired(alone, "fit", "schedule", "constant", "cosine", apart=["bias"])) == len(pairs)
-
-
-def test_what_is_kept_of_a_run_is_what_it_was():
-    run, other = ideal(), ideal(setter("floor", "fit", times(9.0)))
-    assert run.planned("floor", "grid") is run.planned("floor", "grid")
-    assert set(run.planned("grid", "floor")["key"]) == block("floor") | block("grid")
-    assert set(run.planned("floor")["key"]) == block("floor")
-    assert (other.planned("floor")["fit"] == 9 * run.planned("floor")["fit"]).all()  # each run keeps its own
-
-
-def test_settled_without_traces_holds_nothing():
-    run = ideal()
-    run.traces = run.traces.iloc[:0]
-    assert settled(run, wrong_side(run.block("floor"))).empty
-
-
-def test_ledger():
-    table = judge(ideal())
-    assert list(table.columns[:9]) == [
-        "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
-    ]  # fmt: skip
-    assert table["id"].is_unique and len(table) >= 30
-    assert table["predicate"].str.contains("Holds if", regex=False).all()
-    assert all(text(statement).isascii() for statement in table["statement"])
-    assert tuple(table["section"].drop_duplicates()) == SECTIONS
-    # A setting stands there with its value: no name in capitals is left but those of the theory (W, S, D, C, QR).
-    assert not table["predicate"].str.contains(r"\b[A-Z]{3,}\b").any()
-    assert "data loss below 0.1" in table.set_index("id").at["coset", "predicate"]
-    assert not table["predicate"].str.contains("[{}]").any()
-    with pytest.raises(KeyError, match="FITED"):
-        _ = replace(CLAIMS["coset"], measure=misspelt).predicate
-    assert (
-        table["command"].str.fullmatch(r"python -m orthogrid train --config config/synthetic.yaml --only [\w ]+").all()
-    )
-
-
-def misspelt(run, cells):
-    """Data loss below {FITED}."""
-
-
-def test_a_claim_of_the_thread_has_its_words():
-    table = judge(ideal())
-    thread = table["author"].str.startswith("thread: ")
-    assert thread.sum() >= 12 and (table["quote"] != "").equals(thread)
-    assert (table.loc[~thread, "foretold"] == "supported").all()
-
-
-def test_what_is_unexpected():
-    table = judge(ideal())
-    assert unexpected(table).empty
-    words = summary(table)
-    assert "refuted: optimal-rho (measured 1, expected ≤ 0 (tolerance 0.1)), as the theory foretells" in words
-    table = judge(ideal(setter("floor regimes", FIT, times(1.1))))
-    assert list(unexpected(table)["id"]) == ["floor"]
-    assert "refuted: floor (measured 1.1 [1.1, 1.1], expected ≈ 1 (tolerance 0.05))\n" in summary(table) + "\n"
-
-
-@pytest.mark.parametrize(("factor", "code"), [(1.0, 0), (1.1, 1)])
-def test_snakemake_claims_fails_where_one_is_refuted(tmp_path, capsys, factor, code):
-    write_table(judge(ideal(setter("floor regimes", FIT, times(factor)))), tmp_path / "claims.csv")
-    rule = SimpleNamespace(input=SimpleNamespace(claims=tmp_path / "claims.csv"), log=[tmp_path / "log"])
-    script = ROOT / "workflow" / "scripts" / "check_claims.py"
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(script), {"snakemake": rule}, "__main__")
-    assert stopped.value.code == code
-    words = capsys.readouterr().out
-    assert words == (tmp_path / "log").read_text()
-    assert ("refuted: floor (measured 1.1 [1.1, 1.1], expected ≈ 1 (tolerance 0.05))" in words) == bool(code)
-
-
-@pytest.mark.parametrize(
-    ("relation", "low", "high", "expected"),
-    [
-        ("≈", 0.91, 1.09, "supported"),
-        ("≈", 1.05, 1.2, "untested"),
-        ("≈", 1.2, 1.3, "refuted"),
-        ("≈", 0.5, 1.5, "untested"),
-        ("±", -0.1, 0.1, "refuted"),
-        ("<", 0.5, 0.99, "supported"),
-        ("<", 1.0, 1.0, "refuted"),
-        ("<", 0.5, 1.5, "untested"),
-        (">", 1.01, 2.0, "supported"),
-        (">", 1.0, 1.0, "refuted"),
-        ("≤", 1.1, 1.1, "supported"),
-        ("≤", 1.11, 1.2, "refuted"),
-        ("≤", 1.0, 1.2, "untested"),
-        ("≥", 0.9, 0.9, "supported"),
-        ("≥", 0.8, 0.89, "refuted"),
-        ("≥", math.nan, math.nan, "untested"),
-    ],
-)
-def test_relations(relation, low, high, expected):
-    entry = Claim("id", "", "", relation, 0.1, (), lambda run, cells: UNTESTED)
-    cell = pd.DataFrame({"key": ["a"]})
-    value = Estimate((low + high) / 2 if low == low else 1.0, low, high)
-    assert entry.verdict(measured(value, 1.0, cell))[0] == expected
-    assert entry.verdict(measured(value, 1.0, cell.iloc[:0]))[0] == "untested"
-    assert entry.verdict(measured(value, 1.0, cell, partly="half")) == ("partly", "half")
-
-
-def test_checks_are_counted_apart():
-    table = judge(ideal())
-    assert table.columns[-1] == "check"
-    checks = {"flip", "detached", "components", "on-manifold", "side-floor", "oracle"}
-    assert set(table.loc[table["check"], "id"]) == checks
-    assert claims_numbers(ideal(), table)["claims-checks"] == str(len(checks))
-
-
-def test_short_budgets_do_not_count_as_cures():
-    run = ideal(setter("cures", SIGN, WRONG, where(steps=500)))
-    assert all(verdict(run, id) == "supported" for id, entry in CLAIMS.items() if entry.section == "cures")
-    assert len(CLAIMS["restart"].evidence(run).keys) == 10
-
-
-# Beside the sentences.
-
-
-def test_every_claim_is_marked_in_the_paper():
-    sources = "".join(path.read_text() for path in sorted((ROOT / "paper").glob("sections/*.tex")))
-    marked = set(re.findall(r"\\val\{mark-([a-z0-9-]+)\}", sources))
-    assert marked == set(CLAIMS)
-
-
-def test_real_run_is_judged(small_run):
-    table = judge(small_run)
-    assert set(table["verdict"]) <= set(VERDICTS)
-    decided = table["verdict"] != "untested"
-    assert table.loc[decided, ["measured", "interval_low", "interval_high"]].notna().any(axis=1).all()

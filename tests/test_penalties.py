@@ -27,7 +27,7 @@ def hand_gradient(spec: str, w: torch.Tensor) -> torch.Tensor:
     penalty, options = find_penalty(spec)
     if penalty.gradient_of:
         return penalty.gradient_of(w, **options)
-    return penalty.multiplier_of(gram_residual(w), **options) @ w
+    return penalty.multiplier_at(gram_residual(w), **options) @ w
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 16])
@@ -158,7 +158,7 @@ def test_multiplier_is_a_subgradient_of_a_convex_function(spec):
     torch.manual_seed(3)
     n = 6
     at = torch.cat([tied(n), torch.zeros(1, n, n, dtype=torch.float64), symmetric(n, 3, 0.2)])
-    z = PENALTIES[spec].multiplier_of(at.clone())
+    z = PENALTIES[spec].multiplier_at(at.clone())
     torch.testing.assert_close(z, z.mT)
     for spread in (1e-3, 1e-2, 0.1, 0.5):
         to = symmetric(n, 200, spread)[:, None]
@@ -175,7 +175,7 @@ def test_multiplier_is_a_subgradient_of_a_convex_function(spec):
 def test_paired_top_eigenvalues(name, value, norm):
     s = tied(6)[:1]
     assert float(PENALTIES[name](s)) == pytest.approx(value)
-    half = PENALTIES[name].multiplier_of(s.clone())[0] / 2
+    half = PENALTIES[name].multiplier_at(s.clone())[0] / 2
     assert float(half.norm()) == pytest.approx(norm)
     # The same from a weight with these singular values: a small step along minus the gradient does not raise it.
     gram_root = torch.linalg.cholesky(s + torch.eye(6, dtype=torch.float64))

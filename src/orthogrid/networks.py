@@ -88,7 +88,7 @@ def _gradient(w: Tensor, penalty: Penalty, options: dict[str, float]) -> Tensor:
     """∂penalty/∂W at weights (B, m, n), m ≤ n."""
     if penalty.multiplier_of is not None:
         # S anew instead of saved: a multiplier may overwrite it, and autograd's own backward takes as many products.
-        return penalty.multiplier_of(_residual(w), **options) @ w
+        return penalty.multiplier_at(_residual(w), **options) @ w
     if w.shape[-2] == w.shape[-1]:
         return penalty.gradient_of(w, **options)
     # W = L Qᵀ with L square and QᵀQ = I has the same WWᵀ as L. With p = f(WWᵀ), ∂p/∂W = 2 f' W = (2 f' L) Qᵀ.

@@ -10,6 +10,7 @@ is badly conditioned, give `gradient`, the derivative in W itself.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ class Penalty:
     value: Callable[..., Tensor]  # S (B, n, n), options → (B,)
     entry: Entry
     multiplier_of: Callable[..., Tensor] | None = None
+    factor: float = 1.0  # of what `multiplier_of` returns
     gradient_of: Callable[..., Tensor] | None = None
 
     @property
@@ -76,10 +78,19 @@ class Penalty:
             f'for a weight call orthogrid.orthogonality(weight, "{self.name}")'
         )
 
-    def multiplier(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """Decorator: `function(S, **options)` returns Z (B, n, n), and may overwrite S."""
-        self.multiplier_of = function
+    def multiplier(self, function: Callable[..., Tensor] | None = None, *, factor: float = 1.0) -> Callable:
+        """Decorator: `function(S, **options)` returns Z / factor (B, n, n), and may overwrite S.
+
+        A constant factor is taken into the product with W, where it costs nothing.
+        """
+        if function is None:
+            return functools.partial(self.multiplier, factor=factor)
+        self.multiplier_of, self.factor = function, factor
         return function
+
+    def multiplier_at(self, s: Tensor, **options: float) -> Tensor:
+        """Z (B, n, n) at S, which it may overwrite."""
+        return self.factor * self.multiplier_of(s, **options)
 
     def gradient(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Decorator: `function(W, **options)` returns the gradient in W (B, n, n)."""
@@ -130,9 +141,9 @@ def l1(s: Tensor) -> Tensor:
     return total(s.abs())
 
 
-@l1.multiplier
+@l1.multiplier(factor=2)
 def _(s: Tensor) -> Tensor:
-    return s.sign_().mul_(2)
+    return s.sign_()
 
 
 @register()
@@ -141,9 +152,9 @@ def fro2(s: Tensor) -> Tensor:
     return total(s.square())
 
 
-@fro2.multiplier
+@fro2.multiplier(factor=4)
 def _(s: Tensor) -> Tensor:
-    return s.mul_(4)
+    return s
 
 
 @register()
@@ -239,10 +250,10 @@ def offdiag(s: Tensor) -> Tensor:
     return total(s.square()) - s.diagonal(dim1=-2, dim2=-1).square().sum(-1)
 
 
-@offdiag.multiplier
+@offdiag.multiplier(factor=4)
 def _(s: Tensor) -> Tensor:
     s.diagonal(dim1=-2, dim2=-1).zero_()
-    return s.mul_(4)
+    return s
 
 
 @register()
@@ -256,9 +267,9 @@ def huber(s: Tensor, *, delta: float = 1e-3) -> Tensor:
     return total(inside * (size - inside / 2))
 
 
-@huber.multiplier
+@huber.multiplier(factor=2)
 def _(s: Tensor, *, delta: float = 1e-3) -> Tensor:
-    return s.clamp_(-delta, delta).mul_(2)
+    return s.clamp_(-delta, delta)
 
 
 @register(decomposes=True)

@@ -88,6 +88,9 @@ class Batch:
             self.runs.append(range(members[0], members[-1] + 1))
         self.rates = [cell.lr for cell in cells]
 
+        # The samples in double precision, where they stay: a loss is measured often.
+        self.measured = self._samples_in_double() if first.sampling == "fixed" else None
+
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
         streams: dict[Cell, int] = {}
         self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
@@ -171,7 +174,7 @@ class Batch:
             z = penalty.multiplier_of(s.corner, **self.options)
             if z is not s.corner:
                 s.corner.copy_(z)
-            self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, out=grad)
+            self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, alpha=penalty.factor, out=grad)
             return
         n = s.corner.shape[-1]
         weight, grad = weight[:, :n, :n], grad[:, :n, :n]
@@ -193,8 +196,11 @@ class Batch:
         return fit + self.reg[:, 0, 0].double() * self.penalty.value(s, **self.options)
 
     def _in_double(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        weight, x, y = (padded_copy(t, torch.float64) for t in (self.weight, self.x, self.y))
-        return weight, self.bias.double(), x, y
+        x, y = self.measured or self._samples_in_double()
+        return padded_copy(self.weight, torch.float64), self.bias.double(), x, y
+
+    def _samples_in_double(self) -> tuple[Tensor, Tensor]:
+        return padded_copy(self.x, torch.float64), padded_copy(self.y, torch.float64)
 
     def measure(self) -> dict[str, Tensor]:
         """The trace's columns now, each (B,), on the CPU."""

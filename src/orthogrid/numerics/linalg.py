@@ -126,6 +126,11 @@ class Products:
         self.tf32 = dtype == "tf32"
         self.emulated = self.tf32 and device.type != "cuda"
         self.precision = _TensorCores(self.tf32) if device.type == "cuda" else contextlib.nullcontext()
+        if device.type == "cpu" and not self.tf32:
+            self.bmm, self.baddbmm = (
+                torch.bmm,
+                torch.baddbmm,
+            )  # nothing to add to them, and a step of small matrices is calls
 
     def bmm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a @ b."""
