@@ -54,9 +54,9 @@ WHERE = {
     "job": lambda project, process, number: job_of(project).send_signal(number),
     "worker": lambda project, process, number: job_of(project).children()[0].send_signal(number),
 }
-FAULTS = [("SIGINT", "group"), ("SIGKILL", "snakemake"), ("SIGKILL", "worker")]
+FAULTS = [("SIGINT", "group"), ("SIGKILL", "worker")]
 MORE_FAULTS = [
-    *((name, "group") for name in ("SIGTERM", "SIGHUP", "SIGKILL")), *((name, "snakemake") for name in ("SIGINT", "SIGTERM", "SIGHUP")),
+    *((name, "group") for name in ("SIGTERM", "SIGHUP", "SIGKILL")), *((name, "snakemake") for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL")),
     *((name, "job") for name in ("SIGINT", "SIGTERM", "SIGKILL")),
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -113,15 +114,24 @@ def changed(run: Run, block: str, column: str, factor: float = 1.01) -> Run:
     return replace(run, cells=cells)
 
 
+@pytest.fixture(scope="module")
+def drawn_once(small_run, tmp_path_factory) -> Path:
+    """A folder with some figures and their cache."""
+    folder = tmp_path_factory.mktemp("drawn")
+    made = draw_figures(small_run, SOME, folder / "figures", cache=folder / "cache", workers=1)
+    assert sorted(made) == sorted(SOME)
+    return folder
+
+
 @pytest.fixture
-def drawn(small_run, tmp_path):
-    """Draw some figures of a run into one folder, with one cache; returns which had to be drawn."""
+def drawn(small_run, drawn_once, tmp_path):
+    """Draw some figures of a run into one folder that has them, with one cache; returns which had to be drawn."""
+    shutil.copytree(drawn_once, tmp_path, dirs_exist_ok=True)
 
     def draw(run: Run = small_run, names=SOME, **options) -> list[str]:
         return draw_figures(run, names, tmp_path / "figures", cache=tmp_path / "cache", workers=1, **options)
 
     draw.folder, draw.cache = tmp_path / "figures", tmp_path / "cache"
-    assert sorted(draw()) == sorted(SOME)
     return draw
 
 
