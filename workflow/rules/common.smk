@@ -27,7 +27,7 @@ def here(path):
 def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
     try:
-        return Plan(check_config(config, source=", ".join(map(str, files))))
+        return Plan(check_config(config, source=", ".join(map(os.path.relpath, files))))
     except ConfigError as error:
         raise WorkflowError(str(error))
 
