@@ -16,6 +16,7 @@ from orthogrid.claims import CLAIMS
 from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
 from orthogrid.methods import METHODS
+from orthogrid.outcomes import with_outcomes
 from orthogrid.penalties import PENALTIES
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
@@ -40,11 +41,12 @@ def make_run(config: Config, folder: Path) -> Run:
     config = replace(config, results=str(folder))
     root, names = config.root, [shard_name(config.cells)]
     train_cells(config.cells, root, device="cpu")
-    cells, traces = collect_cells(config, names), collect_traces(config, names)
+    predictions = predict_cells(config)
+    cells, traces = with_outcomes(collect_cells(config, names), predictions), collect_traces(config, names)
     data = ROOT / "data" / "thread"
     thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
     tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config)}
-    for name, table in {**tables, "thread.csv": thread, "predictions.csv": predict_cells(config)}.items():
+    for name, table in {**tables, "thread.csv": thread, "predictions.csv": predictions}.items():
         write_table(table, root / name)
     return Run.read(config, root, data)
 

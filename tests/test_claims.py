@@ -34,6 +34,11 @@ from synthetic import (
 from orthogrid.cell import Cell
 from orthogrid.claims import CLAIMS, Claim, judge
 
+# Runs whose directions weigh apart: between the trap's threshold and the bound.
+APART = "capture capture_fast map_haar"
+TRAPPED = on("trapped")
+
+
 # claim: changes of the ideal run, with the verdict each must bring about
 CHANGES = {
     # convergence
@@ -59,37 +64,50 @@ CHANGES = {
         (setter("thread_b", FIT, 20.0, where(seed=1)), "refuted"),
         (setter("thread_b", FRO, 1.0), "refuted"),
     ],
-    "not-orthogonal": [(setter("thread_a", FRO, 0.1), "refuted"), (setter("thread_a", FRO, scatter(2.0)), "untested")],
     "detached": [(setter("ablation", FRO, 2.0, where(penalty="l1_detached", reg=Cell().reg)), "refuted")],
     "plateau": [
         (setter("thread_a", L1, times(1.1)), "refuted"),
         (setter("thread_a", L1, scatter(0.1)), "untested"),
     ],
     "squares": [
-        (setter("convergence", FRO, times(1000.0), where(penalty="fro2")), "refuted"),
-        (setter("convergence", FRO, 0.02), "partly"),
-        (setter("convergence", FIT, 1.0, where(penalty="fro2")), "refuted"),
-        (setter("convergence", FIT, 1.0, where(penalty="l1")), "supported"),
-        (setter("convergence", FIT, 1.0), "untested"),
-        (setter("convergence", FRO, 5.0, where(penalty="fro2", seed=under(3))), "untested"),  # half of the seeds
+        (setter("large_convergence", FRO, times(1000.0), where(penalty="fro2")), "refuted"),
+        (setter("large_convergence", FRO, times(1000.0), where(penalty="fro2", schedule="cosine")), "supported"),
+        (setter("large_convergence", FIT, 1.0, where(penalty="fro2")), "refuted"),  # squares never fit
+        (setter("large_convergence", FIT, 1.0, where(penalty="l1")), "supported"),  # absolute values never fit
+        (setter("large_convergence", FIT, 1.0), "untested"),
+        (setter("large_convergence", FRO, 5.0, where(penalty="fro2", seed=under(3))), "untested"),  # half of the seeds
     ],
     "natural": [
-        (setter("convergence", FRO, 1e-6, where(penalty="l1")), "refuted"),
-        (setter("convergence", FRO, times(0.001), where(penalty="l1", schedule="cosine")), "partly"),
+        (setter("convergence_sgd", FRO, 1e-6, where(penalty="l1")), "refuted"),
+        (setter("convergence_sgd", FRO, 1e-6, where(penalty="l1", steps=1000)), "supported"),  # only the longest count
+        (setter("convergence_sgd", FIT, 1.0), "untested"),
+    ],
+    "exact": [
+        (setter("large_convergence", FRO, times(1000.0), where(penalty="fro", schedule="cosine")), "refuted"),
+        (setter("large_convergence", FIT, 1.0, where(penalty="fro")), "refuted"),
+        (setter("large_convergence", FRO, times(1000.0), where(penalty="fro", schedule="constant")), "supported"),
+        (setter("convergence", FRO, times(1000.0), where(penalty="fro")), "supported"),  # in more steps
+    ],
+    "alike": [
+        (setter("convergence", FRO, times(1000.0), where(penalty="l1", schedule="cosine", steps=4000)), "refuted"),
+        (setter("convergence", FRO, times(1000.0), where(penalty="l1", schedule="cosine", steps=1000)), "supported"),
+    ],
+    "cosine": [
+        (setter("convergence", FRO, times(100.0), where(penalty="l1", schedule="cosine")), "refuted"),
+        (setter("convergence", FIT, 1.0, where(penalty="l1", schedule="cosine")), "untested"),
     ],
     "reg": [
         (setter("ablation", FRO, 4.0, where(penalty="fro2", reg=Cell().reg)), "refuted"),
-        (setter("ablation", FIT, 5.0, where(penalty="fro2", reg=Cell().reg)), "partly"),
+        (setter("ablation", FIT, 5.0, where(penalty="fro2", reg=Cell().reg)), "untested"),  # no equal fit
     ],
     "floor-rate": [
         (setter("rates", L1, times(3.0), where(penalty="l1", lr=3e-4)), "refuted"),
         (setter("rates", L1, scatter(1.0), where(penalty="l1")), "untested"),
     ],
-    "floor-size": [(setter("rates", L1, times(0.25), where(penalty="l1", dimension=128)), "refuted")],
-    "cosine": [(setter("rates", L1, times(10.0), where(penalty="l1", schedule="cosine")), "refuted")],
-    "softer": [
-        (setter("rates", L1, times(1000.0), where(penalty="fro2")), "refuted"),
-        (setter("rates", L1, times(100.0), where(penalty="fro2")), "partly"),
+    "floor-constant": [
+        (setter("beta1", L1, times(1.3), where(dimension=on(16, 32))), "refuted"),
+        (setter("beta1", L1, times(1.3), lambda cells: cells["method"] == "adam(beta1=0.0)"), "partly"),  # one of four
+        (setter("beta1", L1, scatter(0.5)), "untested"),
     ],
     "flip": [],  # arithmetic of the configured dimension, not of rows: see below
     # penalties
@@ -108,17 +126,6 @@ CHANGES = {
         (setter("law", SIGN, RIGHT), "refuted"),
         (setter("law", "reg", 1000.0), "untested"),  # one side of the law alone
     ],
-    "l1-earlier": [
-        (setter("law", SIGN, WRONG, where(penalty="fro", reg=above(0.01))), "refuted"),
-        (setter("law", SIGN, WRONG, where(penalty="fro", reg=above(0.2))), "untested"),  # the grid cannot tell
-        (setter("law", SIGN, RIGHT, where(penalty="l1")), "untested"),
-    ],
-    "coherence-later": [(setter("law", SIGN, WRONG, where(penalty="coherence", reg=above(0.1))), "refuted")],
-    "logdet-holds": [(setter("law", SIGN, RIGHT, where(penalty="logdet")), "refuted")],
-    "logdet-jumps": [
-        (each(setter("capture", SIGN, WRONG, where(determinant="mismatch")), setter("capture", SIGN, RIGHT, where(determinant="match"))), "refuted"),
-        (each(setter("capture", SIGN, WRONG, where(determinant="mismatch")), setter("capture", "penalty", "none", where(seed=above(6)))), "untested"),  # too few
-    ],
     # identifiability
     "optimal-rho": [(setter("thread_b identifiability", "distance_rho", 0.1), "supported")],
     "transpose": [
@@ -134,98 +141,122 @@ CHANGES = {
         (each(setter("transition", "distance", 5.0), setter("transition", FIT, 1.0)), "supported"),  # not fitted
     ],
     "rank": [(setter("thread_b identifiability", "mean_direction", 1.4), "refuted")],
-    "not-nearest": [(setter("thread_b identifiability", "distance_nearest", 0.1), "refuted")],
     "invisible": [(setter("regimes", FIT, 5.0, where(samples=10)), "refuted")],
-    "twin-zero": [
-        (setter("regimes", "distance", 3.0, where(samples=20)), "refuted"),
-        (setter("regimes", SIGN, RIGHT, where(samples=20)), "untested"),  # it crossed
-    ],
     "fresh": [(setter("fresh", "distance", 7.0, where(sampling="fresh")), "refuted")],
-    "conditioning": [
-        (setter("transition", FIT, 1e-6, where(inputs="uniform", samples=above(40))), "refuted"),
-        (setter("transition", FIT, 1e-6, where(inputs="uniform", samples=under(40))), "supported"),  # lambda = 0
-        (setter("transition", SIGN, WRONG), "untested"),  # they crossed
-        (setter("transition", FIT, lambda fit: scatter(2.0)(0 * fit + 1e-5), where(inputs="uniform")), "untested"),
-        (setter("transition", FIT, 1e-6, where(inputs="uniform")), "refuted"),
-    ],
     # trapping
-    "floor": [
-        (setter("floor regimes", FIT, times(1.1)), "refuted"),
-        (setter("floor regimes", FIT, scatter(0.5)), "untested"),
+    "landscape": [
+        (setter("floor", "off_path", 1.0, where(outcome=on("unfinished"))), "refuted"),  # at rest, but nowhere
+        (setter("floor", "overlap", 0.5, where(outcome=on("unfinished"))), "refuted"),
+        (each(setter("floor", "overlap", 0.5, where(outcome=on("unfinished"))), setter("floor", "gradient_norm", 1.0)), "supported"),  # they move
+        (setter("floor existence", "gradient_norm", 1.0), "untested"),  # none rests
     ],
-    "twin-distance": [(setter("floor regimes", "distance", times(1.1)), "refuted")],
+    "trap-loss": [
+        (setter("floor existence map_twin", FIT, times(1.1), where(outcome=TRAPPED)), "refuted"),
+        (setter("floor", FIT, times(1.1), where(outcome=on("unfinished"))), "supported"),
+        (setter("floor existence map_twin", FIT, 4.2 * LAMBDA, where(outcome=TRAPPED)), "refuted"),
+        (setter("floor existence map_twin", "gradient_norm", 1.0), "untested"),
+    ],
     "existence": [
-        (setter("map_twin", SIGN, WRONG), "refuted"),
-        (setter("map_twin", SIGN, RIGHT), "refuted"),
-        (setter("map_twin", SIGN, RIGHT, where(reg=above(50))), "refuted"),  # a quarter of those above
-        (setter("map_twin", SIGN, WRONG, where(seed=under(3), reg=under(0.05))), "untested"),  # two of those below
-        (setter("map_twin", "reg", 30.0), "untested"),  # one side alone
+        (setter("existence map_twin", SIGN, WRONG), "refuted"),
+        (setter("existence map_twin", SIGN, RIGHT), "refuted"),
+        (setter("map_twin", SIGN, RIGHT), "refuted"),  # an eighth of those above
+        (setter("existence", SIGN, WRONG, where(seed=under(3), reg=1.0)), "untested"),  # a few of those below
+        (setter("existence map_twin", "reg", 30.0), "untested"),  # one side alone
     ],
-    "shift": [(setter("map_twin law", FIT, 4.0 * LAMBDA), "refuted")],
-    "below": [
-        (each(setter("capture map_haar", SIGN, WRONG), setter("capture map_haar", FIT, 4.0)), "refuted"),
+    "noise": [
+        (setter("noise", SIGN, RIGHT, where(noise=0.3)), "refuted"),
+        (setter("noise", SIGN, WRONG, where(noise=0.3)), "refuted"),
+        (setter("noise", SIGN, RIGHT, where(noise=0.0)), "supported"),  # those are another claim's
+        (setter("noise", "predicted_trap_threshold", 9.9), "untested"),  # too near, or on one side
+        (setter("noise", SIGN, RIGHT, where(noise=0.3, seed=under(6))), "untested"),
     ],
-    "capture": [
-        (setter("capture", SIGN, WRONG, where(reg=above(0.4), determinant="mismatch")), "refuted"),
-        (setter("capture", SIGN, WRONG, where(reg=above(3.0), determinant="mismatch")), "untested"),  # within the grid's step
-        (setter("capture", SIGN, RIGHT), "untested"),
+    "white": [
+        (setter("capture_white large_white", SIGN, RIGHT, where(inputs="whitened")), "refuted"),
+        (setter("capture_white large_white", SIGN, WRONG, where(inputs="whitened", reg=1.0, determinant="mismatch")), "refuted"),
+        (setter("capture_white large_white", SIGN, WRONG, where(inputs="whitened", determinant="match")), "refuted"),
+        (setter("capture_white large_white", "reg", 10.0), "untested"),  # one side of the threshold alone
+    ],
+    "existence-not-capture": [
+        (setter(APART, SIGN, WRONG, where(determinant="mismatch")), "refuted"),
+        (setter(APART, SIGN, WRONG, where(determinant="mismatch", reg=on(1.0, 1000.0))), "supported"),  # outside the range
+        (setter(APART, SIGN, WRONG, where(determinant="mismatch", seed=above(12))), "untested"),
+    ],
+    "match-wrong": [
+        (setter("coin map_haar large_trap", SIGN, RIGHT, where(determinant="match")), "refuted"),
+        (setter("coin map_haar large_trap", SIGN, RIGHT, where(determinant="match", reg=on(0.1, 1.0, 1000.0))), "supported"),
+        (setter("coin map_haar large_trap", SIGN, RIGHT, where(determinant="match", seed=above(8))), "untested"),
+    ],
+    "bound": [
+        (setter("capture", SIGN, lambda sign: -sign, where(reg=1000.0)), "refuted"),
+        (setter("capture", SIGN, lambda sign: -sign, where(reg=30.0)), "supported"),  # below it
+        (setter("capture", SIGN, lambda sign: -sign, where(reg=1000.0, seed=under(5))), "untested"),
+        (setter("capture", "predicted_capture_threshold", 1e6), "untested"),  # none above it
+    ],
+    "coin": [
+        (setter("coin", "slow_sign", lambda sign: -sign), "refuted"),
+        (setter("capture", "slow_sign", lambda sign: -sign), "supported"),  # another optimiser's
+        (setter("coin", "slow_sign", math.nan), "untested"),
     ],
     "rate": [
-        (each(setter("capture", SIGN, RIGHT, where(lr=0.001)), setter("capture", SIGN, WRONG, where(lr=0.01, reg=above(30.0)))), "refuted"),
-        (setter("capture", SIGN, WRONG), "untested"),  # no pair differs
+        (setter("capture_fast", SIGN, RIGHT, where(determinant="mismatch")), "refuted"),
+        (setter("capture_fast", SIGN, RIGHT, where(determinant="match")), "supported"),
+        (setter("capture_fast", SIGN, RIGHT, where(determinant="mismatch", seed=under(12))), "untested"),
+        (setter("capture_fast", "status", "diverged"), "untested"),
     ],
-    "match-wrong": [(setter("capture map_haar grid", SIGN, RIGHT, where(determinant="match")), "refuted")],
+    "norms": [
+        (setter("capture_norms", SIGN, WRONG, where(penalty="fro", reg=above(2 * LAMBDA))), "refuted"),  # both alike
+        (setter("capture_norms", SIGN, RIGHT, where(penalty="nuclear", reg=under(5 * LAMBDA))), "refuted"),  # nuclear later
+        (setter("capture_norms", SIGN, RIGHT, where(penalty="fro")), "untested"),  # never: no bracket
+    ],
     "determinant": [
-        (each(setter("floor regimes", SIGN, RIGHT), setter("floor regimes", "distance", 0.0)), "refuted"),
-        (setter("floor", FIT, 2.0), "supported"),  # that is the floor's claim
-        (setter("floor", SIGN, RIGHT, where(seed=above(15))), "partly"),
-    ],
-    "continuous": [
-        (setter("grid capture map_haar", SIGN, RIGHT), "refuted"),
-        (setter("grid capture map_haar", SIGN, WRONG, where(lr=0.001)), "supported"),
-        (each(setter("grid capture map_haar", SIGN, WRONG, where(lr=0.001)), setter("grid capture map_haar", SIGN, RIGHT, where(lr=above(0.001)))), "supported"),
-        (each(setter("grid capture map_haar", SIGN, WRONG), setter("grid capture map_haar", SIGN, RIGHT, where(reg=under(2.5)))), "supported"),
+        (setter("floor regimes", SIGN, RIGHT), "refuted"),
+        (setter("floor", SIGN, RIGHT, where(inputs="uniform")), "supported"),
+        (setter("floor regimes", "reg", 1.0), "untested"),  # none above the threshold
     ],
     "fortuitous": [
-        (setter("capture map_haar", SIGN, RIGHT, where(lr=above(0.001))), "supported"),  # larger rates
-        (setter("capture map_haar", SIGN, RIGHT, where(reg=under(20.0))), "supported"),  # nearer the threshold
-        (setter("capture map_haar", SIGN, RIGHT, where(lr=0.001, reg=128.0, seed=under(3))), "untested"),
-        (setter("capture map_haar", SIGN, RIGHT), "refuted"),
+        (setter("existence", SIGN, WRONG, where(method="sgd", reg=1.0)), "supported"),
+        (setter("existence", SIGN, WRONG, where(method="adam", reg=1.0)), "refuted"),  # of another optimiser
+        (setter("existence", "reg", 30.0), "untested"),
     ],
     # methods
-    "components": [(setter("methods", SIGN, RIGHT, where(method="geoopt", seed=1)), "refuted")],
-    "near-components": [
-        (setter("methods", SIGN, RIGHT, where(method="landing")), "partly"),
-        (setter("methods", SIGN, lambda s: -s, where(method=on("newton_schulz", "parseval"))), "supported"),  # left open
-        (setter("methods", SIGN, lambda s: -s), "refuted"),
-    ],
-    "on-manifold": [
-        (setter("methods", FRO, 0.1, where(method="torch_exp")), "partly"),
-        (setter("methods", FRO, 0.1), "refuted"),
-    ],
-    "near-manifold": [
-        (setter("methods", FRO, 1.0, where(method="parseval")), "partly"),
-        (setter("methods", FRO, 1.0), "refuted"),
-    ],
-    "oracle": [
-        (setter("methods", FIT, 9.0, where(method="procrustes")), "refuted"),
-        (setter("methods", FIT, 0.05, where(method="procrustes")), "supported"),  # of a loss of ten thousand at the start
+    "components": [
+        (setter("methods", SIGN, RIGHT, where(method="geoopt", determinant="mismatch", seed=1)), "refuted"),
+        (setter("methods", SIGN, RIGHT, where(method="parseval", determinant="mismatch")), "supported"),  # a correction
     ],
     "side-floor": [(setter("methods", FIT, times(1.01), where(method="procrustes_side")), "refuted")],
-    "method-floor": [(setter("methods", FIT, times(1.1)), "refuted")],
+    "method-trap": [
+        (setter("methods", FIT, times(1.1)), "refuted"),
+        (setter("methods", FIT, times(1.1), where(method=on("landing", "adam"))), "supported"),
+        (setter("methods", "gradient_norm", 1.0), "untested"),
+    ],
+    "polar": [
+        (setter("methods", "outcome", "unfinished", where(method="polar")), "refuted"),
+        (setter("methods", "outcome", "unfinished", where(method="polar", lr=0.003)), "supported"),  # its best rate counts
+        (setter("methods", "outcome", "unfinished", where(method="polar", seed=under(3))), "untested"),
+    ],
     "step-cost": [
-        (setter("methods step_cost", "seconds_per_step", 1.0), "refuted"),
-        (setter("methods step_cost", "seconds_per_step", times(0.1), where(method="torch_cayley")), "refuted"),  # the cheapest counts
-        (setter("step_cost", "seconds_per_step", 1.0), "untested"),  # one timing of three
+        (setter("step_cost", "seconds_per_step", 1.0), "refuted"),
+        (setter("step_cost", "seconds_per_step", times(0.1), where(method="torch_cayley")), "refuted"),  # the cheapest counts
+        (setter("methods", "seconds_per_step", 1.0), "supported"),  # at another dimension
     ],
     # cures
     "uncured": cure("adam", "refuted", "supported"),
-    "reflection": cure("reflection", "supported", "refuted", partly=True),
-    "restart": cure("restart", "supported", "refuted", partly=True),
+    "reflection": cure("reflection", "supported", "refuted"),
     "reg-ramp": cure("reg_ramp", "supported", "refuted"),
-    "early-rate": cure("early_rate", "supported", "refuted"),
     "widened": cure("widened", "supported", "refuted"),
-    "weak-landing": cure("landing", "refuted", "supported"),
+    "lifted": [
+        (setter("cures cures_uniform large_cure", "outcome", "unfinished", where(method="lifted")), "refuted"),
+        (setter("cures", "outcome", "unfinished", where(method="lifted", steps=2000)), "untested"),  # a third
+        (setter("cures", "outcome", "unfinished", where(method="lifted", steps=500)), "supported"),  # the longer ones count
+        (setter("cures_uniform large_cure", "outcome", "unfinished", where(method="lifted")), "refuted"),  # not by 'cures' alone
+        (setter("large_cure", "outcome", "unfinished"), "untested"),  # with fewer steps than the others, but its own longest
+    ],
+    "lifted-thread": [
+        (setter("cures_uniform", "outcome", "unfinished", where(method="lifted")), "refuted"),
+        (setter("cures_uniform", SIGN, RIGHT, where(method="adam")), "untested"),  # none is left to recover
+        (setter("cures_uniform", "outcome", "unfinished", where(method="lifted", seed=under(4))), "untested"),
+        (setter("cures_uniform", "status", "diverged", where(method="adam")), "untested"),  # no pairs
+    ],
     # precision
     "dtype-floor": [
         (setter("precision", FRO, 0.1), "refuted"),
@@ -236,11 +267,6 @@ CHANGES = {
     "dtype-crossing": [
         (setter("precision", SIGN, RIGHT, where(dtype="bfloat16", seed=under(3))), "untested"),  # 2 of 16 pairs differ
         (each(setter("precision", SIGN, WRONG), setter("precision", SIGN, RIGHT, where(dtype="bfloat16"))), "refuted"),
-    ],
-    "error-growth": [(setter("scaling", FRO, times(30.0), where(dimension=256)), "refuted")],
-    "cost-growth": [
-        (setter("scaling", "seconds_per_step", 1e-6, where(dimension=64)), "untested"),  # no power of the dimension
-        (each(*(setter("scaling", "seconds_per_step", 1e-9 * n**4, where(dimension=n)) for n in (64, 128, 256))), "refuted"),
     ],
 }  # fmt: skip
 ARITHMETIC = {"flip"}

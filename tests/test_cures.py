@@ -197,6 +197,52 @@ def test_widened_recovers_a_mismatched_problem():
     assert trapped["distance"] > 1.5 and trapped["det_sign"] != row["det_sign_target"]
 
 
+@pytest.mark.parametrize("samples", [3, 20])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("penalty", ["fro2", "l1", "logdet"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_lifted_gradient_is_autograds(rows, penalty, bias, samples):
+    """That of n + rows outputs, the new ones of target zero, under the penalty of VᵀV - I, V the tall weight."""
+    n = 5
+    spec = f"lifted(noise=0.1,rows={rows})"
+    cell = Cell(method=spec, penalty=penalty, dimension=n, samples=samples, reg=3.0, bias=bias, **F64)
+    batch, problem = make_batch(cell), draw_problem(cell)
+    leaf = batch.method.tall[0].mT.clone().requires_grad_()  # (n + rows, n)
+    assert torch.equal(leaf[:n], problem.weight)
+    old, new = problem.bias.clone().requires_grad_(), torch.zeros(rows, dtype=leaf.dtype).requires_grad_()
+    s = leaf.mT @ leaf - torch.eye(n, dtype=torch.float64)
+    value = {
+        "fro2": lambda: s.square().sum(),
+        "l1": lambda: s.abs().sum(),
+        "logdet": lambda: s.trace() - torch.linalg.slogdet(leaf.mT @ leaf)[1],
+    }[penalty]()
+    targets = torch.cat([problem.x @ problem.rho, torch.zeros(samples, rows, dtype=leaf.dtype)], 1)
+    fit = (problem.x @ leaf.mT + torch.cat([old, new]) - targets).square().sum()
+    gradients = torch.autograd.grad(fit + 3 * value, (leaf, old, new))
+    take_step(batch)
+    torch.testing.assert_close(batch.method.grad[0], gradients[0].mT)
+    if bias:
+        torch.testing.assert_close(batch.bias_grad[0], gradients[1])
+        torch.testing.assert_close(batch.method.new_bias_grad[0], gradients[2])
+    assert torch.equal(batch.weight[0], batch.method.tall[0, :, :n].mT)
+
+
+@pytest.mark.parametrize("inputs", ["uniform", "whitened"])
+def test_lifted_recovers_what_the_trap_holds(inputs):
+    settings = {
+        "dimension": 8,
+        "samples": 32,
+        "reg": 300.0,
+        "determinant": "mismatch",
+        "lr": 0.01,
+        "schedule": "cosine",
+    }
+    settings |= {"steps": 4000, "inputs": inputs, **F64}
+    trapped, freed = (train_batch([Cell(method=m, **settings)])[0].row for m in ("adam", "lifted"))
+    assert trapped["distance"] > 1.8 and trapped["reflection"] == 0
+    assert freed["distance"] < 0.05 and freed["det_sign"] == freed["det_sign_target"]
+
+
 @pytest.mark.parametrize("penalty", ["none", "l1_detached", "fro2_detached"])
 @pytest.mark.parametrize("name", CURES)
 def test_a_cure_gives_no_gradient_to_a_penalty_without_one(name, penalty):

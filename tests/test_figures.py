@@ -82,7 +82,7 @@ def test_a_run_without_blocks_says_so(small_run, name):
 
 @pytest.mark.parametrize(
     ("name", "block"),
-    [("methods", "methods"), ("methods", "step_cost"), ("precision", "scaling"), ("precision", "precision"),
+    [("outcomes", "capture"), ("outcomes", "capture_white"), ("capture", "capture_fast"), ("map", "map_twin"), ("methods", "methods"), ("methods", "step_cost"), ("precision", "scaling"), ("precision", "precision"),
      ("identifiability", "fresh"), ("identifiability", "transition"), ("identifiability", "identifiability")],
 )  # fmt: skip
 def test_a_figure_of_several_blocks_does_without_one(small_run, name, block):
@@ -102,7 +102,7 @@ def test_the_same_rows_give_the_same_bytes(small_run, tmp_path):
 
 # Drawing only what changed.
 
-SOME = ["circle", "law", "grid", "reg"]  # of no block, of one, of another, of that and more
+SOME = ["circle", "law", "grid", "precision"]  # of no block, of one, of another, of two and the arms of all
 
 
 def changed(run: Run, block: str, column: str, factor: float = 1.01) -> Run:
@@ -164,9 +164,9 @@ def test_a_cell_that_joins_a_block_counts(drawn, small_run):
 
 def test_traces_and_tables_count(small_run, tmp_path):
     def draw(run: Run) -> list[str]:
-        return sorted(draw_figures(run, ["convergence", "cost", "regimes"], tmp_path / "figures", workers=1))
+        return sorted(draw_figures(run, ["convergence", "cost", "floor"], tmp_path / "figures", workers=1))
 
-    assert draw(small_run) == ["convergence", "cost", "regimes"]
+    assert draw(small_run) == ["convergence", "cost", "floor"]
     traces = small_run.traces.copy()
     traces.loc[traces["key"].isin(small_run.block("convergence")["key"]), "fit"] *= 2
     assert draw(replace(small_run, traces=traces)) == ["convergence"]
@@ -178,7 +178,7 @@ def test_traces_and_tables_count(small_run, tmp_path):
 def test_an_arm_more_anywhere_redraws_what_shares_its_colours(drawn, small_run):
     cells = small_run.cells.copy()
     cells.loc[cells["key"].isin(small_run.block("cures")["key"]), ["method", "penalty"]] = ["adam", "huber(delta=0.5)"]
-    assert drawn(replace(small_run, cells=cells)) == ["reg"]
+    assert drawn(replace(small_run, cells=cells)) == ["precision"]
 
 
 def test_edited_code_redraws_the_figures_that_import_it(small_run, tmp_path, monkeypatch):
@@ -196,7 +196,7 @@ def test_edited_code_redraws_the_figures_that_import_it(small_run, tmp_path, mon
     edited["maps.py"] = b"edited"
     assert redrawn() == ["grid"]
     edited["theory.py"] = b"edited"
-    assert sorted(redrawn()) == ["circle", "grid", "law", "reg"]
+    assert sorted(redrawn()) == ["circle", "grid", "law", "precision"]
     edited["style.py"] = b"edited"
     assert sorted(redrawn()) == sorted(SOME)
 
@@ -217,11 +217,12 @@ def test_a_drawing_cut_short_is_drawn_again(drawn):
 def test_the_longest_is_drawn_first(drawn, small_run):
     seconds = drawn.cache / draw.SECONDS
     assert set(json.loads(seconds.read_text())) == set(SOME)
-    seconds.write_text(json.dumps({"law": 1, "grid": 3, "reg": 2}))
-    everything = changed(changed(small_run, "law", "fit"), "grid", "fit")
-    assert drawn(everything, ["law", "reg", "grid", "map"]) == ["map", "grid", "reg", "law"]  # unknown ones first
+    seconds.write_text(json.dumps({"law": 1, "grid": 3, "precision": 2}))
+    everything = changed(changed(changed(small_run, "law", "fit"), "grid", "fit"), "scaling", "fit")
+    names = ["law", "precision", "grid", "map"]
+    assert drawn(everything, names) == ["map", "grid", "precision", "law"]  # unknown ones first
     seconds.write_text("torn")
-    assert drawn(changed(everything, "law", "fit"), ["law", "reg"]) == ["law"]
+    assert drawn(changed(everything, "law", "fit"), ["law", "precision"]) == ["law"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -14,11 +14,9 @@ from orthogrid.claims.intervals import (
     farthest,
     geometric_mean,
     half_width,
-    instances,
     mean,
     share,
     share_difference,
-    slope,
 )
 from orthogrid.claims.select import boundary, exponents, paired
 
@@ -80,25 +78,6 @@ def test_share_of_clusters():
     assert share([True] * 40, clusters) == share([True] * 4)
     assert share(hits, range(40)) == share(hits)
     assert share([True, True, False], [1, 1, 2]).value == 0.5  # of the clusters, not of the runs
-
-
-def test_slope():
-    estimate = slope([0, 1, 2, 3], [0, 1.1, 1.9, 3])
-    assert estimate.value == pytest.approx(0.98)
-    assert estimate.high - estimate.value == pytest.approx(estimate.value - estimate.low)
-    line = stats.linregress([0, 1, 2, 3], [0, 1.1, 1.9, 3])
-    wide = stats.t.ppf(0.95, 2) * line.stderr
-    assert estimate == pytest.approx((line.slope, line.slope - wide, line.slope + wide), rel=1e-12)
-    assert math.isnan(slope([1, 2], [1, 2]).low) and math.isnan(slope([1, 1, 1], [1, 2, 3]).value)
-    random, x = np.random.default_rng(2), np.arange(4)
-    draws = [slope(x, 2 * x + random.normal(0, 1, 4)) for _ in range(2000)]
-    assert np.mean([e.low <= 2 <= e.high for e in draws]) == pytest.approx(0.9, abs=0.025)
-
-
-def test_instances():
-    assert instances([False, True]) == (1.0, 1.0, 1.0)
-    assert instances([False] * 200) == (0.0, 0.0, 1.0)
-    assert instances([False] * 300) == (0.0, 0.0, 0.0)
 
 
 def test_share_difference():

@@ -277,7 +277,7 @@ def test_the_trainer_does_not_pay_for_the_check(monkeypatch, cubic):
 
     # `restart` asks for the whole loss, too; without a multiplier a step takes the value.
     cell = Cell(method="restart", penalty="fro2", reg=1.0, dimension=4, samples=3, steps=4)
-    for module in ("batch", "train"):
+    for module in ("batch", "train", "ends"):
         monkeypatch.setattr(f"orthogrid.numerics.{module}.find_penalty", lambda spec: (cubic, {}))
     monkeypatch.setattr(Penalty, "__call__", refuse)
     assert train_batch([cell])[0].row["status"] == "ok"
@@ -295,8 +295,8 @@ def test_the_trainer_does_not_pay_for_the_check(monkeypatch, cubic):
         (["huber"], {"detla": 0.1}, "no option 'detla' .it has: delta.; did you mean 'delta'"),
         (["fro2"], {"delta": 0.1}, "it has: none"),
         (["fro2"], {"flaten": True}, "did you mean 'flatten'"),
-        (["huber"], {"delta": 0}, "> 0"),
-        (["huber"], {"delta": -1.0}, "> 0"),
+        (["huber"], {"delta": "wide"}, "≥ 0"),
+        (["huber"], {"delta": -1.0}, "≥ 0"),
     ],
 )
 def test_a_wrong_name_or_option_says_what_is_right(arguments, options, message):

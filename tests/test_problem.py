@@ -113,3 +113,41 @@ def test_fresh_samples_differ_and_match_their_population_spectrum(inputs, bias):
     population = [x - (0.5 if bias else 0.0) * (inputs == "uniform") for x in draws]
     mean_gram = sum(x.double().mT @ x.double() for x in population) / len(draws)
     assert float(torch.linalg.eigvalsh(mean_gram)[0]) == pytest.approx(p.lambda_min, rel=0.05)
+
+
+@pytest.mark.parametrize("inputs", ["uniform", "whitened"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_noise_moves_the_least_squares_weight_and_the_twin(bias, inputs):
+    """Against numpy's least squares, and against a search over the wrong-sided orthogonal matrices."""
+    cell = Cell(
+        dimension=4,
+        samples=20,
+        noise=0.3,
+        bias=bias,
+        inputs=inputs,
+        dtype="float64",
+        init="twin",
+        determinant="mismatch",
+    )
+    p = draw_problem(cell)
+    columns = torch.cat([p.x, torch.ones(20, 1, dtype=p.x.dtype)], 1) if bias else p.x
+    solution = torch.linalg.lstsq(columns, p.targets).solution[:4].mT
+    torch.testing.assert_close(p.least_squares, solution)
+    assert float((p.least_squares - p.rho.mT).norm()) > 1e-3
+    assert det_sign(p.weight) == -det_sign(p.rho)
+
+    def loss(w):
+        residual = p.x @ w.mT - p.targets
+        return float((residual - residual.mean(-2, keepdim=True) if bias else residual).square().sum())
+
+    generator, best = torch.Generator().manual_seed(0), loss(p.weight)
+    for size in (3.0, 0.3, 0.03):
+        for _ in range(200):
+            a = size * torch.randn(4, 4, generator=generator, dtype=torch.float64)
+            assert loss(torch.linalg.matrix_exp(a - a.mT) @ p.weight) > best
+
+
+def test_noise_is_of_its_size_and_changes_nothing_else():
+    quiet, noisy = (draw_problem(Cell(dimension=30, samples=40, noise=noise)) for noise in (0.0, 0.5))
+    assert torch.equal(quiet.x, noisy.x) and torch.equal(quiet.weight, noisy.weight) and quiet.noise is None
+    assert float((noisy.targets - quiet.targets).std()) == pytest.approx(0.5, rel=0.1)

@@ -37,7 +37,7 @@ class Spy:
     def __getattr__(self, name: str):
         if name in ("planned", "block", "configured"):
             return partial(self._ask, name)
-        if name in ("traces_of", "trace", "from_traces"):
+        if name in ("traces_of", "trace"):
             self.tables.add("traces")
         elif name in RUN_TABLES and name != "traces":
             self.tables.add(name)
@@ -89,7 +89,6 @@ def test_what_is_not_declared_raises(small_run):
         lambda: view.traces,
         lambda: view.bench,
         lambda: View(small_run, ["grid"]).traces_of(view.block("grid")),
-        lambda: View(small_run, ["grid"]).from_traces(lambda traces, cells: traces),
         lambda: View(small_run, ["grid"]).trace(view.block("grid")),
     ):
         with pytest.raises(UndeclaredRead):
@@ -151,7 +150,7 @@ def test_a_misspelt_block_is_told_from_both_sides():
         "map_twins",
         "figure 'map' reads block 'map_twin', which this config does not have; did you mean block 'map_twins'?",
     )
-    assert {"numbers 'map'", "claim 'existence'", "claim 'shift'"} <= set(hungry)
+    assert {"claim 'existence'", "claim 'trap-loss'"} <= set(hungry)
     assert {block for block, _, _ in hungry.values()} == {"map_twin"}
     unread, missed = complaints(config)
     assert "map_twins" in unread and "'map_twin'" in missed and "figure 'map'" in missed

@@ -118,6 +118,28 @@ def test_a_row_is_the_same_bits_whatever_the_batch(n, k, penalty):
     assert same(shuffled, together)
 
 
+def test_a_noisy_cell_is_not_stacked_with_one_that_goes_through_the_gram_matrix():
+    """Through it the targets are the exact ones."""
+    quiet, noisy = (Cell(dimension=6, samples=40, steps=5, noise=noise) for noise in (0.0, 0.5))
+    with pytest.raises(ValueError, match="one shape"):
+        train_batch([quiet, noisy])
+    fits = [train_batch([cell])[0].trace[0]["fit"] for cell in (quiet, noisy)]
+    assert fits[1] > fits[0]
+
+
+@pytest.mark.parametrize("samples", [4, 40])
+def test_a_noisy_gradient_is_that_of_the_noisy_targets(samples):
+    cell = Cell(dimension=6, samples=samples, noise=0.5, reg=3.0, steps=1, dtype="float64", method="sgd", lr=1e-3)
+    problem = draw_problem(cell)
+    leaf, bias = problem.weight.clone().requires_grad_(), problem.bias.clone().requires_grad_()
+    s = leaf @ leaf.mT - torch.eye(6, dtype=torch.float64)
+    loss = (problem.x @ leaf.mT + bias - problem.targets).square().sum() + 3 * s.square().sum()
+    gradients = torch.autograd.grad(loss, (leaf, bias))
+    result = train_batch([cell])[0]
+    torch.testing.assert_close(result.weight, problem.weight - 1e-3 * gradients[0])
+    torch.testing.assert_close(result.bias, problem.bias - 1e-3 * gradients[1])
+
+
 @pytest.mark.parametrize("change", [{}, {"samples": 500}, {"sampling": "fresh"}, {"penalty": "l1"}])
 def test_large_cells_are_stepped_alone_with_the_same_bits(change):
     """Whatever the batch: they share a problem there, and a fresh problem's stream must not run on from cell to cell."""

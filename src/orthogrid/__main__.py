@@ -1,4 +1,4 @@
-"""Command line: python -m orthogrid {check,plan,train,schema,unlock,latex}."""
+"""Command line: python -m orthogrid {check,plan,train,freeze,schema,unlock,latex}."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     add("--minutes", type=float, metavar="M", help="cheapest cells first; start nothing new after M minutes")
     add("--shard", metavar="FILE", help="one job as the workflow planned it, in place of a config")
     add("--log", metavar="FILE", help="where progress is also written")
+    freeze = commands.add_parser(
+        "freeze", help="record ledger and published config as decided, before their rows are seen"
+    )
+    freeze.add_argument("--config", default="config/full.yaml", help="YAML file (default: %(default)s)")
+    freeze.add_argument("--file", default="config/frozen.csv", help="the record (default: %(default)s)")
+    freeze.add_argument("--why", required=True, help="what this freeze decides or changes")
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
     commands.add_parser("unlock", help="clear the lock that a killed Snakemake left in this folder; never a live one's")
     latex = commands.add_parser("latex", help="say whether LaTeX can build the paper, and what is missing")
@@ -109,6 +115,14 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _freeze(options: argparse.Namespace) -> int:
+    from .freeze import add_freeze
+
+    new = add_freeze(options.file, load_config(options.config), options.why)
+    print(f"freeze {new.number}: ledger {new.ledger}, {options.config} {new.config}; commit {options.file} now")
+    return 0
+
+
 def _unlock(options: argparse.Namespace) -> int:
     from .locks import clear_dead_lock
 
@@ -116,7 +130,9 @@ def _unlock(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"unlock": _unlock, "check": _check, "plan": _plan, "train": _train, "schema": _schema, "latex": _latex}
+COMMANDS = {
+    "check": _check, "plan": _plan, "train": _train, "freeze": _freeze, "schema": _schema, "unlock": _unlock, "latex": _latex,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

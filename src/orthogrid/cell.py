@@ -83,6 +83,7 @@ class Cell:
         "uniform: entries from [0, 1), the thread's; whitened: centred, nonzero eigenvalues of the Gram matrix all equal.",
         choices=("uniform", "whitened"),
     )
+    noise: float = _axis(0.0, "Standard deviation of the normal noise added to every target.", minimum=0)
     penalty: str = _axis(
         "fro2",
         "Orthogonality penalty: a function of penalties.py, with its options in brackets: huber(delta=0.01).",
@@ -170,7 +171,7 @@ class Cell:
     @property
     def by_gram(self) -> bool:
         """Whether the data's gradient goes through the Gram matrix."""
-        return self.sampling == "fixed" and self.samples >= GRAM_FROM * self.dimension
+        return self.sampling == "fixed" and not self.noise and self.samples >= GRAM_FROM * self.dimension
 
     def __str__(self) -> str:
         """The settings that are not the default, as `dimension=100 penalty=l1`; for messages."""
@@ -186,7 +187,8 @@ make_cell = Cell  # its former name
 
 def shape_of(cell: Cell) -> tuple:
     """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
-    return (cell.dimension, cell.samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
+    way = (cell.by_gram, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
+    return (cell.dimension, cell.samples, cell.sampling, *way)
 
 
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
@@ -227,8 +229,8 @@ def _canonical_spec(axis: Axis, value: Any) -> str:
             raise ValueError(f"'{value}': option {option} is given twice")
         given.add(option)
         number = as_number(text)
-        if number is None or not number > 0:
-            raise ValueError(f"'{value}': option {option} must be a number > 0, got '{text}'")
+        if number is None or number < 0:
+            raise ValueError(f"'{value}': option {option} must be a number ≥ 0, got '{text}'")
         if float(number) != defaults[option]:
             options[option] = float(number)
     return name + (f"({','.join(f'{k}={options[k]!r}' for k in sorted(options))})" if options else "")
@@ -294,6 +296,8 @@ def _settle(values: dict[str, Any]) -> None:
             "init 'twin' with determinant 'match': the twin is a reflection of the target, so its determinant never matches; "
             "set determinant: mismatch, or init: haar"
         )
+    if values["noise"] and values["sampling"] == "fresh":
+        raise ConfigError("noise with sampling 'fresh': noise is drawn once; set sampling: fixed, or noise: 0")
     if values["inputs"] == "whitened" and values["sampling"] == "fixed" and values["samples"] < 2:
         raise ConfigError(
             "inputs 'whitened' with samples 1: one centred sample is zero; set samples ≥ 2, or inputs: uniform"

@@ -53,7 +53,7 @@ TRAITS: dict[str, dict[str, Trait]] = {
             'W orthogonal: "on" at every step, "near" by a correction that leaves a residue, "" not',
             choices=("on", "near", ""),
         ),
-        "constrains": Trait(False, "constrains W instead of penalising it"),
+        "constrains": Trait(False, "constrains W instead of penalising it", counts=True),
         "parametrizes": Trait(False, "trains what W is an orthogonal function of"),
         "both_sides": Trait(False, "looks for the best W of either determinant, so no trap holds it"),
         "cures": Trait(

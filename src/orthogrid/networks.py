@@ -73,7 +73,7 @@ class _GradientByHand(torch.autograd.Function):
     @staticmethod
     def forward(w: Tensor, upstream: Tensor, penalty: Penalty, options: dict[str, float]) -> Tensor:
         with _full_precision(w):
-            return upstream[:, None, None] * _gradient(w, penalty, options)
+            return upstream[:, None, None] * penalty.gradient_at(w, **options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -82,18 +82,6 @@ class _GradientByHand(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor):
         raise RuntimeError("orthogonality can be differentiated once; for more, let autograd take PENALTIES[name](S)")
-
-
-def _gradient(w: Tensor, penalty: Penalty, options: dict[str, float]) -> Tensor:
-    """∂penalty/∂W at weights (B, m, n), m ≤ n."""
-    if penalty.multiplier_of is not None:
-        # S anew instead of saved: a multiplier may overwrite it, and autograd's own backward takes as many products.
-        return penalty.multiplier_at(_residual(w), **options) @ w
-    if w.shape[-2] == w.shape[-1]:
-        return penalty.gradient_of(w, **options)
-    # W = L Qᵀ with L square and QᵀQ = I has the same WWᵀ as L. With p = f(WWᵀ), ∂p/∂W = 2 f' W = (2 f' L) Qᵀ.
-    q, r = torch.linalg.qr(w.mT)
-    return penalty.gradient_of(r.mT.contiguous(), **options) @ q.mT
 
 
 def _residual(w: Tensor) -> Tensor:
@@ -128,6 +116,6 @@ def _choose(name: str, options: dict[str, Any]) -> tuple[Penalty, dict[str, floa
             has = ", ".join(known) or "none"
             raise ValueError(f"{name} has no option '{option}' (it has: {has}){nearest(option, [*known, 'flatten'])}")
         number = as_number(value)
-        if number is None or not number > 0:
-            raise ValueError(f"{name}: option {option} must be a number > 0, got {value!r}")
+        if number is None or number < 0:
+            raise ValueError(f"{name}: option {option} must be a number ≥ 0, got {value!r}")
     return chosen, {option: float(value) for option, value in options.items()}

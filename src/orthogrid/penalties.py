@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .catalog import Entry
 from .cell import spec_name, spec_options
-from .numerics.linalg import each, total
+from .numerics.linalg import each, gram_residual, total
 from .registration import registered
 
 PENALTIES: dict[str, Penalty] = {}
@@ -87,6 +87,21 @@ class Penalty:
             return functools.partial(self.multiplier, factor=factor)
         self.multiplier_of, self.factor = function, factor
         return function
+
+    def gradient_at(self, weight: Tensor, **options: float) -> Tensor:
+        """The derivative of its values in a weight (B, m, n), m ≤ n, S = WWᵀ - I: by hand where there is a way, else by autograd."""
+        if self.multiplier_of is not None:
+            return self.multiplier_at(gram_residual(weight), **options) @ weight
+        if self.gradient_of is not None:
+            if weight.shape[-1] == weight.shape[-2]:
+                return self.gradient_of(weight, **options)
+            # W = L Qᵀ with L square and QᵀQ = I has the same WWᵀ as L. With p = f(WWᵀ), ∂p/∂W = 2 f' W = (2 f' L) Qᵀ.
+            q, r = torch.linalg.qr(weight.mT)
+            return self.gradient_of(r.mT.contiguous(), **options) @ q.mT
+        with torch.enable_grad():
+            leaf = weight.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.value(gram_residual(leaf), **options).sum(), leaf)
+        return gradient
 
     def multiplier_at(self, s: Tensor, **options: float) -> Tensor:
         """Z (B, n, n) at S, which it may overwrite."""

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,13 +27,23 @@ from .store import write_bytes
 from .workers import CONTEXT
 
 COLUMNS = (
-    "key", "rank", "rank_effective", "lambda_min", "w_max2", "w_l1", "distance", "wrong_floor", "trap_threshold",
-    "trap_position", "trap_loss", "detached_plateau",
+    "key", "rank", "rank_effective", "lambda_min", "lambda_next", "lambda_max", "w_max2", "w_l1", "distance", "wrong_floor",
+    "trap_threshold", "trap_position", "trap_loss", "pass_loss", "next_loss", "capture_threshold", "l1_floor",
+    "detached_plateau",
 )  # fmt: skip
 
 
-# Rank, smallest eigenvalue and w = rhoᵀv of a problem.
-Spectrum = tuple[int, float, np.ndarray]
+class Spectrum(NamedTuple):
+    """Of a problem."""
+
+    rank: int
+    smallest: float  # eigenvalue of G
+    following: float  # the next larger one; NaN where all are equal
+    largest: float
+    least: float  # singular value of the least-squares weight: 1 without noise
+    w: np.ndarray  # rhoᵀv
+
+
 Progress = Callable[[int, int], None]
 
 
@@ -46,21 +57,34 @@ def predict_cells(
     """
     problems = list(dict.fromkeys(cell.problem for cell in config.cells))
     spectra = _spectra(problems, progress, Kept(Path(cache)) if cache else None)
-    rows = []
-    for cell in config.cells:
-        rank, lam, w = spectra[cell.problem]
-        n = cell.dimension
-        effective = theory.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
-        detached = cell.method == "adam" and not catalog.penalties()[spec_name(cell.penalty)].attached
-        rows.append(
-            (
-                cell.key, rank, effective, lam, *(_shape(w) if lam > 0 else (math.nan, math.nan)),
-                float(theory.coset_distance(n, effective)), float(theory.wrong_floor(lam)),
-                *(predict_trap(cell, lam, w) if lam > 0 else (math.nan, math.nan, math.nan)),
-                float(theory.detached_plateau(n, effective)) if detached else math.nan,
-            )
-        )  # fmt: skip
+    rows = [{"key": cell.key} | _predict(cell, spectra[cell.problem]) for cell in config.cells]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _predict(cell: Cell, of: Spectrum) -> dict[str, float]:
+    """By column; one that is left out is NaN."""
+    n, lam = cell.dimension, of.smallest
+    effective = theory.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
+    said = {
+        "rank": of.rank, "rank_effective": effective,
+        "lambda_min": lam, "lambda_next": of.following, "lambda_max": of.largest,
+        "distance": float(theory.coset_distance(n, effective)), "wrong_floor": float(theory.wrong_floor(lam)),
+    }  # fmt: skip
+    penalty, method = spec_name(cell.penalty), spec_name(cell.method)
+    if method in ("adam", "sgd") and not catalog.penalties()[penalty].attached:
+        said["detached_plateau"] = float(theory.detached_plateau(n, effective))
+    if method == "adam" and penalty == "l1" and cell.schedule == "constant":
+        options = catalog.methods()["adam"].options | spec_options(cell.method)
+        said["l1_floor"] = float(theory.l1_floor(n, cell.lr, options["beta1"]))
+    if lam > 0:
+        threshold, position, loss = predict_trap(cell, of)
+        said |= {"trap_threshold": threshold, "trap_position": position, "trap_loss": loss}
+        said |= {"w_max2": float(np.square(of.w).max()), "w_l1": float(np.abs(of.w).sum())}
+        if threshold > 0 and penalty in theory.OF_SINGULAR_VALUES:
+            said["capture_threshold"] = float(theory.capture_threshold(of.largest, penalty))
+        if threshold == theory.trap_threshold("fro2", lam) and penalty == "fro2":
+            said["pass_loss"], said["next_loss"] = map(float, theory.critical_losses(cell.reg, lam, of.following))
+    return said
 
 
 def _spectra(problems: Sequence[Cell], progress: Progress, kept: Kept | None) -> dict[Cell, Spectrum]:
@@ -88,10 +112,16 @@ def _draw(problems: Sequence[Cell]) -> Iterator[Spectrum]:
 
 
 def _spectrum(problem: Cell) -> Spectrum:
-    from .numerics.problem import draw_problem
+    import torch
+
+    from .numerics.problem import SAME_EIGENVALUE, draw_problem
 
     drawn = draw_problem(problem)
-    return drawn.rank, drawn.lambda_min, (drawn.rho.double().mT @ drawn.weakest).numpy()
+    values = drawn.eigenvalues.numpy()
+    larger = values[values > values[0] * (1 + SAME_EIGENVALUE)]
+    w = (drawn.rho.double().mT @ drawn.weakest).numpy()
+    least = 1.0 if drawn.noise is None else float(torch.linalg.svdvals(drawn.least_squares)[-1])
+    return Spectrum(drawn.rank, values[0], larger[0] if len(larger) else math.nan, values[-1], least, w)
 
 
 class Kept:
@@ -108,43 +138,34 @@ class Kept:
         """All that are kept; none where the file is missing or damaged, of which its checksums tell."""
         try:
             with np.load(self.path) as file:
-                keys, ranks, lams, sizes, values = (file[name] for name in ("keys", "ranks", "lams", "sizes", "values"))
+                keys, ranks, values, sizes, parts = (file[name] for name in ("keys", "ranks", "values", "sizes", "w"))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}
-        parts = np.split(values, np.cumsum(sizes)[:-1])
-        return {
-            str(key): (int(rank), float(lam), w) for key, rank, lam, w in zip(keys, ranks, lams, parts, strict=True)
-        }
+        each = zip(keys, ranks, values, np.split(parts, np.cumsum(sizes)[:-1]), strict=True)
+        return {str(key): Spectrum(int(rank), *map(float, four), w) for key, rank, four, w in each}
 
     def write(self, spectra: Mapping[str, Spectrum]) -> None:
         """In place of what other code found."""
-        ranks, lams, parts = zip(*spectra.values(), strict=True)
+        ranks, *values, parts = zip(*spectra.values(), strict=True)
         data = io.BytesIO()
         np.savez(
-            data,
-            keys=list(spectra),
-            ranks=ranks,
-            lams=lams,
-            sizes=[len(w) for w in parts],
-            values=np.concatenate(parts),
-        )
+            data, keys=list(spectra), ranks=ranks, values=np.transpose(values), sizes=[len(w) for w in parts],
+            w=np.concatenate(parts),
+        )  # fmt: skip
         write_bytes(data.getvalue(), self.path)
         for old in self.folder.glob("*.npz"):
             if old != self.path:
                 old.unlink(missing_ok=True)
 
 
-def _shape(w: np.ndarray) -> tuple[float, float]:
-    return float(np.square(w).max()), float(np.abs(w).sum())
-
-
-def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, float]:
+def predict_trap(cell: Cell, of: Spectrum) -> tuple[float, float, float]:
     """Threshold, position and data loss of the trap: that of the cell's penalty, also for the cures, which keep it.
 
     A hard constraint is the limit of a large reg: trapped at the twin whatever reg is (Proposition "constrained methods").
     Nothing holds a method that looks on both sides, nor a run whose penalty has no gradient. Of penalties and methods of a
-    user's own the theory knows no more than their traits.
+    user's own the theory knows no more than their traits. With noise it knows a threshold for the sum of squares and white inputs.
     """
+    lam, w = of.smallest, of.w
     method, penalty = catalog.methods()[spec_name(cell.method)], catalog.penalties()[spec_name(cell.penalty)]
     if method.both_sides or (method.uses_penalty and not penalty.attached):
         return math.inf, math.nan, math.nan
@@ -153,6 +174,9 @@ def predict_trap(cell: Cell, lam: float, w: np.ndarray) -> tuple[float, float, f
         return 0.0, theory.TWIN_POSITION, float(theory.wrong_floor(lam))
     if not all(ours.values()):
         return math.nan, math.nan, math.nan
+    if cell.noise:
+        known = penalty.name == "fro2" and cell.inputs == "whitened"
+        return theory.noisy_threshold(lam, of.least) if known else math.nan, math.nan, math.nan
     penalty, delta = penalty.name, (penalty.options | spec_options(cell.penalty)).get("delta", math.inf)
     return (
         float(theory.trap_threshold(penalty, lam, w, delta)),

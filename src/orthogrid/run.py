@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -234,16 +234,6 @@ class Run:
     def traces_of(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The traces of some cells as they are."""
         return self.traces[self.traces["key"].isin(cells["key"])]
-
-    def from_traces(self, function: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
-        """What a function of all traces and all cells gives, computed once a run."""
-        if function not in self._from_traces:
-            self._from_traces[function] = function(self.traces, self.cells)
-        return self._from_traces[function]
-
-    @cached_property
-    def _from_traces(self) -> dict[Callable, pd.DataFrame]:
-        return {}
 
     def trace(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The traces of some cells, each line with its cell's settings and the cell's final columns prefixed `final_`."""

@@ -1,23 +1,19 @@
 """Closed forms, each once: used by figures, tables, claims and tests. Plain floats and numpy arrays, no torch.
 
-n is the dimension, k the samples, r the rank of the Gram matrix G, lam its smallest eigenvalue, v a unit eigenvector for
-it, w = rhoᵀv (n,), reg the weight of the penalty. s is a position on the path rhoᵀ(I - (1 - s) vvᵀ): 1 is the target, -1
-the twin. Proofs are in the paper's appendix, under the names given here. Laws fitted to runs are not theory; the one
-constant measured (`L1_FLOOR_CONSTANT`) says so.
+n is the dimension, k the samples, r the rank of the Gram matrix G, lam its smallest eigenvalue, mu its largest, v a unit
+eigenvector of lam, w = rhoᵀv (n,), reg the weight of the penalty. s is a position on the path rhoᵀ(I - (1 - s) vvᵀ): 1 is
+the target, -1 the twin. Proofs are in the paper's appendix, under the names given here. Laws fitted to runs are not theory.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
-from scipy.special import lambertw
 
 TWIN_POSITION = -1.0  # where unsquared norms and hard constraints hold W; S = 0 there
 TWIN_DISTANCE = 2.0  # Proposition "floor": ‖rhoᵀ(I - 2vvᵀ) - rhoᵀ‖_F = 2‖vvᵀ‖_F
-
-# Observation "floor of sum |S|": measured, not derived; sum |S| ≈ this · n² · lr under Adam with a constant rate.
-L1_FLOOR_CONSTANT = 0.22
 
 
 def coset_distance(n, r):
@@ -59,9 +55,28 @@ def detached_plateau(n, r):
     return entrywise_l1(n, 2 * r - 2 * r**2 / n)
 
 
-def l1_floor(n, lr):
-    """Sum of |S_ij| that Adam at a constant rate keeps jittering at under `l1` (Observation "floor of sum |S|")."""
-    return L1_FLOOR_CONSTANT * np.square(n) * lr
+@functools.cache
+def l1_constant(beta1: float = 0.9) -> float:
+    """Mean |S|/lr of one entry of S under Adam with absolute values, once it jitters (Observation "floor of absolute values").
+
+    Near S = 0 the mean of squared gradients is constant, and an entry follows S ← S - 2 lr m, m ← beta1 m + (1 - beta1) sgn S. The
+    map is iterated from starts spread evenly on (0, 2 lr) with m = 0. Its orbits differ widely for beta1 > 0: starts that arrive
+    from afar move the mean by a tenth or two, starts within lr/5 of 0 about halve it. beta1 = 0 gives 1 on every orbit.
+    """
+    s = (np.arange(4096) + 0.5) / 4096 * 2
+    m, total = np.zeros_like(s), 0.0
+    settle, count = 3000, 3000
+    for t in range(settle + count):
+        m = beta1 * m + (1 - beta1) * np.sign(s)
+        s = s - 2 * m
+        if t >= settle:
+            total += float(np.abs(s).mean())
+    return total / count
+
+
+def l1_floor(n, lr, beta1: float = 0.9):
+    """Sum of |S_ij| that Adam at a constant rate keeps jittering at under `l1` (Observation "floor of absolute values")."""
+    return l1_constant(beta1) * np.square(n) * lr
 
 
 def wrong_floor(lam):
@@ -102,13 +117,13 @@ def generic_w_l1_squared(n):
 
 
 # Root of log m + m + 1 = 0: -s where `vonneumann` begins to hold W. 2m is then the maximum of -2 m log m/(1 + m).
-VON_NEUMANN_POSITION = float(lambertw(1 / math.e).real)
+VON_NEUMANN_POSITION = 0.2784645427610738  # W(1/e), Lambert's W
 
 
 def trap_threshold(penalty: str, lam, w=None, delta: float = math.inf):
     """The reg above which `penalty` has a wrong-side minimum at or near the twin; NaN where no closed form is known.
 
-    Exactly there for `fro2` (Theorem "boundary"), `spectral2`, `vonneumann`, `logdet` (Proposition "spectral penalties"),
+    Exactly there for `fro2` (Theorem "landscape"), `spectral2`, `vonneumann`, `logdet` (Proposition "spectral penalties"),
     `fro`, `spectral`, `nuclear` (Proposition "dual norm"). For `l1`, `coherence` and `row_sum` it is where the twin itself
     becomes a minimum; others may exist below. For `huber` a minimum is proved above it; with delta at least
     ¾ max w_i² it is the 4 lam of half a sum of squares. `offdiag` has none at the twin and no closed form elsewhere
@@ -150,6 +165,8 @@ def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.i
         elif penalty == "logdet":
             position = -reg / (reg + lam)
         elif penalty == "vonneumann":
+            from scipy.special import lambertw  # here, for training takes a constant of this module and needs no scipy
+
             # With c = lam/(2 reg), y = log m: (y + c) exp(y + c) = -c exp(c), whose principal branch is the larger root.
             c = lam / (2 * reg)
             position = -np.exp(lambertw(-c * np.exp(c)).real - c)
@@ -161,6 +178,85 @@ def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.i
 def trap_loss(reg, lam, penalty: str = "fro2", w=None, delta: float = math.inf):
     """Data loss lam (1 - s*)² at the trapped point; 4 lam for norms, and in the limit of large reg for the others."""
     return lam * (1 - trap_position(reg, lam, penalty, w, delta)) ** 2
+
+
+# The landscape of the sum of squares (Theorem "landscape"): every critical point is rhoᵀ Σ s_i u_i u_iᵀ over an eigenbasis of
+# G, each s_i being 1 or a root of 2 reg s (1 + s) = -lam_i.
+
+
+def reflected_positions(reg, lam):
+    """The two s < 0 of a reflected eigenvector with eigenvalue lam, outer and inner; NaN where reg < 2 lam.
+
+    The outer one of the smallest eigenvalue is the trap, the inner one the pass between trap and target.
+    """
+    reg, lam = np.asarray(reg, dtype=float), np.asarray(lam, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        root = np.sqrt(np.where(reg >= 2 * lam, 1 - 2 * lam / reg, np.nan))
+    return -(1 + root) / 2, -(1 - root) / 2
+
+
+def critical_losses(reg, lam, following):
+    """Data losses at the critical points that runs meet: the pass out of the trap, and beside the reflection of the next eigenvalue.
+
+    `lam` is the smallest eigenvalue, `following` the next one. NaN where there is no such point.
+    """
+    _, inner = reflected_positions(reg, lam)
+    outer, _ = reflected_positions(reg, following)
+    return lam * (1 - inner) ** 2, following * (1 - outer) ** 2
+
+
+# Penalties that are sums over the singular values of W, with a threshold in closed form.
+OF_SINGULAR_VALUES = ("fro2", "vonneumann", "logdet")
+
+
+def capture_threshold(mu, penalty: str = "fro2"):
+    """The reg from which the flow keeps an orthogonal start's side, whatever the start (Theorem "capture"): the trap's, of mu.
+
+    For the sum of squares 2 mu. Exact for white inputs, where mu = lam: below it every start reaches the target. Otherwise a
+    run may be held from the trap's own threshold on. NaN for penalties that are no sums over the singular values of W: norms
+    hold the twin from 2 lam on, yet let white starts go well above it (`capture_threshold_of_norm`).
+    """
+    return trap_threshold(penalty, mu) if penalty in OF_SINGULAR_VALUES else math.nan
+
+
+def capture_threshold_of_norm(penalty: str, lam, n):
+    """For white inputs, the reg from which an unsquared norm holds a typical wrong-sided Haar start at S = 0 throughout.
+
+    lam ‖I - sym M0‖_dual with M0 = rho W0: the dual norms are the spectral, Frobenius and nuclear ones. For Haar M0 the
+    eigenvalues of sym M0 are cosines of even angles, and ‖I - sym M0‖ is 2, about √(3n/2) and about n. It falls along the flow
+    on the orthogonal matrices, so what is held at first stays held. A start that is let go may come back to S = 0 before it
+    has crossed: the side is kept from 2 lam (nuclear), but from some 0.8 (fro) and 0.3 to 0.5 (spectral) of this at n = 6, 12.
+    """
+    size = {"nuclear": 2.0, "fro": math.sqrt(1.5 * n), "spectral": float(n)}
+    return np.asarray(lam, dtype=float) * size.get(penalty, math.nan)
+
+
+def escape_time(reg, lam):
+    """Time of the flow from the twin across s = 0, as reg nears 2 lam from below: π/(3 √(reg (2 lam - reg))); NaN from 2 lam on.
+
+    The leading term: the flow takes 0.81, 0.94 and 0.98 of it at 0.9, 0.99 and 0.999 of 2 lam.
+    """
+    reg, lam = np.asarray(reg, dtype=float), np.asarray(lam, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(reg < 2 * lam, math.pi / (3 * np.sqrt(reg * (2 * lam - reg))), np.nan)
+
+
+def trap_curvature(reg, lam):
+    """Second derivative of the loss along the path at the trap, 4 reg (1 - s*) √(1 - 2 lam/reg); NaN where there is none."""
+    position = trap_position(reg, lam)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 4 * reg * (1 - position) * np.sqrt(1 - 2 * lam / np.asarray(reg, dtype=float))
+
+
+def noisy_threshold(lam, smallest):
+    """White inputs with noisy targets: the reg from which a wrong-sided critical point exists (Proposition "noise").
+
+    `smallest` is the smallest singular value of the least-squares solution; the largest reg with
+    (2 reg - lam)³ = 27/2 reg lam² smallest². Without noise `smallest` is 1 and the value 2 lam.
+    """
+    # With reg = lam g: (2 g - 1)³ - 13.5 smallest² g = 0, whose largest real root lies above 1/2.
+    roots = np.roots([8, -12, 6 - 13.5 * smallest**2, -1])
+    return lam * float(max(root.real for root in roots if abs(root.imag) < 1e-9))
 
 
 def largest_step(n, lr):

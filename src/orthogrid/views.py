@@ -45,10 +45,6 @@ class View:
         self._need_table("traces")
         return self._run.traces_of(cells)
 
-    def from_traces(self, function: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
-        self._need_table("traces")
-        return self._run.from_traces(function)
-
     def trace(self, cells: pd.DataFrame) -> pd.DataFrame:
         self._need_table("traces")
         return self._run.trace(cells)

@@ -30,6 +30,7 @@ rule aggregate_cells:
     input:
         rows=ROWS,
         traces=TRACES,
+        predictions="{root}/predictions.csv",
         config=workflow.configfiles,
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
@@ -47,7 +48,10 @@ rule aggregate_cells:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
+        frozen=here("config/frozen.csv"),
         source=digest_of(
+            ("freeze", "frozen"),
+            ("outcomes", "with_outcomes"),
             ("run", "collect_cells"),
             ("run", "collect_traces"),
             ("run", "membership"),

@@ -2,13 +2,9 @@ SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if pa
 TABLES = [
     "answers",
     "thread",
-    "ablation",
-    "floors",
     "penalties",
-    "capture",
     "methods",
     "cures",
-    "precision",
     "claims",
     "grid_axes",
     "cost",

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from orthogrid.config import check_config
+from orthogrid.freeze import frozen
+from orthogrid.outcomes import with_outcomes
 from orthogrid.run import collect_cells, collect_traces, compare_thread, membership, summary
 from orthogrid.store import read_table, write_bytes, write_table
 
@@ -12,7 +14,8 @@ if __name__ == "__main__":
     config = check_config(snakemake.config)
     names = [Path(path).stem for path in snakemake.input.rows]
     logs = [read_table(Path(snakemake.input[name])) for name in ("log_a", "log_b")]
-    cells, traces = collect_cells(config, names), collect_traces(config, names)
+    cells = with_outcomes(collect_cells(config, names), read_table(Path(snakemake.input.predictions)))
+    traces = collect_traces(config, names)
     tables = {
         "traces": traces,
         "cells": cells,
@@ -24,4 +27,5 @@ if __name__ == "__main__":
         jobs = [pool.submit(write_table, table, Path(snakemake.output[name])) for name, table in tables.items()]
     for job in jobs:
         job.result()
-    write_bytes((json.dumps(summary(config, cells), indent=2) + "\n").encode(), Path(snakemake.output.summary))
+    told = summary(config, cells) | {"frozen": frozen(snakemake.params.frozen, config)}
+    write_bytes((json.dumps(told, indent=2) + "\n").encode(), Path(snakemake.output.summary))

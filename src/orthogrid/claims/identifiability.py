@@ -9,9 +9,9 @@ import pandas as pd
 
 from .. import theory
 from ..run import Run
-from .intervals import TINY, geometric_mean, mean
+from .intervals import geometric_mean, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
-from .select import by_seed, crossed, fitted, law_error, only, paired, paired_ratio, thread_like
+from .select import by_seed, fitted, law_error, only, thread_like
 from .settings import FITTED
 
 
@@ -79,34 +79,11 @@ def rank(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(mean(by_seed(used["mean_direction"], used)), math.sqrt(2) / 2, used)
 
 
-@claim("not-nearest", "The solution found is not the one nearest the start", "≥", blocks="identifiability thread_b")
-def not_nearest(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Distance to the zero-loss orthogonal matrix nearest the start, over the coset law's distance between two of them, in
-    fitted runs with at least two free dimensions; mean over seeds. A tenth is beyond what an imperfect fit explains."""
-    used = fitted(cells)
-    used = used[used["dimension"] - used["predicted_rank_effective"] >= 2]
-    return measured(mean(by_seed(used["distance_nearest"] / used["predicted_distance"], used)), 0.1, used)
-
-
 @claim("invisible", "Below n - 1 samples a wrong determinant costs nothing", "≤", blocks="regimes")
 def invisible(run: Run, cells: pd.DataFrame) -> Measurement:
     """Data loss of mismatched runs with at least two free dimensions, geometric mean over seeds, against {FITTED}."""
     used = only(cells[cells["dimension"] - cells["rank"] > 1], determinant="mismatch")
     return measured(geometric_mean(by_seed(used["fit"], used)), FITTED, used)
-
-
-@claim(
-    "twin-zero",
-    "With one free dimension the wrong solution fits and lies at distance 2",
-    "≈",
-    blocks="regimes",
-    tolerance=0.02,
-)
-def twin_zero(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Distance ‖W - rhoᵀ‖_F of mismatched runs with one free dimension that kept their sign and fit the data, mean over seeds."""
-    used = fitted(only(cells[cells["dimension"] - cells["rank"] == 1], determinant="mismatch"))
-    used = used[used["wrong"]]
-    return measured(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
 
 
 @claim("fresh", "Fresh samples identify the target with fewer a step than dimensions", "≤", blocks="fresh")
@@ -117,15 +94,3 @@ def fresh(run: Run, cells: pd.DataFrame) -> Measurement:
     used = used[used["samples"] < used["dimension"]]
     law = theory.coset_distance(used["dimension"], used["samples"])
     return measured(geometric_mean(by_seed(used["distance"] / law, used)), 0.1, used)
-
-
-@claim(
-    "conditioning", "Near k = n uniform inputs are fitted far more slowly than whitened ones", "≥", blocks="transition"
-)
-def conditioning(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss with uniform inputs over that with whitened ones after as many steps, k within 5 % of n, lambda > 0, matching
-    starts that kept their sign, so that no wrong side enters; geometric mean of paired runs; ten times at least."""
-    used = only(cells[(cells["samples"] / cells["dimension"] - 1).abs() <= 0.05], determinant="match")
-    used = used[(used["lambda_min"] > 0) & ~crossed(used)]
-    used = used.assign(fit=used["fit"].clip(lower=TINY))
-    return measured(paired_ratio(paired(used, "fit", "inputs", "whitened", "uniform")), 10.0, used)

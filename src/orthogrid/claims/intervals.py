@@ -16,7 +16,6 @@ from scipy.special import stdtrit
 
 LEVEL = 0.90
 _NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
-RARE = 0.01  # what happens less often than this is said not to happen
 TINY = 1e-300  # before a logarithm: a loss may be zero
 
 
@@ -92,15 +91,6 @@ def share(hits: Iterable[bool], clusters: Iterable | None = None) -> Estimate:
     return Estimate(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
 
 
-def instances(hits: Iterable[bool]) -> Estimate:
-    """How many there are, for "it happens": one instance shows it. None of n leaves it open, an interval up to 1, until n is so
-    large that Wilson's interval for the share stays below RARE.
-    """
-    x = np.asarray(list(hits), dtype=bool)
-    count = float(x.sum())
-    return Estimate(count, count, count if count or (len(x) and share(x).high < RARE) else 1.0)
-
-
 def share_difference(first: Iterable[bool], second: Iterable[bool]) -> Estimate:
     """Difference second - first of two shares over the same pairs, with the adjusted Wald interval of Agresti & Min (2005).
 
@@ -115,18 +105,6 @@ def share_difference(first: Iterable[bool], second: Iterable[bool]) -> Estimate:
     centre = (plus - minus) / total
     half = _NORMAL * math.sqrt(plus + minus - (plus - minus) ** 2 / total) / total
     return Estimate((gained - lost) / n, max(-1.0, centre - half), min(1.0, centre + half))
-
-
-def slope(x: Iterable[float], y: Iterable[float]) -> Estimate:
-    """Slope of y over x by least squares, with the t interval of its residuals; none of fewer than three points."""
-    x, y = (np.asarray(list(values), dtype=float) for values in (x, y))
-    if len(np.unique(x)) < 2 or not np.isfinite(y).all():
-        return NOTHING
-    if len(x) < 3:
-        return Estimate(float(np.polyfit(x, y, 1)[0]), math.nan, math.nan)
-    (value, _), covariance = np.polyfit(x, y, 1, cov=True)
-    half = half_width(math.sqrt(covariance[0, 0]), len(x) - 2)
-    return Estimate(float(value), float(value - half), float(value + half))
 
 
 def farthest(estimates: Iterable[Estimate], target: float) -> Estimate:

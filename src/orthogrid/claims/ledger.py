@@ -131,7 +131,10 @@ class Claim:
             return "untested", "one seed gives no interval"
         low, high = RELATIONS[self.relation][1](seen.expected, self.tolerance)
         open_ends = RELATIONS[self.relation][2]
-        if (low < seen.low and seen.high < high) or (not open_ends and low <= seen.low and seen.high <= high):
+        # An end at infinity is no bound: a ratio may be infinite.
+        above = low < seen.low if open_ends and math.isfinite(low) else low <= seen.low
+        below = seen.high < high if open_ends and math.isfinite(high) else seen.high <= high
+        if above and below:
             return "supported", ""
         if seen.high < low or seen.low > high or (open_ends and (seen.high == low or seen.low == high)):
             return "refuted", ""

@@ -5,18 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from ..run import Run
-from .intervals import Estimate, bracketed, instances, share
+from .intervals import share
 from .ledger import UNTESTED, Measurement, claim, measured
 from .select import (
     agreement,
     attached,
     best_roughness,
-    boundaries,
-    crossed,
     law_shares,
     only,
     paired_ratio,
-    penalties,
     reached,
 )
 from .settings import LAW_SHARE, ORTHOGONAL
@@ -66,37 +63,3 @@ def dual_norm(run: Run, cells: pd.DataFrame) -> Measurement:
     worst = min(shares, key=lambda name: shares[name].value)
     some = shares[worst].value < LAW_SHARE <= share(used["agrees"]).low
     return measured(shares[worst], 1.0, used, partly=f"not for {worst}" if some else "")
-
-
-def _boundary_ratio(cells: pd.DataFrame, first: str, second: str) -> Estimate:
-    """Weight from which `second` holds the twin over that of `first`, by seed, no finer than the grid of weights."""
-    a, b = (boundaries(only(attached(cells), penalty=name)) for name in (first, second))
-    both = a.add_suffix("_a").join(b.add_suffix("_b"), how="inner")
-    return bracketed(both["low_b"] / both["high_a"], both["high_b"] / both["low_a"])
-
-
-@claim("l1-earlier", "Absolute values hold the twin at smaller weights than the Frobenius norm", "<", blocks="law")
-def l1_earlier(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Smallest reg at which l1 holds the twin over that of fro, geometric mean over seeds. Law: the largest entry of w squared."""
-    return measured(_boundary_ratio(cells, "fro", "l1"), 1.0, penalties(cells, "fro", "l1"))
-
-
-@claim("coherence-later", "The largest entry holds the twin at larger weights only", ">", blocks="law")
-def coherence_later(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Smallest reg at which coherence holds the twin over that of fro, geometric mean over seeds. Law: ‖w‖₁²."""
-    return measured(_boundary_ratio(cells, "fro", "coherence"), 1.0, penalties(cells, "fro", "coherence"))
-
-
-@claim("logdet-holds", "The log-determinant holds the twin at any weight", "≥", blocks="law", tolerance=1 - LAW_SHARE)
-def logdet_holds(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the twin-started logdet runs that end wrong: its barrier is infinite, and the block's rate small."""
-    used = only(cells, penalty="logdet", method="adam")
-    return measured(share(used["wrong"]), 1.0, used)
-
-
-@claim("logdet-jumps", "Adam's steps jump the infinite barrier of the log-determinant", "≥", blocks="capture")
-def logdet_jumps(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Number of logdet runs whose determinant ended with another sign than it began with: one shows that it happens; none leaves it
-    open, unless the runs are so many that the share is below a hundredth."""
-    used = only(cells, penalty="logdet", method="adam")
-    return measured(instances(crossed(used)), 1.0, used)

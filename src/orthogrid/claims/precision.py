@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from ..cell import AXES
 from ..run import Run
-from .intervals import Estimate, farthest, mean, share_difference, slope
+from .intervals import Estimate, farthest, share_difference
 from .ledger import UNTESTED, Measurement, claim, measured
-from .select import exponents, only, paired, paired_ratio
+from .select import only, paired, paired_ratio
 from .settings import COARSER
 
 DTYPES = AXES["dtype"].choices  # from fine to coarse
@@ -60,26 +59,3 @@ def dtype_crossing(run: Run, cells: pd.DataFrame) -> Measurement:
         if other != "float32" and len(pairs):
             differences.append(share_difference(pairs["first"] > 0.5, pairs["second"] > 0.5))
     return measured(farthest(differences, 0.0), 0.0, used)
-
-
-@claim(
-    "error-growth",
-    "The second script's error in orthogonality grows at most like n",
-    "≤",
-    blocks="scaling",
-    tolerance=0.25,
-)
-def error_growth(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Exponent of the dimension in ‖S‖_F, least squares of logarithms for each seed, mean over seeds: 1 if each entry of S keeps
-    its size."""
-    used = only(cells, penalty="fro2", method="adam")
-    return measured(mean(exponents(used, "orthogonality_fro", "dimension")["dimension"]), 1.0, used)
-
-
-@claim("cost-growth", "A step costs no more than the cube of the dimension", "≤", blocks="scaling", tolerance=0.25)
-def cost_growth(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Exponent of the dimension in the seconds a step takes, least squares of logarithms over the timings, interval from its residuals:
-    cells trained in one batch share a timing, which counts once."""
-    used = only(cells, penalty="fro2", method="adam")
-    timings = used[["dimension", "seconds_per_step"]].dropna().drop_duplicates()
-    return measured(slope(np.log(timings["dimension"]), np.log(timings["seconds_per_step"])), 3.0, used)

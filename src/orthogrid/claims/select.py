@@ -11,10 +11,11 @@ import pandas as pd
 from .. import theory
 from ..catalog import having
 from ..cell import AXES, spec_name
+from ..outcomes import FLAT
 from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
 from ..run import Run
 from .intervals import TINY, Estimate, geometric_mean, share
-from .settings import FITTED, LAST_PART, MARGIN, PLATEAU_FROM, PROBLEM, SETTLED
+from .settings import FITTED, MARGIN, PLATEAU_FROM, PROBLEM
 
 
 def values_of(run: Run, block: str, axis: str) -> list:
@@ -163,33 +164,36 @@ def detached_spread(run: Run) -> float:
     return float((by_seed.max() - by_seed.min()).max()) if len(cells) else math.nan
 
 
-def best_fitted(run: Run, penalty: str, block: str = "convergence", **settings) -> pd.Series | None:
-    """The setting of a block with the smallest median ‖S‖_F among those whose median data loss is below FITTED.
+def best_fitted(cells: pd.DataFrame, penalty: str, **settings) -> pd.Series | None:
+    """The reg, schedule and steps with the smallest median ‖S‖_F of a penalty among those whose median data loss is below FITTED.
 
-    A series with reg, schedule, fit and orthogonality_fro; None where no setting is fitted.
+    A series with these, fit and orthogonality_fro; None where no setting is fitted.
     """
-    cells = only(run.block(block), penalty=penalty, **settings)
-    medians = cells.groupby(["reg", "schedule"])[["fit", "orthogonality_fro"]].median().reset_index()
+    cells = only(cells, penalty=penalty, **settings)
+    medians = cells.groupby(["reg", "schedule", "steps"])[["fit", "orthogonality_fro"]].median().reset_index()
     fitted = medians[medians["fit"] < FITTED]
     return None if fitted.empty else fitted.loc[fitted["orthogonality_fro"].idxmin()]
 
 
-def best_ratio(run: Run, first: str, second: str, **settings) -> Estimate:
-    """Block convergence: ‖S‖_F of one penalty over that of another, each at its best fitted setting, paired by seed.
+def best_by_seed(cells: pd.DataFrame, penalty: str, **settings) -> pd.Series | None:
+    """‖S‖_F by seed at that setting."""
+    best = best_fitted(cells, penalty, **settings)
+    if best is None:
+        return None
+    at = only(cells, penalty=penalty, reg=best["reg"], schedule=best["schedule"], steps=best["steps"])
+    return at.groupby("seed")["orthogonality_fro"].median()
+
+
+def best_ratio(cells: pd.DataFrame, first: str, second: str, **settings) -> Estimate:
+    """‖S‖_F of one penalty over that of another, each at its best fitted setting, paired by seed.
 
     0 or inf where only the first or only the second has a fitted setting, NaN for neither.
     """
-    best = {penalty: best_fitted(run, penalty, **settings) for penalty in (first, second)}
-    if best[first] is None or best[second] is None:
-        value = 0.0 if best[first] is not None else math.inf if best[second] is not None else math.nan
+    one, other = (best_by_seed(cells, penalty, **settings) for penalty in (first, second))
+    if one is None or other is None:
+        value = 0.0 if one is not None else math.inf if other is not None else math.nan
         return Estimate(value, value, value)
-    sides = [
-        only(run.block("convergence"), penalty=penalty, reg=best[penalty]["reg"], schedule=best[penalty]["schedule"])
-        .groupby("seed")["orthogonality_fro"]
-        .median()
-        for penalty in (second, first)
-    ]
-    return paired_ratio(pd.concat(sides, axis=1, keys=["first", "second"], join="inner").reset_index())
+    return paired_ratio(pd.concat([other, one], axis=1, keys=["first", "second"], join="inner").reset_index())
 
 
 def thread_like(run: Run) -> pd.DataFrame:
@@ -219,51 +223,19 @@ def wrong_side(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["wrong"] & (cells["lambda_min"] > 0)]
 
 
-def settled(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells whose data loss no longer falls, by their traces: medians over the two halves of the last part are compared.
-
-    The rule looks at the slope alone, not at the level. A run without logged steps in both halves does not count.
-    """
-    levels = run.from_traces(_levels)
-    return cells[cells["key"].map(levels["later"]) >= (1 - SETTLED) * cells["key"].map(levels["earlier"])]
+def ended_at(cells: pd.DataFrame, outcome: str) -> pd.DataFrame:
+    """The cells with one outcome."""
+    return only(cells, outcome=outcome)
 
 
-def _levels(traces: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """By key: the median data loss in the two halves of the last part of the steps."""
-    part = traces["step"] / traces["key"].map(cells.set_index("key")["steps"])
-    halves = {"earlier": (part > 1 - LAST_PART) & (part <= 1 - LAST_PART / 2), "later": part > 1 - LAST_PART / 2}
-    return pd.DataFrame({name: traces[half].groupby("key")["fit"].median() for name, half in halves.items()})
-
-
-def caught(run: Run, cells: pd.DataFrame) -> pd.Series:
-    """For each cell whether it has settled on the wrong side."""
-    return cells["key"].isin(settled(run, wrong_side(cells))["key"])
-
-
-def decided(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells that have settled on the wrong side or are on the right one, with `held`, whether the former.
-
-    The others are on their way.
-    """
-    held = caught(run, cells)
-    return cells.assign(held=held)[held | ~cells["wrong"]]
+def resting(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that ended where their loss is flat."""
+    return cells[cells["gradient_norm"] <= FLAT]
 
 
 def random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.DataFrame:
     """`with_threshold` of the random starts with one determinant."""
     return with_threshold(only(cells, init="haar", determinant=determinant))
-
-
-def deciding_pairs(run: Run, cells: pd.DataFrame) -> pd.DataFrame:
-    """Mismatched random starts above the threshold at the smallest and at the largest rate, both decided, just one of them held.
-
-    Columns first and second (1.0 where held at the smallest, at the largest rate) and the problem's.
-    """
-    used = random_starts(cells)
-    used = decided(run, used[used["threshold"] > 1])
-    used = used.assign(held=used["held"].astype(float))
-    pairs = paired(used, "held", "lr", cells["lr"].min(), cells["lr"].max(), keep=PROBLEM)
-    return pairs[pairs["first"] != pairs["second"]]
 
 
 def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
@@ -306,6 +278,12 @@ def law_shares(cells: pd.DataFrame) -> dict[str, Estimate]:
     return {name: share(same["agrees"]) for name, same in cells[cells["both"]].groupby("penalty")}
 
 
+def at_best_rate(cells: pd.DataFrame) -> pd.DataFrame:
+    """Of one method: the cells of the rate whose matching starts have the smallest data loss, median over problems."""
+    losses = only(cells, determinant="match").groupby("lr")["fit"].median().dropna()
+    return only(cells, lr=losses.idxmin()) if len(losses) else cells.iloc[:0]
+
+
 def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
     """By trained method, seconds a step over those of Adam with fro2: geometric mean over dimensions and samples.
 
@@ -336,32 +314,16 @@ def fitted(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["fit"] < FITTED]
 
 
-def floor_block(run: Run) -> pd.DataFrame:
-    """Mismatched runs with lambda > 0 of blocks floor and regimes: those to which the wrong sign costs something."""
-    cells = only(run.block("floor", "regimes"), penalty="fro2", method="adam")
-    return cells[(cells["determinant"] == "mismatch") & (cells["lambda_min"] > 0)]
-
-
-def floor_cells(run: Run) -> pd.DataFrame:
-    """Of these, the runs that settled on the wrong side."""
-    return settled(run, wrong_side(floor_block(run)))
-
-
 def floor_ratio(cells: pd.DataFrame) -> pd.Series:
     """Data loss over 4 lambda."""
     return cells["fit"] / theory.wrong_floor(cells["lambda_min"])
 
 
-def with_threshold(cells: pd.DataFrame) -> pd.DataFrame:
-    """The fro2 cells of Adam with lambda > 0 and `threshold`, their reg over 2 lambda."""
-    cells = only(cells, penalty="fro2", method="adam")
+def with_threshold(cells: pd.DataFrame, method: str = "") -> pd.DataFrame:
+    """The fro2 cells of an optimiser, or of both, with lambda > 0 and `threshold`, their reg over 2 lambda."""
+    cells = methods(only(cells, penalty="fro2"), *([method] if method else ["adam", "sgd"]))
     cells = cells[cells["lambda_min"] > 0]
     return cells.assign(threshold=cells["reg"] / theory.trap_threshold("fro2", cells["lambda_min"]))
-
-
-def map_cells(run: Run, block: str) -> pd.DataFrame:
-    """`with_threshold` of a block."""
-    return with_threshold(run.block(block))
 
 
 def outside_margin(cells: pd.DataFrame) -> pd.DataFrame:

@@ -1,67 +1,57 @@
-"""Trapping: what the wrong side costs, where a wrong minimum exists, and which runs it catches."""
+"""Trapping: where runs on the wrong side end, where a trap exists, and which runs it catches."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from .. import theory
+from ..outcomes import ALIGNED, NEAR
 from ..run import Run
-from .intervals import bracketed, instances, mean, share
+from .intervals import bracketed, mean, share, share_difference
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from .select import (
-    attached,
     boundaries,
     by_seed,
-    caught,
     crossed,
-    decided,
-    deciding_pairs,
-    floor_block,
-    floor_cells,
-    floor_ratio,
+    ended_at,
     only,
     outside_margin,
+    paired,
     problems,
     random_starts,
-    settled,
+    resting,
     with_threshold,
-    wrong_side,
 )
-from .settings import EXISTENCE_SHARE, FLOOR_TOLERANCE, MARGIN, NEAR
+from .settings import EXISTENCE_SHARE, MARGIN, MOST
 
-# With a Wilson interval a share of 0.95 takes 52 problems to establish, more than the blocks hold; 0.9 takes 25.
-MOST = 0.9
-
-# The cost.
+# Where runs end.
 
 
-@claim("floor", "On the wrong side the data loss is 4λ", "≈", blocks="floor regimes", tolerance=FLOOR_TOLERANCE)
-def floor(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss over 4 lambda of the mismatched fro2 runs that settle on the wrong side; median over the runs of a seed, mean
-    over seeds."""
-    used = floor_cells(run)
-    return measured(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+@claim("landscape", "Runs that rest do so at the target, at the trap or beside a saddle that the theorem lists", "≥",
+       blocks="floor existence", tolerance=1 - MOST)  # fmt: skip
+def landscape(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of the runs at rest that are recovered, trapped, or within {NEAR} of the path through the reflection of one
+    eigenvector of G, clustered by problem."""
+    used = resting(with_threshold(cells))
+    beside = (used["overlap"] >= ALIGNED) & (used["off_path"] <= NEAR)
+    listed = used["outcome"].isin(["recovered", "trapped"]) | beside
+    return measured(share(listed, problems(used)), 1.0, used)
 
 
-@claim(
-    "twin-distance", "On the wrong side the distance to the target is 2", "≈", blocks="floor regimes", tolerance=0.02
-)
-def twin_distance(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Distance ‖W - rhoᵀ‖_F of the same runs, medians by seed, mean over seeds."""
-    used = floor_cells(run)
-    return measured(mean(by_seed(used["distance"], used)), theory.TWIN_DISTANCE, used)
+@claim("trap-loss", "A trapped run pays λ(1 - s*)²", "≈", blocks="floor existence map_twin", tolerance=0.02)
+def trap_loss(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Data loss over lambda (1 - s*)² of the trapped runs at rest; median over the runs of a seed, mean over seeds."""
+    used = resting(ended_at(with_threshold(cells), "trapped"))
+    return measured(mean(by_seed(used["fit"] / used["predicted_trap_loss"], used)), 1.0, used)
 
 
 # Existence.
 
 
-@claim(
-    "existence", "From the twin, runs stay on the wrong side if and only if γ > 2λ", "≥",
-    blocks="map_twin", tolerance=1 - EXISTENCE_SHARE,
-)  # fmt: skip
+@claim("existence", "From the twin, runs are trapped above 2λ and recovered below", "≥",
+       blocks="existence map_twin", tolerance=1 - EXISTENCE_SHARE)  # fmt: skip
 def existence(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of twin-started runs outside a factor {MARGIN} of the threshold that end as the theorem says: wrong of those with
-    reg > 2 lambda, right of the others; the worse of the two. Its interval is conditional on the grid."""
+    """Share of twin-started runs outside a factor {MARGIN} of the threshold that end on the side the theorem says: wrong of
+    those with reg > 2 lambda, right of the others; the worse of the two."""
     used = outside_margin(with_threshold(cells))
     above = used["threshold"] > 1
     if above.all() or not above.any():
@@ -69,122 +59,145 @@ def existence(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(min(share(used.loc[above, "wrong"]), share(~used.loc[~above, "wrong"])), 1.0, used)
 
 
-@claim(
-    "shift",
-    "The trapped point pays λ(1 - s*)², less than 4λ near the threshold",
-    "≈",
-    blocks="map_twin law",
-    tolerance=0.02,
-)
-def shift(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss over lambda (1 - s*)² of twin-started fro2 runs that settle wrong with 2 lambda < reg ≤ {NEAR} · 2 lambda;
-    medians by seed, mean over seeds."""
-    used = with_threshold(cells)
-    used = settled(run, wrong_side(used[(used["threshold"] > 1) & (used["threshold"] <= NEAR)]))
-    return measured(mean(by_seed(used["fit"] / used["predicted_trap_loss"], used)), 1.0, used)
+@claim("noise", "With noise in the targets the threshold moves as foretold", "≥", blocks="noise", tolerance=1 - MOST)
+def noise(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of the twin-started runs on noisy targets, outside a factor {MARGIN} of the threshold of the noise, that end on the
+    wrong side exactly where reg is above it, clustered by problem."""
+    used = cells[cells["noise"] > 0]
+    used = used.assign(threshold=used["reg"] / used["predicted_trap_threshold"])
+    used = outside_margin(used)
+    if (used["threshold"] > 1).nunique() < 2:
+        return UNTESTED
+    return measured(share(used["wrong"] == (used["threshold"] > 1), problems(used)), 1.0, used)
 
 
 # Capture.
 
 
-@claim(
-    "below",
-    "Below the threshold no run is caught on the wrong side",
-    "≤",
-    blocks="capture map_haar",
-    tolerance=1 - MOST,
-)
-def below(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Of mismatched random starts with reg below 2 lambda/{MARGIN}, the share that settles wrong, among those that settle wrong
-    or cross, clustered by problem; the others are on their way."""
-    used = random_starts(cells)
-    used = decided(run, used[used["threshold"] < 1 / MARGIN])
-    return measured(share(used["held"], problems(used)), 0.0, used)
+@claim("white", "Where all directions weigh alike, wrong starts stay wrong exactly above 2λ, and right ones end right", "≥",
+       blocks="capture_white large_white", tolerance=1 - MOST)  # fmt: skip
+def white(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of random starts with white inputs outside a factor {MARGIN} of 2 lambda that end wrong if they began wrong above it,
+    and right otherwise; the worst of the three cases, each clustered by problem."""
+    used = outside_margin(with_threshold(only(cells, init="haar", inputs="whitened")))
+    began, above = used["determinant"] == "mismatch", used["threshold"] > 1
+    cases = [(began & above, used["wrong"]), (began & ~above, ~used["wrong"]), (~began, ~used["wrong"])]
+    if not all(case.any() for case, _ in cases):
+        return UNTESTED
+    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
+
+
+def _spread(cells: pd.DataFrame, determinant: str) -> pd.DataFrame:
+    """Random starts with reg between the trap's threshold and the bound that keeps every start's side, a margin off both."""
+    used = random_starts(cells, determinant)
+    bound = used["reg"] / used["predicted_capture_threshold"]
+    return used[(used["threshold"] > MARGIN) & (bound < 1 / MARGIN)]
 
 
 @claim(
-    "capture",
-    "Existence is not capture: random starts are caught from far larger weights on",
+    "existence-not-capture",
+    "Where directions weigh apart, many wrong starts pass the trap",
     ">",
-    blocks="capture map_haar",
+    blocks="capture map_haar large_trap",
 )
-def capture(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Reg over 2 lambda from which mismatched random starts end wrong at the smallest rate, geometric mean over seeds, against
-    {MARGIN}. Runs still on their way count as wrong, against the claim."""
-    used = random_starts(cells)
-    used = only(used, lr=used["lr"].min())
-    brackets = boundaries(used, "threshold")
-    return measured(bracketed(brackets["low"], brackets["high"]), MARGIN, used[used["seed"].isin(brackets.index)])
+def existence_not_capture(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of mismatched random starts with reg between 2 lambda and 2 mu, a factor {MARGIN} off both, that end right, clustered
+    by problem; against a fifth."""
+    used = only(_spread(cells, "mismatch"), inputs="uniform")
+    return measured(share(~used["wrong"], problems(used)), 0.2, used)
 
 
-@claim("rate", "A larger rate lets more runs escape", ">", blocks="capture map_haar")
-def rate(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Pairs of mismatched random starts above the threshold at the smallest and at the largest rate, both settled on the wrong
-    side or crossed, just one of them settled there: share in which that is the smaller rate, clustered by problem."""
-    pairs = deciding_pairs(run, cells)
-    used = random_starts(cells)
-    return measured(
-        share(pairs["first"] > pairs["second"], problems(pairs)), 0.5, decided(run, used[used["threshold"] > 1])
-    )
-
-
-@claim("match-wrong", "A start on the right side can end on the wrong one", "≥", blocks="capture map_haar grid")
+@claim("match-wrong", "There, right starts end on the wrong side too", ">", blocks="coin map_haar large_trap")
 def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Number of runs from matching random starts, with any attached penalty, that settle on the wrong side: one shows it; none
-    leaves it open, unless the runs are so many that the share is below a hundredth."""
-    used = attached(only(cells, init="haar", determinant="match"))
-    used = used[used["lambda_min"] > 0]
-    return measured(instances(caught(run, used)), 1.0, used)
+    """Share of matching random starts in the same range that end wrong, clustered by problem; against a tenth."""
+    used = only(_spread(cells, "match"), inputs="uniform")
+    return measured(share(used["wrong"], problems(used)), 0.1, used)
+
+
+@claim("bound", "Above 2μ no run changes its side", "≤", blocks="capture", tolerance=1 - MOST)
+def bound(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of random starts with reg above {MARGIN} · 2 mu whose determinant changes its sign, clustered by problem. Proved for
+    the flow, run with Adam."""
+    used = pd.concat([random_starts(cells, determinant) for determinant in ("match", "mismatch")])
+    used = used[used["reg"] > MARGIN * used["predicted_capture_threshold"]]
+    return measured(share(crossed(used), problems(used)), 0.0, used)
+
+
+@claim(
+    "coin",
+    "Where the gap is wide, the start's part on the light directions decides the side of the flow",
+    ">",
+    blocks="coin",
+)
+def coin(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of random starts, by gradient descent with small steps, that end on the side of `slow_sign`, clustered by problem; against
+    0.65, for the gap is finite."""
+    used = pd.concat([random_starts(cells, determinant) for determinant in ("match", "mismatch")])
+    used = used[used["slow_sign"].notna()]
+    return measured(share((used["slow_sign"] > 0) == ~used["wrong"], problems(used)), 0.65, used)
+
+
+@claim(
+    "rate",
+    "At equal rate × steps the rate does not decide who ends on the wrong side",
+    "±",
+    blocks="capture capture_fast",
+    tolerance=0.25,
+)
+def rate(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of mismatched random starts above the threshold that end wrong at the largest rate minus that at the smallest, over
+    paired runs."""
+    used = random_starts(cells)
+    used = used[used["threshold"] > MARGIN]
+    if used["lr"].nunique() < 2:
+        return UNTESTED
+    used = used.assign(held=used["wrong"].astype(float))
+    pairs = paired(used, "held", "lr", used["lr"].min(), used["lr"].max(), apart=["steps"], keep=("seed", "reg"))
+    if pairs.empty:
+        return UNTESTED
+    return measured(share_difference(pairs["first"] > 0.5, pairs["second"] > 0.5), 0.0, used)
+
+
+@claim(
+    "norms", "White inputs: norms capture in the reverse order of how they hold the twin", ">", blocks="capture_norms"
+)
+def norms(run: Run, cells: pd.DataFrame) -> Measurement:
+    """The reg from which mismatched random starts end wrong under fro over that under nuclear, geometric mean over seeds; both hold
+    the twin from 2 lambda on. Against {MARGIN}; of starts held at S = 0 throughout it would be √(3n/8)."""
+    nuclear, fro = (boundaries(only(cells, penalty=name, determinant="mismatch")) for name in ("nuclear", "fro"))
+    both = nuclear.join(fro, lsuffix="_nuclear", rsuffix="_fro", how="inner")
+    if both.empty:
+        return UNTESTED
+    used = cells[cells["penalty"].isin(["nuclear", "fro"]) & cells["seed"].isin(both.index)]
+    ratio = bracketed(both["low_fro"] / both["high_nuclear"], both["high_fro"] / both["low_nuclear"])
+    return measured(ratio, MARGIN, used)
 
 
 # The thread on the two sides.
 
 
 @claim(
-    "determinant", "Mismatched runs keep the wrong sign until they settle", "≥", blocks="floor regimes", tolerance=1 - MOST,
+    "determinant", "With a large weight, a run that starts on the wrong side stays there", "≥", blocks="floor regimes", tolerance=1 - MOST,
     author=ANSWERER, quote="able to train model.weight to become rho",
 )  # fmt: skip
 def determinant(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the mismatched fro2 runs at a large weight that settle on the wrong side, among those that settle there or
-    cross, clustered by problem; partly from one half. What they pay is the claim floor's."""
-    starts = floor_block(run)
-    used = decided(run, starts)
-    if 2 * len(used) < len(starts):  # most runs are still on their way
-        return UNTESTED
-    kept = share(used["held"], problems(used))
-    return measured(kept, 1.0, used, partly="some runs cross" if 0.5 <= kept.value < MOST else "")
-
-
-def _slow_starts(cells: pd.DataFrame) -> pd.DataFrame:
-    """Mismatched random starts at the smallest rate."""
-    used = random_starts(cells)
-    return only(used, lr=used["lr"].min())
-
-
-@claim(
-    "continuous", "Above the threshold, small steps keep the determinant's sign from start to end", "≥",
-    blocks="grid capture map_haar", tolerance=1 - MOST,
-    author=ANSWERER, quote="evolves model.weight continuously from its initial to its final value", foretold="refuted",
-)  # fmt: skip
-def continuous(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the mismatched random starts with fro2, reg > {MARGIN} · 2 lambda and the smallest rate whose determinant ends with
-    the sign it began with, clustered by problem; partly from one half. A continuous path of matrices may cross det W = 0."""
-    used = _slow_starts(cells)
+    """Share of the mismatched runs with white inputs and a reg above {MARGIN} · 2 lambda that end on the wrong side, clustered by
+    problem."""
+    used = only(with_threshold(cells), determinant="mismatch", inputs="whitened")
     used = used[used["threshold"] > MARGIN]
-    kept = share(~crossed(used), problems(used))
-    return measured(kept, 1.0, used, partly="many runs cross" if 0.5 <= kept.value < MOST else "")
+    return measured(share(used["wrong"], problems(used)), 1.0, used)
 
 
 @claim(
-    "fortuitous", "Far above the threshold, at a small rate, a change of the determinant's sign is highly unlikely", "≤",
-    blocks="capture map_haar", tolerance=0.05,
+    "fortuitous", "A run changes the determinant's sign only by a step that jumps", "≤",
+    blocks="existence", tolerance=0.05,
     author=ANSWERER,
     quote="the optimizer could take a large, fortuitous step that flips the sign of the determinant of model.weight, "
-    "but this would be highly unlikely",
+    "but this would be highly unlikely", foretold="refuted",
 )  # fmt: skip
 def fortuitous(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the mismatched random starts with fro2, reg > {NEAR} · 2 lambda and the smallest rate that end with the other sign,
-    clustered by problem."""
-    used = _slow_starts(cells)
-    used = used[used["threshold"] > NEAR]
+    """Share of runs of plain gradient descent, in double precision and below 2 lambda/{MARGIN}, that end with another sign than they
+    began with: it moves W by far less than 1 a step, so none of them jumps."""
+    used = with_threshold(cells, method="sgd")
+    used = used[used["threshold"] < 1 / MARGIN]
     return measured(share(crossed(used), problems(used)), 0.0, used)

@@ -1,4 +1,4 @@
-"""Where W ends: near the target, elsewhere on its coset, or at its reflected twin."""
+"""Where W ends: near the target, elsewhere on its coset, or at the trap."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .style import (
     GREY,
     LAW,
     MARKERS,
+    OUTCOMES,
     SCHEDULES,
     absent,
     bars,
@@ -181,146 +182,30 @@ def _by_sampling(fig: SubFigure, run: Run) -> None:
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), columnspacing=1.0)
 
 
-@figure("regimes")
-def draw_regimes(run: Run) -> Figure:
-    """Final data loss and distance below, at and above rank n - 1, by determinant. One marker a run."""
-    cells = run.block("regimes")
-    if not len(cells):
-        return absent("regimes")
-    cells = cells.sort_values(["predicted_rank", "samples"])
-    groups = cells[["dimension", "predicted_rank", "samples"]].drop_duplicates()
-
-    def label(n: float, r: float, k: float) -> str:
-        rank = "$r=n$" if r == n else f"$r=n-{n - r:g}$"
-        beyond = "$k=n$" if k == n else f"$k=n{k - n:+g}$"
-        return f"{rank}\n{beyond}"
-
-    labels = [label(*row) for row in groups.itertuples(index=False)]
-    cells = cells.assign(regime=[label(*row) for row in cells[["dimension", "predicted_rank", "samples"]].to_numpy()])
-    determinants = sorted(cells["determinant"].unique())
-    palette = dict(zip(determinants, sns.color_palette("colorblind"), strict=False))
-    markers = dict(zip(determinants, "o^", strict=False))
-    fig, axes = canvas(2.3, 1, 2)
-    quantities = (
-        ("fit", "predicted_wrong_floor", f"final {DATA_LOSS}"),
-        ("distance", "predicted_distance", DISTANCE),
-    )
-    for ax, (column, law_column, name) in zip(axes[0], quantities, strict=True):
-        if column == "fit":
-            ax.set_yscale("log")
-        for i, text in enumerate(labels):
-            here = cells[cells["regime"] == text]
-            for j, determinant in enumerate(determinants):
-                values = here.loc[here["determinant"] == determinant, column].to_numpy()
-                centre = i + 0.36 * (j - (len(determinants) - 1) / 2)
-                spread = np.linspace(-0.14, 0.14, len(values)) if len(values) > 1 else np.zeros(len(values))
-                ax.plot(
-                    centre + spread,
-                    values,
-                    color=palette[determinant],
-                    marker=markers[determinant],
-                    linestyle="none",
-                    markerfacecolor="white",
-                    markeredgewidth=0.8,
-                )
-                if len(values):
-                    ax.hlines(
-                        np.median(values),
-                        centre - 0.17,
-                        centre + 0.17,
-                        color=palette[determinant],
-                        linewidth=1.6,
-                    )
-            law = here[law_column].median()
-            # With one free direction the distance is 0 or 2; the root mean square of the two is no run's.
-            if law > (0 if column == "fit" else theory.coset_distance(1, 0)):
-                ax.hlines(law, i - 0.42, i + 0.42, **LAW)
-        if column == "distance":
-            ax.axhline(theory.TWIN_DISTANCE, color=GREY, linewidth=0.8, linestyle=":")
-            ax.annotate("twin", (0, theory.TWIN_DISTANCE), xytext=(-8, 2), textcoords="offset points", color=GREY)
-            ax.set_ylim(bottom=-0.05 * cells["distance"].max())
-        else:
-            decades(ax)
-        ax.set_xticks(range(len(labels)), labels)
-        ax.set_xlim(-0.55, len(labels) - 0.45)
-        ax.grid(False, axis="x")
-        ax.set_ylabel(name)
-    handles = [
-        Line2D([], [], color=palette[d], marker=markers[d], markerfacecolor="white", linewidth=1.6)
-        for d in determinants
-    ]
-    handles.append(Line2D([], [], **LAW))
-    names = [f"determinant: {d}" for d in determinants]
-    names.append(r"closed form: $4\lambda$ (left), $\sqrt{2(n-r)}$ (right)")
-    fig.legend(handles, names, loc="outside lower center", ncols=len(names))
-    return fig
-
-
 @figure("floor")
 def draw_floor(run: Run) -> Figure:
-    """What mismatched runs with more samples than dimensions end with, against 4 lambda and distance 2."""
+    """Final data loss of mismatched runs against that of the trap, a panel a kind of inputs, coloured by outcome. One marker a run."""
     cells = run.block("floor")
-    cells = cells[cells["lambda_min"] > 0]
+    cells = cells[cells["predicted_trap_loss"] > 0]
     if not len(cells):
         return absent("floor")
-    samples = sorted(cells["samples"].unique())
-    colours = dict(zip(samples, sns.color_palette("viridis_r", len(samples) + 1)[1:], strict=True))
-    kinds = sorted(cells["bias"].unique(), reverse=True)
-    fig, axes = canvas(2.75, 1, 2)
-    left, right = axes[0]
-    for k in samples:
-        for j, bias in enumerate(kinds):
-            for wrong in (True, False):
-                some = cells[(cells["samples"] == k) & (cells["bias"] == bias) & (cells["wrong"] == wrong)]
-                style = dict(color=colours[k], markerfacecolor=colours[k] if wrong else "white", markeredgewidth=0.8)
-                left.plot(
-                    theory.wrong_floor(some["lambda_min"]),
-                    some["fit"],
-                    marker=MARKERS[j],
-                    linestyle="none",
-                    **style,
-                )
-    reach = limits(pd.Series(theory.wrong_floor(cells["lambda_min"])))
-    left.plot(reach, reach, **LAW)
-    left.set(xscale="log", yscale="log", ylabel="final data loss")
-    left.set_xlabel(r"floor of the wrong component, $4\lambda$")
-    decades(left)
-
-    palette = sns.color_palette("colorblind")
-    targets = (
-        ("distance", r"to $\rho^\mathsf{T}$", palette[0], "o"),
-        ("distance_twin", "to the twin", palette[1], "D"),
-    )
-    for column, _, colour, marker in targets:
-        side = -1 if column == "distance" else 1
-        for i, k in enumerate(samples):
-            here = cells[cells["samples"] == k].sort_values(["bias", "seed"])
-            place = i + side * 0.2 + np.linspace(-0.12, 0.12, len(here))
-            for x, y, wrong in zip(place, here[column], here["wrong"], strict=True):
-                right.plot(
-                    x,
-                    y,
-                    color=colour,
-                    marker=marker,
-                    linestyle="none",
-                    markeredgewidth=0.8,
-                    markerfacecolor=colour if wrong else "white",
-                )
-    right.axhline(theory.TWIN_DISTANCE, **LAW)
-    right.set_xticks(range(len(samples)), [str(k) for k in samples])
-    right.set_xlim(-0.5, len(samples) - 0.5)
-    right.set_ylim(bottom=-0.04 * cells[["distance", "distance_twin"]].max().max())
-    right.grid(False, axis="x")
-    right.set(xlabel="samples $k$", ylabel="distance, Frobenius norm")
-
-    handles = [_dot(colours[k], "s") for k in samples]
-    names = [f"$k={k}$" for k in samples]
-    if len(kinds) > 1:
-        handles += [_dot(GREY, MARKERS[j]) for j in range(len(kinds))]
-        names += ["with bias" if bias else "without bias" for bias in kinds]
-    handles += [_dot(colour, marker) for _, _, colour, marker in targets]
-    names += [label for _, label, _, _ in targets]
-    handles += [_dot(GREY, "o"), _dot(GREY, "o", fill=False), Line2D([], [], **LAW)]
-    names += ["ended wrong", "crossed", "closed form"]
-    fig.legend(handles, names, loc="outside lower center", ncols=7, columnspacing=1.0, handletextpad=0.3)
+    kinds = sorted(cells["inputs"].unique())
+    fig, axes = canvas(2.6, 1, len(kinds), sharey=True, sharex=True)
+    low, high = limits(cells["predicted_trap_loss"])
+    bottom, top = limits(cells["fit"], math.log10(high / low) + 2)  # the rest is drawn on the lower edge
+    present = [outcome for outcome in OUTCOMES if outcome in set(cells["outcome"])]
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        for outcome in present:
+            some = cells[(cells["inputs"] == kind) & (cells["outcome"] == outcome)]
+            ax.plot(some["predicted_trap_loss"], some["fit"].clip(lower=1.2 * bottom), **OUTCOMES[outcome])
+        ax.plot([low, high], [low, high], **LAW)
+        ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))
+        ax.set_xlabel(r"data loss of the trap, $\lambda(1-s_*)^2$")
+        ax.set_title(f"{kind} inputs")
+        decades(ax)
+        decades(ax, "x")
+    axes[0, 0].set_ylabel(f"final {DATA_LOSS}")
+    handles = {outcome: Line2D([], [], **OUTCOMES[outcome]) for outcome in present}
+    handles["equal"] = Line2D([], [], **LAW)
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return fig

@@ -1,8 +1,6 @@
-"""How orthogonal runs end, and what sets it: penalty, weight, learning rate, dimension, number format."""
+"""How orthogonal runs end, and what sets it: learning rate, dimension, number format."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pandas as pd
@@ -15,16 +13,13 @@ from matplotlib.ticker import NullLocator
 from .. import theory
 from ..cell import AXES
 from ..claims.intervals import share
-from ..claims.select import exponents, roughness
-from ..claims.settings import FITTED, ORTHOGONAL
+from ..claims.select import exponents
 from ..run import Run, finished
 from .style import (
-    DATA_LOSS,
     GREY,
     LAW,
     MARKERS,
     MONO,
-    ROUGHNESS,
     S_FRO,
     SCHEDULES,
     absent,
@@ -34,8 +29,6 @@ from .style import (
     canvas,
     decades,
     figure,
-    limits,
-    list_rows,
     mark_missing,
     missing_block,
     missing_handle,
@@ -43,8 +36,6 @@ from .style import (
     number,
     ordered_arms,
     say_absent,
-    size_of,
-    span,
 )
 
 POWER_LAW = 0.9  # share of the logarithms' variance that a power law explains where its exponents are shown
@@ -56,62 +47,6 @@ def _explained(cells: pd.DataFrame, column: str, fit: pd.Series) -> float:
         return 0.0
     predicted = sum(power * np.log(cells[axis].astype(float)) for axis, power in fit.items())
     return float(np.corrcoef(predicted, np.log(cells[column]))[0, 1] ** 2) if np.ptp(predicted) else 0.0
-
-
-@figure("penalties")
-def draw_penalties(run: Run) -> Figure:
-    """What every penalty reaches at each weight and schedule: orthogonality and data loss, a row a penalty."""
-    cells = run.planned("penalties")
-    if not len(finished(cells)):
-        return absent("penalties")
-    cells = cells.assign(arm=arms(cells), roughness=roughness(cells))
-    few = cells["samples"] < cells["dimension"]
-    parts = [part for part in (cells[few], cells[~few]) if len(part)]
-    settings = cells[few if few.any() else ~few].groupby(["arm", "reg", "schedule"])["roughness"].median()
-    best = settings.groupby("arm").min()
-    names = sorted(ordered_arms(cells), key=lambda arm: best.get(arm, math.inf))
-    regs = sorted(cells["reg"].unique())
-    colours = dict(zip(regs, sns.color_palette("viridis_r", len(regs) + 1)[1:], strict=True))
-    fig, axes = canvas(0.95 + 0.185 * len(names), 1, 2 * len(parts), sharey=True)
-    for p, part in enumerate(parts):
-        for q, (column, label) in enumerate((("roughness", ROUGHNESS), ("fit", DATA_LOSS))):
-            ax = axes[0, 2 * p + q]
-            ax.set_xscale("log")
-            low, high = limits(finished(cells)[column], 12)
-            for (reg, schedule), one in finished(part).groupby(["reg", "schedule"]):
-                some = one[column].clip(lower=low * 1.2).groupby(one["arm"]).apply(span)
-                middle, below, above = np.array(some.tolist()).T
-                aside = 0.14 * (1 if schedule == "cosine" else -1)
-                ax.errorbar(
-                    middle,
-                    [names.index(arm) + aside for arm in some.index],
-                    xerr=[below, above],
-                    linestyle="none",
-                    color=colours[reg],
-                    marker=MARKERS[regs.index(reg) % len(MARKERS)],
-                    markerfacecolor=colours[reg] if schedule == "constant" else "white",
-                    markersize=3,
-                    markeredgewidth=0.7,
-                    elinewidth=0.6,
-                )
-            list_rows(ax, names, part, "arm")
-            ax.axvline(ORTHOGONAL if q == 0 else FITTED, color=GREY, linewidth=0.8, linestyle=":")
-            ax.set(xlim=(low, high), xlabel=label)
-            decades(ax, "x", most=5)
-            ax.grid(True, axis="y", color="0.95")
-            if q == 0:
-                ax.set_title(size_of(part), loc="left")
-    handles = {
-        f"{'reg ' if i == 0 else ''}{number(reg)}": Line2D(
-            [], [], color=colours[reg], marker=MARKERS[i % len(MARKERS)], linestyle="none"
-        )
-        for i, reg in enumerate(regs)
-    }
-    for schedule in [s for s in SCHEDULES if s in set(cells["schedule"])]:
-        face = GREY if schedule == "constant" else "white"
-        handles[schedule] = Line2D([], [], color=GREY, marker="o", markerfacecolor=face, linestyle="none")
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-    return fig
 
 
 @figure("rates")
@@ -166,7 +101,7 @@ def draw_rates(run: Run) -> Figure:
         face = GREY if schedule == "constant" else "white"
         handles[schedule] = Line2D([], [], color=GREY, linestyle=SCHEDULES[schedule], marker="o", markerfacecolor=face)
     if "l1" in names:
-        handles[rf"${theory.L1_FLOOR_CONSTANT:g}\,\eta$"] = Line2D([], [], **LAW)
+        handles[rf"${theory.l1_constant():.2g}\,\eta$"] = Line2D([], [], **LAW)
     handles |= missing_handle(cells)
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return fig

@@ -96,45 +96,37 @@ def _place(value: float, regs: Sequence[float]) -> float:
 
 @figure("map_twin map_haar")
 def draw_map(run: Run) -> Figure:
-    """The share of runs that end wrong, over samples and weight, with the boundary of existence."""
+    """The share of runs that end on the wrong side, over samples and weight, with the boundary of existence."""
     cells = run.planned("map_twin", "map_haar")
     if not len(cells):
         return absent("map_twin", "map_haar")
-    cells = cells.assign(arm=arms(cells), wrong=cells["wrong"].astype(float))
-    columns = sorted(
-        cells[["init", "lr"]].drop_duplicates().itertuples(index=False),
-        key=lambda c: (c.init != "twin", c.lr),
-    )
-    names = ordered_arms(cells)
-    most = cells.groupby(["init", "lr"])[["samples", "reg"]].nunique().max()
+    cells = cells.assign(wrong=cells["wrong"].astype(float))
+    panels = [
+        (heading, cells[(cells["init"] == init) & (cells["determinant"] == determinant)])
+        for heading, init, determinant in (
+            ("from the twin", "twin", "mismatch"),
+            ("from random starts on the wrong side", "haar", "mismatch"),
+            ("from random starts on the right side", "haar", "match"),
+        )
+    ]
+    panels = [(heading, here) for heading, here in panels if len(here)]
     # Each panel has its own axes: twin and Haar starts are mapped where each says most.
-    fig, axes = canvas(0.75 + max(1.5, 0.24 * most["samples"]) * len(names), len(names), len(columns))
+    fig, axes = canvas(2.4, 1, len(panels))
     norm, cmap = Normalize(0, 1), sns.color_palette("light:#0173b2", as_cmap=True)
-    for row, arm in enumerate(names):
-        for column, (init, lr) in enumerate(columns):
-            ax = axes[row, column]
-            here = cells[(cells["arm"] == arm) & (cells["init"] == init) & (cells["lr"] == lr)]
-            samples, regs = sorted(here["samples"].unique()), sorted(here["reg"].unique())
-            annotate = most["reg"] * len(columns) <= 30
-            mesh = _heat(ax, here, "wrong", regs, samples, norm, cmap, "mean", annotate=annotate)
-            thresholds = here.groupby("samples")["predicted_trap_threshold"].median().reindex(samples)
-            places = [_place(value, regs) for value in thresholds]
-            x = np.repeat(places, 2)
-            y = np.repeat(np.arange(len(samples) + 1), 2)[1:-1]
-            ax.plot(x, y, color="white", linewidth=3.2)
-            ax.plot(x, y, color="#d55e00", linewidth=1.5)
-            start = {"twin": "start: twin", "haar": "start: Haar"}.get(init, init)
-            ax.set_title(f"{start}, lr {number(lr)}" if row == 0 else "")
-            ax.set_xlabel(REG if row == len(names) - 1 else "")
-            ax.tick_params(labelbottom=row == len(names) - 1)
-            if column == 0:
-                ax.set_ylabel(f"{arm}\nsamples $k$" if len(names) > 1 else "samples $k$")
-    bar = fig.colorbar(mesh, ax=axes, aspect=18 * len(names), pad=0.01, label="fraction with the wrong sign")
+    for ax, (heading, here) in zip(axes[0], panels, strict=True):
+        samples, regs = sorted(here["samples"].unique()), sorted(here["reg"].unique())
+        mesh = _heat(ax, here, "wrong", regs, samples, norm, cmap, "mean", annotate=True)
+        thresholds = here.groupby("samples")["predicted_trap_threshold"].median().reindex(samples)
+        x = np.repeat([_place(value, regs) for value in thresholds], 2)
+        y = np.repeat(np.arange(len(samples) + 1), 2)[1:-1]
+        ax.plot(x, y, color="white", linewidth=3.2)
+        ax.plot(x, y, color="#d55e00", linewidth=1.5)
+        ax.set_title(heading)
+        ax.set_xlabel(REG)
+    axes[0, 0].set_ylabel("samples $k$")
+    bar = fig.colorbar(mesh, ax=axes, aspect=18, pad=0.01, label="share on the wrong side")
     bar.outline.set_visible(False)
-    known = cells[["predicted_lambda_min", "predicted_trap_threshold"]].dropna()
-    squares = [theory.trap_threshold("fro2", lam) for lam in known["predicted_lambda_min"]]
-    law = r"$\gamma=2\lambda$" if np.allclose(known["predicted_trap_threshold"], squares) else "a trap from here on"
-    label = f"{law}, median over seeds"
+    label = r"$\gamma=2\lambda$, median over seeds"
     fig.legend([Line2D([], [], color="#d55e00", linewidth=1.5)], [label], loc="outside lower center")
     return fig
 

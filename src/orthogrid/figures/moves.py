@@ -1,11 +1,10 @@
-"""How W moves: the thread's logs, the penalties over steps and over their weight, the circle."""
+"""How W moves: the thread's logs, the penalties over steps, the circle."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -25,17 +24,13 @@ from .style import (
     S_FRO,
     SCHEDULES,
     absent,
-    arm_styles,
     arms,
-    bars,
     canvas,
     decades,
     figure,
     limits,
-    mono,
     number,
     ordered_arms,
-    size_of,
     steps_axis,
     title,
 )
@@ -140,10 +135,11 @@ def _log_b(ax: Axes, run: Run) -> int:
 
 @figure("convergence", tables="traces")
 def draw_convergence(run: Run) -> Figure:
-    """Orthogonality and data loss over steps: a column a penalty, a colour a weight."""
+    """Orthogonality and data loss over the steps of the longest runs: a column a penalty, a colour a weight."""
     cells = run.block("convergence")
     if not len(cells):
         return absent("convergence")
+    cells = cells[cells["steps"] == cells["steps"].max()]
     names = ordered_arms(cells)
     regs = sorted(cells["reg"].unique())
     colours = dict(zip(regs, sns.color_palette("viridis_r", len(regs) + 1)[1:], strict=True))
@@ -182,81 +178,6 @@ def draw_convergence(run: Run) -> Figure:
     handles += [Line2D([], [], color=GREY, linestyle=SCHEDULES[s]) for s in schedules]
     labels = [f"{REG} = {labels[0]}", *labels[1:], *schedules]
     fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 10), columnspacing=1.2)
-    return fig
-
-
-@figure("convergence grid", tables="arms")
-def draw_reg(run: Run) -> Figure:
-    """Final orthogonality and data loss against the weight."""
-    main = run.block("convergence")
-    grid = run.block("grid")
-    grid = grid[(grid["determinant"] == "match") & (grid["samples"] < grid["dimension"])]
-    if len(grid):  # the samples whose share of the dimension is nearest to the other panel's
-        share = (main["samples"] / main["dimension"]).median() if len(main) else 0.0
-        distance = (np.log((grid["samples"] / grid["dimension"]) / share) if share else grid["samples"]).abs()
-        grid = grid[distance == distance.min()]
-    if not len(main) and not len(grid):
-        return absent("convergence", "grid")
-    styles = arm_styles(run)
-    shown = pd.concat([main, grid])
-    fig, axes = canvas(4.0, 2, 2, sharex="col", sharey="row")
-    for column, cells in enumerate((main, grid)):
-        if not len(cells):
-            for ax in axes[:, column]:
-                ax.text(
-                    0.5,
-                    0.5,
-                    "not in this run",
-                    transform=ax.transAxes,
-                    ha="center",
-                    color=GREY,
-                    style="italic",
-                )
-            continue
-        axes[0, column].set_title(
-            size_of(cells) + f", {'/'.join(f'{s:g}' for s in sorted(cells['steps'].unique()))} steps"
-        )
-        for row, (quantity, label) in enumerate((("orthogonality_fro", S_FRO), ("fit", DATA_LOSS))):
-            ax = axes[row, column]
-            ax.set(xscale="log", yscale="log")
-            for (arm, schedule), one in cells.groupby([arms(cells), "schedule"], sort=False):
-                style = dict(styles[arm], linestyle=SCHEDULES.get(schedule, ":"))
-                style["markerfacecolor"] = style["color"] if schedule == "constant" else "white"
-                if (one["reg"] > 0).any():
-                    bars(ax, one[one["reg"] > 0], "reg", quantity, **style)
-                else:  # no weight: the same at every reg
-                    ax.axhline(one[quantity].median(), color=style["color"], linestyle=":", linewidth=1.4)
-            ax.set_ylabel(label if column == 0 else "")
-            ax.set_xlabel(REG if row == 1 else "")
-            ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-            decades(ax)
-    names = ordered_arms(shown)
-    weightless = set(arms(shown[shown["reg"] == 0])) - set(arms(shown[shown["reg"] > 0]))
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=styles[a]["color"],
-            linestyle=":" if a in weightless else "-",
-            linewidth=1.4,
-            marker=None if a in weightless else styles[a]["marker"],
-        )
-        for a in names
-    ]
-    labels = list(names)
-    for schedule in shown["schedule"].unique() if shown["schedule"].nunique() > 1 else []:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=GREY,
-                linestyle=SCHEDULES.get(schedule, ":"),
-                marker="o",
-                markerfacecolor=GREY if schedule == "constant" else "white",
-            )
-        )
-        labels.append(schedule)
-    mono(fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), columnspacing=1.2), names)
     return fig
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import theory
-from ..claims.select import roughness
+from ..claims.select import at_best_rate, roughness
 from ..run import Run
 from .style import (
     DATA_LOSS,
@@ -52,7 +52,7 @@ def _dots(ax: Axes, cells: pd.DataFrame, column: str, names: list[str], aside: f
 
 @figure("methods step_cost")
 def draw_methods(run: Run) -> Figure:
-    """Cost of a step, orthogonality and data loss of every method, a row a method, sorted by cost."""
+    """Cost of a step, and at its best rate orthogonality and data loss of every method, a row a method, sorted by cost."""
     cells, costs = run.planned("methods"), run.planned("step_cost")
     everything = pd.concat([cells, costs])
     if not (everything["status"] == "ok").any():
@@ -81,6 +81,7 @@ def draw_methods(run: Run) -> Figure:
         f"$n={n}$": Line2D([], [], color=greys[j], marker="os^D"[j % 4], linestyle="none") for j, n in enumerate(sizes)
     }
 
+    cells = pd.concat([at_best_rate(same) for _, same in cells.groupby("method")]) if len(cells) else cells
     cells = cells.assign(roughness=roughness(cells))
     few = cells["samples"] < cells["dimension"]
     for j, (some, label) in enumerate(((cells[few], "$k<n$"), (cells[~few], "$k>n$"))):

@@ -34,6 +34,13 @@ ROUGHNESS = r"$\|S\|_F/\sqrt{n}$"
 DISTANCE = r"$\|W-\rho^\mathsf{T}\|_F$"
 DATA_LOSS = "data loss"
 REG = r"reg $\gamma$"
+# How a run that ended so is marked: colours and shapes apart.
+OUTCOMES = {
+    "recovered": dict(color="#0173b2", marker="D", linestyle="none", markerfacecolor="white", markeredgewidth=0.8),
+    "trapped": dict(color="#d55e00", marker="o", linestyle="none"),
+    "unidentified": dict(color="#029e73", marker="s", linestyle="none", markerfacecolor="white", markeredgewidth=0.8),
+    "unfinished": dict(color="0.5", marker="x", linestyle="none", markeredgewidth=0.8),
+}
 
 STYLE = {
     **sns.axes_style("ticks"),

@@ -1,4 +1,4 @@
-"""From which weight on each penalty holds a run on the wrong side: started at the twin, and at random."""
+"""From which weight on a run ends on the wrong side: started at the twin, and at random."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from .. import theory
 from ..cell import spec_name
@@ -18,10 +19,11 @@ from .style import (
     GREY,
     LAW,
     MARKERS,
-    SCHEDULES,
+    OUTCOMES,
     absent,
     arms,
     canvas,
+    decades,
     figure,
     mark_missing,
     missing_handle,
@@ -31,6 +33,7 @@ from .style import (
     title,
 )
 
+BOUND = dict(color="0.1", linestyle=":", linewidth=1.2)
 UNIT = r"$\gamma/2\lambda$"  # what a penalty without a positive threshold is drawn against
 
 
@@ -120,51 +123,105 @@ def draw_law(run: Run) -> Figure:
     return fig
 
 
-def _shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:
-    shares = cells.groupby(x)["wrong"].mean()
-    ax.plot(shares.index, shares, **style)
-
-
-@figure("capture")
+@figure("capture capture_fast")
 def draw_capture(run: Run) -> Figure:
-    """Share of the runs from random starts that end on the wrong side: a panel a penalty, a line a rate and determinant."""
-    cells = run.planned("capture")
+    """Share of the runs from random starts that end on the wrong side: a panel a penalty and side of the start, a line a rate."""
+    cells = run.planned("capture", "capture_fast")
     if not (cells["status"] == "ok").any():
-        return absent("capture")
+        return absent("capture", "capture_fast")
     cells = _with_law(cells[cells["predicted_lambda_min"] > 0])
     middle = cells["predicted_lambda_min"].drop_duplicates().median()  # the runs of one weight share a place
     cells = cells.assign(x=cells["reg"] / theory.trap_threshold("fro2", middle))
     names, rates = ordered_arms(cells), sorted(cells["lr"].unique())
-    colours = dict(zip(rates, sns.color_palette("viridis_r", len(rates) + 1)[1:], strict=True))
-    rows = [d for d in ("mismatch", "match") if d in set(cells["determinant"])]
-    fig, axes = canvas(0.8 + 1.15 * len(rows), len(rows), len(names), sharey=True, sharex=True)
-    for column, arm in enumerate(names):
-        for row, determinant in enumerate(rows):
-            ax = axes[row, column]
-            here = cells[(cells["arm"] == arm) & (cells["determinant"] == determinant)]
-            ax.set_xscale("log")
-            for j, lr in enumerate(rates):
-                one = here[here["lr"] == lr]
-                aside = 1.09 ** (j - (len(rates) - 1) / 2)  # lines of equal shares would hide one another
-                one = one.assign(x=one["x"] * aside)
-                style = dict(color=colours[lr], marker=MARKERS[j], markersize=4 - 0.4 * j)
-                style |= dict(linestyle=SCHEDULES["constant"] if determinant == "mismatch" else SCHEDULES["cosine"])
-                style |= dict(markerfacecolor=colours[lr] if determinant == "mismatch" else "white")
-                _shares(ax, one[one["status"] == "ok"], "x", **style)
-            mark_missing(ax, here, "x")
-            held = _holds(here) / theory.trap_threshold("fro2", 1.0)
-            if not math.isnan(held):
-                ax.axvline(held, **LAW)
-            if row == 0:
-                title(ax, arm)
-            if column == 0:
-                ax.set_ylabel(determinant)
-            ax.set(ylim=(-0.06, 1.06), yticks=[0, 0.5, 1], xlabel=UNIT if row == len(rows) - 1 else "")
-            ax.minorticks_off()
-    fig.supylabel("share that ends on the wrong side", fontsize=8)
+    panels = [(arm, start) for arm in names for start in ("mismatch", "match")]
+    colours = dict(zip(rates, sns.color_palette("colorblind"), strict=False))
+    fig, axes = canvas(2.3, 1, len(panels), sharey=True, sharex=True)
+    for ax, (arm, start) in zip(axes[0], panels, strict=True):
+        here = cells[(cells["arm"] == arm) & (cells["determinant"] == start)]
+        ax.set_xscale("log")
+        for j, lr in enumerate(rates):
+            shares = here[(here["lr"] == lr) & (here["status"] == "ok")].groupby("x")["wrong"].mean()
+            ax.plot(shares.index, shares, color=colours[lr], marker=MARKERS[j], markersize=4 - 0.5 * j)
+        mark_missing(ax, here, "x")
+        held = _holds(here) / theory.trap_threshold("fro2", 1.0)
+        if not math.isnan(held):
+            ax.axvline(held, **LAW)
+        ax.set_title(f"{arm}, start {'wrong' if start == 'mismatch' else 'right'}")
+        ax.set(ylim=(-0.06, 1.06), yticks=[0, 0.5, 1], xlabel=UNIT)
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel("share that ends wrong")
     handles = {f"lr {number(lr)}": Line2D([], [], color=colours[lr], marker=MARKERS[j]) for j, lr in enumerate(rates)}
-    always = [arm for arm in names if cells.loc[cells["arm"] == arm, "relative"].median() == 0]
-    held = "twin held from here on" + (f" ({', '.join(always)}: anywhere)" if always else "")
-    handles |= {held: Line2D([], [], **LAW), **missing_handle(cells)}
+    handles |= {"twin held from here on": Line2D([], [], **LAW), **missing_handle(cells)}
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return fig
+
+
+BINS = 4  # a decade of reg/2 lambda
+STACK = ("trapped", "unfinished", "recovered")  # from below
+
+
+@figure("capture_white large_trap capture")
+def draw_outcomes(run: Run) -> Figure:
+    """Share of random starts by outcome, stacked, against reg/2 lambda in bins: a column a kind of inputs, a row a side of the start."""
+    cells = run.block("capture_white", "large_trap", "capture")
+    cells = cells[(cells["penalty"] == "fro2") & (cells["predicted_lambda_min"] > 0) & (cells["init"] == "haar")]
+    if not len(cells):
+        return absent("capture_white", "large_trap", "capture")
+    cells = cells.assign(
+        place=np.floor(np.log10(cells["reg"] / theory.trap_threshold("fro2", cells["predicted_lambda_min"])) * BINS),
+        spread=cells["predicted_lambda_max"] / cells["predicted_lambda_min"],
+    )
+    kinds = [kind for kind in ("whitened", "uniform") if kind in set(cells["inputs"])]
+    sides = [start for start in ("mismatch", "match") if start in set(cells["determinant"])]
+    fig, axes = canvas(0.7 + 1.35 * len(sides), len(sides), len(kinds), sharey=True, sharex="col")
+    for column, kind in enumerate(kinds):
+        for row, start in enumerate(sides):
+            ax = axes[row, column]
+            here = cells[(cells["inputs"] == kind) & (cells["determinant"] == start)]
+            _stack(ax, here)
+            ax.axvline(1, **LAW)
+            ax.axvline(cells.loc[cells["inputs"] == kind, "spread"].median(), **BOUND)
+            ax.set(xscale="log", ylim=(0, 1), yticks=[0, 0.5, 1])
+            if row == 0:
+                ax.set_title(f"{'white' if kind == 'whitened' else kind} inputs", pad=10)
+            if row == len(sides) - 1:
+                ax.set_xlabel(UNIT)
+            if column == 0:
+                ax.set_ylabel(f"start {'wrong' if start == 'mismatch' else 'right'}")
+            decades(ax, "x")
+            ax.grid(False)
+    fig.supylabel("share of runs", fontsize=8)
+    handles = {name: Patch(facecolor=OUTCOMES[name]["color"], alpha=0.75) for name in STACK}
+    handles |= {r"$\gamma=2\lambda$": Line2D([], [], **LAW), r"$\gamma=2\mu$, median": Line2D([], [], **BOUND)}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    return fig
+
+
+def _stack(ax: Axes, cells: pd.DataFrame) -> None:
+    """Bars over the bins, with the number of runs above each."""
+    for place, same in cells.groupby("place"):
+        left, width = 10 ** (place / BINS), 10 ** ((place + 1) / BINS) - 10 ** (place / BINS)
+        bottom = 0.0
+        for name in STACK:
+            share = (same["outcome"] == name).mean()
+            ax.bar(
+                left,
+                share,
+                width,
+                bottom,
+                align="edge",
+                color=OUTCOMES[name]["color"],
+                alpha=0.75,
+                edgecolor="white",
+                linewidth=0.4,
+            )
+            bottom += share
+        ax.annotate(
+            f"{len(same)}",
+            (10 ** ((place + 0.5) / BINS), 1),
+            xytext=(0, 1),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6,
+            color=GREY,
+        )

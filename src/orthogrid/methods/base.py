@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..catalog import Entry
 from ..cell import spec_name, spec_options
 from ..numerics.batch import Batch
 from ..registration import registered
@@ -13,10 +14,12 @@ from ..registration import registered
 class Method:
     """Made once for a batch, before its first step; holds what it needs between steps.
 
-    It may use the batch's weight, bias, grad, compute_gradient, penalty_gradient, train_with_adam, update (or set_rates and
+    It may use the batch's weight, bias, grad, compute_gradient, penalty_gradient, train_with, update (or set_rates and
     apply_gradient), rates, optimizer, products and loss, and read its cells, problems, x, y and steps. `whole.weight` and
     `whole.grad` are the same with a margin of zeros, which must stay: products of these are faster.
     """
+
+    entry: Entry  # its traits, as others know it
 
     def __init__(self, batch: Batch):
         self.batch = batch
@@ -36,14 +39,19 @@ def register(**traits: Any) -> Callable[[type[Method]], type[Method]]:
     """
 
     def wrap(method: type[Method]) -> type[Method]:
-        registered("method", method, traits)
+        method.entry = registered("method", method, traits)
         METHODS[method.__name__] = method
         return method
 
     return wrap
 
 
+def find_method(spec: str) -> type[Method]:
+    """The method of a spec such as `landing(strength=0.1)`."""
+    return METHODS[spec_name(spec)]
+
+
 def make_method(batch: Batch) -> Method:
     """The method that a batch's cells name, `landing(strength=0.1)` for one, ready to step it."""
     spec = batch.cells[0].method
-    return METHODS[spec_name(spec)](batch, **spec_options(spec))
+    return find_method(spec)(batch, **spec_options(spec))

@@ -137,8 +137,27 @@ def _q_factor(a: Tensor) -> Tensor:
 
 
 def _polar_factor(a: Tensor) -> Tensor:
-    u, _, vt = torch.linalg.svd(a)
-    return u @ vt
+    try:
+        u, _, vt = torch.linalg.svd(a)
+    except (
+        torch.linalg.LinAlgError
+    ):  # LAPACK's divide and conquer may not converge where all singular values are nearly one
+        u, _, vt = torch.linalg.svd(a.double())
+    return (u @ vt).to(a.dtype)
+
+
+@register(constrains=True, both_sides=True, decomposes=True)
+class polar(adam):
+    """Plain regression by Adam, and at its end the weight's polar factor: the orthogonal matrix nearest what was found."""
+
+    def step(self, t: int) -> None:
+        super().step(t)
+        batch = self.batch
+        if t < batch.steps - 1:
+            return
+        batch.weight.copy_(decomposed(_polar_factor, batch.weight))
+        if batch.cells[0].bias:  # at its optimum
+            batch.bias.copy_((batch.y.double() - batch.x.double() @ batch.weight.double().mT).mean(1))
 
 
 class ClosedForm(Method):
@@ -151,6 +170,7 @@ class ClosedForm(Method):
         for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
             x = problem.x.double()
             y = x @ problem.rho.double()
+            y = y if problem.noise is None else y + problem.noise.double()
             mean_x, mean_y = (x.mean(0), y.mean(0)) if cell.bias else (torch.zeros_like(x[0]), torch.zeros_like(x[0]))
             u, _, vt = torch.linalg.svd((x - mean_x).mT @ (y - mean_y))
             if self.keeps_side:

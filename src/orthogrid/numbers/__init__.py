@@ -1,6 +1,6 @@
 r"""Every number of the paper's text, once: a run's tables → `\setval{key}{text}` lines.
 
-Each module serves one section of the paper; its functions return key → text. The text is safe in LaTeX, in text and in math; a
+The functions return key → text. The text is safe in LaTeX, in text and in math; a
 measured quantity that the run lacks is an en dash. The thread's own numbers come from its logs and from `Cell()`, which
 is its second script; closed forms come from `theory`; settings of the analysis from `claims`; what a claim measured, from
 the ledger, as `measured-<id>`.
@@ -16,41 +16,20 @@ import pandas as pd
 from ..run import Run
 from ..store import write_bytes
 from .compute import bench_numbers
-from .convergence import ablation_numbers, convergence_numbers, rates_numbers, thread_numbers
-from .identifiability import fresh_numbers, identifiability_numbers, regimes_numbers, thread_size_numbers
-from .limitations import limitations_numbers
-from .methods import cures_numbers, methods_numbers
-from .penalties import law_numbers, penalties_numbers
-from .precision import precision_numbers
-from .reproduction import claims_numbers, cost_numbers, run_numbers
-from .trapping import capture_numbers, floor_numbers, grid_numbers, map_numbers
+from .reproduction import claims_numbers, cost_numbers, limitations_numbers, run_numbers
+from .thread import settings_numbers, thread_numbers
 
 # Part of the paper → its section, in the order of the file.
 SECTIONS: dict[str, Callable[..., dict[str, str]]] = {
     "run": run_numbers,
     "thread": thread_numbers,
-    "ablation": ablation_numbers,
-    "convergence": convergence_numbers,
-    "rates": rates_numbers,
-    "penalties": penalties_numbers,
-    "law": law_numbers,
-    "thread's size": thread_size_numbers,
-    "identifiability": identifiability_numbers,
-    "fresh": fresh_numbers,
-    "regimes": regimes_numbers,
-    "floor": floor_numbers,
-    "map": map_numbers,
-    "capture": capture_numbers,
-    "grid": grid_numbers,
-    "methods": methods_numbers,
-    "cures": cures_numbers,
-    "precision": precision_numbers,
+    "settings": settings_numbers,
     "claims": claims_numbers,
     "limitations": limitations_numbers,
     "cost": cost_numbers,
     "bench": bench_numbers,
 }
-JUDGED = ("convergence", "floor", "map", "claims", "limitations")  # those that quote verdicts
+JUDGED = ("claims", "limitations")  # those that quote verdicts
 
 
 def section_numbers(name: str, run: Run, verdicts: pd.DataFrame) -> dict[str, str]:

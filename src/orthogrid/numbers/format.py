@@ -117,25 +117,9 @@ def enumeration(words: Iterable[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else MISSING
 
 
-def counted(cells: pd.DataFrame, which: pd.Series) -> tuple[str, str]:
-    """Number of cells and of those marked; two dashes where there are none."""
-    return (integer(len(cells)), integer(which.sum())) if len(cells) else (MISSING, MISSING)
-
-
 def out_of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
     """a of b."""
     return f"{integer(len(part))} of {integer(len(whole))}" if len(whole) else f"{MISSING} of {MISSING}"
-
-
-def listed(cells: pd.DataFrame, axis: str) -> str:
-    """The values of a numerical axis, in their order."""
-    return enumeration(map(setting, sorted(cells[axis].unique())))
-
-
-def names(words: Iterable[str], nothing: str = "none") -> str:
-    """Penalties or methods as the configuration spells them, or a word for none of them."""
-    words = [code(word) for word in words]
-    return enumeration(words) if words else nothing
 
 
 def code(name: object) -> str:
@@ -145,27 +129,6 @@ def code(name: object) -> str:
 def estimate(value: float, low: float, high: float, form=number) -> str:
     """A value with its interval, where it has one."""
     return form(value) + (f" [{form(low)}, {form(high)}]" if low < high else "")
-
-
-def word_of(
-    verdicts: pd.DataFrame,
-    claim: str,
-    *,
-    supported: str,
-    refuted: str,
-    untested: str,
-    missing: str,
-    partly: str | None = None,
-) -> str:
-    """The word that compares, from a claim's verdict: `untested` where its interval decides nothing, `missing` without cells.
-
-    A claim that holds in part counts as refuted where there is no word of its own.
-    """
-    row = verdicts[verdicts["id"] == claim]
-    if row.empty or is_missing(float(row["measured"].iloc[0])):
-        return missing
-    words = dict(supported=supported, partly=refuted if partly is None else partly, refuted=refuted, untested=untested)
-    return words[row["verdict"].iloc[0]]
 
 
 def digits2(value) -> str:

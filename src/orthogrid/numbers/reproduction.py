@@ -6,29 +6,35 @@ import math
 
 import pandas as pd
 
+from .. import theory
 from ..catalog import code_digest, penalties
 from ..claims import CLAIMS, OURS, VERDICTS
 from ..claims.intervals import LEVEL
 from ..claims.select import values_of
-from ..claims.settings import RECOVERY
 from ..run import Run
 from ..views import reads
-from .format import MISSING, enumeration, estimate, integer, number, percent, setting, text
+from .format import MISSING, digits2, enumeration, estimate, integer, number, percent, setting, text
 
 HUBER_DELTA = penalties()["huber"].options["delta"]  # from its source: the definition itself would import torch
 
-# Blocks whose dimension, and those whose number of samples, the text quotes.
+# Blocks whose dimension, samples and number of seeds the text quotes.
 DIMENSIONS = (
-    "thread_b", "ablation", "convergence", "penalties", "law", "identifiability", "transition", "fresh", "regimes", "grid",
-    "map_haar", "capture", "methods", "step_cost", "cures", "precision", "scaling",
+    "ablation", "thread_b", "convergence", "large_convergence", "penalties", "law", "identifiability", "transition", "fresh",
+    "grid", "map_haar", "floor", "existence", "capture", "capture_white", "capture_norms", "noise", "large_trap", "methods",
+    "step_cost", "cures", "cures_uniform", "large_cure", "precision", "scaling", "rates",
 )  # fmt: skip
-SAMPLES = ("thread_b", "convergence")
+SAMPLES = ("thread_b", "convergence", "penalties", "law", "capture", "methods", "cures", "precision")
+SEEDS = ("convergence", "penalties", "law", "grid", "map_haar", "capture", "methods", "cures", "precision", "rates")
 
 
 @reads("*")
 def run_numbers(run: Run) -> dict[str, str]:
     def shown(block: str, axis: str) -> str:
         return enumeration(map(setting, sorted(values_of(run, block, axis))))
+
+    def seeds_of(block: str) -> str:
+        count = len(values_of(run, block, "seed"))
+        return "1 seed" if count == 1 else f"{count or MISSING} seeds"
 
     dimensions = {cell.dimension for cell in run.config.cells}
     return {
@@ -41,13 +47,14 @@ def run_numbers(run: Run) -> dict[str, str]:
         "blocks-total": integer(len(run.config.blocks)) if run.config.blocks else MISSING,
         **{f"dimension-{block.replace('_', '-')}": shown(block, "dimension") for block in DIMENSIONS},
         **{f"samples-{block.replace('_', '-')}": shown(block, "samples") for block in SAMPLES},
+        **{f"seeds-{block.replace('_', '-')}": seeds_of(block) for block in SEEDS},
         "lr-main": shown("convergence", "lr"),
-        # ‖W - rhoᵀ‖_F below which a run counts as recovered.
-        "recovery-tolerance": setting(RECOVERY),
         # At reg = 4 lambda the trap of huber needs delta > (3/4) max w_i² ≥ 3/(4n): the least n, and the largest n of this run.
         "huber-delta": setting(HUBER_DELTA),
         "huber-dimension": integer(math.ceil(3 / (4 * HUBER_DELTA))),
         "dimension-largest": integer(max(dimensions, default=None)),
+        # Mean |S|/lr of the scalar map that Adam makes of absolute values.
+        "l1-constant": digits2(theory.l1_constant()),
     }
 
 
@@ -74,8 +81,7 @@ def claims_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
     seen = {row.id: estimate(row.measured, row.interval_low, row.interval_high) for row in verdicts.itertuples()}
     ours = sum(CLAIMS[id].author == OURS for id in words.index)
     return {
-        # Each claim's verdict, and its mark beside the sentence that states it.
-        **{f"verdict-{id}": word for id, word in words.items()},
+        # Each claim's mark beside the sentence that states it.
         **{f"mark-{id}": rf"\claimmark{{{word}}}{{{id}}}" for id, word in words.items()},
         # What its predicate measured, with the interval.
         **{f"measured-{id}": value for id, value in seen.items()},
@@ -86,6 +92,16 @@ def claims_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
         "claims-ours": integer(ours),
         # Of all: those that can fail only by a mistake of the implementation.
         "claims-checks": integer(sum(CLAIMS[id].check for id in words.index)),
+    }
+
+
+@reads()
+def limitations_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, str]:
+    intervals = int((verdicts["interval_low"] < verdicts["interval_high"]).sum())
+    return {
+        # Claims with an interval; how many of these miss their quantity on average, each at its own level.
+        "limits-intervals": integer(intervals) if intervals else MISSING,
+        "limits-missed": number((1 - LEVEL) * intervals, 2) if intervals else MISSING,
     }
 
 

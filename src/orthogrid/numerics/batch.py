@@ -1,4 +1,4 @@
-"""Cells of one shape, stacked to B × n × n: their state, the gradient of their loss, and Adam's update of it."""
+"""Cells of one shape, stacked to B × n × n: their state, the gradient of their loss, and an optimiser's update of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..cell import Cell
 from ..penalties import find_penalty
 from . import metrics
-from .adam import Adam
+from .descent import Descent
 from .linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
 from .problem import DTYPES, Problem, draw_fresh
 
@@ -68,7 +68,7 @@ class Batch:
             self.weight[i], self.bias[i] = problem.weight, problem.bias
             self.x[i], self.target[i] = problem.x, problem.rho.mT
             # On the CPU, as the thread does: its printed digits depend on it.
-            self.y[i] = problem.x.to(given) @ problem.rho
+            self.y[i] = problem.targets
             if self.by_gram:
                 x = problem.x.double()
                 self.mean[i] = x.mean(0)
@@ -80,7 +80,7 @@ class Batch:
         self.parameters = {"weight": (flat(self.weight), flat(self.grad))}
         if first.bias:
             self.parameters["bias"] = flat(self.bias), flat(self.bias_grad)
-        self.optimizer: Adam | None = None
+        self.optimizer: Descent | None = None
         # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
         self.runs: list[range] = []
         for _, run in itertools.groupby(range(count), key=lambda i: (cells[i].lr, cells[i].schedule)):
@@ -114,8 +114,8 @@ class Batch:
         else:
             self.whole.grad.mul_(2)
 
-    def train_with_adam(self, trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
-        """Let `update` step (flat storage, flat gradients) of padded stacks, each cell at its own rate."""
+    def train_with(self, optimizer: type[Descent], trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
+        """Let `update` step (flat storage, flat gradients) of padded stacks by an optimiser, each cell at its own rate."""
         count = len(self.cells)
 
         def share(flat: Tensor, run: range) -> Tensor:
@@ -123,7 +123,7 @@ class Batch:
             return flat[run.start * stride : run.stop * stride]
 
         groups = [[(share(flat, run), share(grad, run)) for flat, grad in trained] for run in self.runs]
-        self.optimizer = Adam(groups, self.device, **settings)
+        self.optimizer = optimizer(groups, self.device, **settings)
 
     def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
         """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
@@ -165,9 +165,18 @@ class Batch:
             torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
 
     def penalty_gradient(
-        self, weight: Tensor, s: GramResidual, grad: Tensor, beta: float = 0, reg_factor: float = 1.0
+        self,
+        weight: Tensor,
+        s: GramResidual,
+        grad: Tensor,
+        beta: float = 0,
+        reg_factor: float = 1.0,
+        columns: int | None = None,
     ) -> None:
-        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins."""
+        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins.
+
+        Without them the weight is n × n, or has so many `columns`.
+        """
         penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
         if penalty.multiplier_of is not None:
             s.fill(weight, self.products)
@@ -177,15 +186,8 @@ class Batch:
             self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, alpha=penalty.factor, out=grad)
             return
         n = s.corner.shape[-1]
-        weight, grad = weight[:, :n, :n], grad[:, :n, :n]
-        if penalty.gradient_of is not None:
-            gradient = penalty.gradient_of(weight, **self.options)
-        else:
-            with torch.enable_grad():
-                leaf = weight.detach().requires_grad_()
-                value = penalty.value(gram_residual(leaf), **self.options)
-                (gradient,) = torch.autograd.grad(value.sum(), leaf)
-        grad.mul_(beta).add_(gradient.mul_(reg))
+        weight, grad = (t[:, :n, : columns or n] for t in (weight, grad))
+        grad.mul_(beta).add_(penalty.gradient_at(weight, **self.options).mul_(reg))
 
     def loss(self) -> Tensor:
         """The whole loss of each cell, (B,) float64: data loss plus reg times the penalty."""

@@ -57,8 +57,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def gram(w: Tensor, out: Tensor) -> Tensor:
-    """out ← WWᵀ for padded (B, n, n): large ones on a CPU by their lower blocks alone."""
-    n = w.shape[-1]
+    """out ← WWᵀ for padded (B, n, m): large ones on a CPU by their lower blocks alone."""
+    n = w.shape[-2]
     if n < ALONE_FROM or w.device.type != "cpu":
         return torch.bmm(w, w.mT, out=out)
     count = round(n / BLOCK_ROWS)
@@ -69,8 +69,9 @@ def gram(w: Tensor, out: Tensor) -> Tensor:
 
 
 def gram_residual(w: Tensor) -> Tensor:
-    """S = WWᵀ - I for a batch of weights (B, n, n)."""
-    s = w @ w.mT if w.requires_grad else gram(w, padded(*w.shape, dtype=w.dtype, device=w.device))
+    """S = WWᵀ - I for a batch of weights (B, n, m)."""
+    n = w.shape[-2]
+    s = w @ w.mT if w.requires_grad else gram(w, padded(len(w), n, n, dtype=w.dtype, device=w.device))
     s.diagonal(dim1=-2, dim2=-1).sub_(1)
     return s
 

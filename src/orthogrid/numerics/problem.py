@@ -2,7 +2,7 @@
 
 Everything is drawn on the CPU in float32, in the order of the thread's second script (samples, target, the layer's own
 initialisation, the start), so that the ordinary cell is the thread's run. What the thread does not draw comes
-after, from the same stream: the twin's direction, then the fresh samples.
+after, from the same stream: the twin's direction, then noise or the fresh samples.
 """
 
 from __future__ import annotations
@@ -18,22 +18,55 @@ from ..cell import Cell
 
 # How a weight is stored; tf32 rounds the operands of products (`linalg.Products`).
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+SAME_EIGENVALUE = 1e-4  # eigenvalues closer than this share are one: whitened inputs come in float32
 
 
 @dataclass
 class Problem:
-    """One cell's data, target and start. `x` @ `rho` are the targets, so the solution is `rho.mT`."""
+    """One cell's data, target and start. Without noise `x` @ `rho` are the targets, so the solution is `rho.mT`."""
 
     x: Tensor  # (k, n) samples, in the cell's dtype; for fresh sampling the first draw
     rho: Tensor  # (n, n) orthogonal, in the cell's dtype or float32, whichever is finer
     weight: Tensor  # (n, n) start, orthogonal, in the cell's dtype
     bias: Tensor  # (n,) start; zeros for a layer without bias
     rank: int  # r, the rank of the Gram matrix G
-    lambda_min: float  # smallest eigenvalue of G (0 where r < n)
+    eigenvalues: Tensor  # (n,) float64, of G, ascending; n - r zeros
+    eigenvectors: Tensor  # (n, n) float64, their columns
     weakest: Tensor  # (n,) float64 unit vector v of the smallest eigenvalue's eigenspace
     row_space: Tensor  # (n, r') float64 orthonormal basis of the samples' row space
     mean_outside: Tensor  # (n,) float64, the samples' mean outside the row space of the centred samples; may be 0
+    noise: Tensor | None  # (k, n) float32, added to the targets
+    centred: bool  # whether G is that of the centred samples, as with a bias
     generator: torch.Generator  # stands where the fresh samples begin
+
+    @property
+    def lambda_min(self) -> float:
+        """The smallest eigenvalue of G, 0 where r < n."""
+        return float(self.eigenvalues[0])
+
+    @property
+    def targets(self) -> Tensor:
+        """What the samples are to be mapped to (k, n), in the precision of rho."""
+        exact = self.x.to(self.rho.dtype) @ self.rho
+        return exact if self.noise is None else exact + self.noise
+
+    @cached_property
+    def least_squares(self) -> Tensor:
+        """The weight (n, n) float64 of least data loss, the bias at its optimum: rhoᵀ without noise, else nearest to it."""
+        solution = self.rho.double().mT
+        if self.noise is None:
+            return solution
+        x = self.x.double() - (self.x.double().mean(0) if self.centred else 0)
+        return solution + torch.linalg.lstsq(x, self.noise.double(), driver="gelsd").solution.mT
+
+    @property
+    def noisy_twin(self) -> Tensor:
+        """The orthogonal weight (n, n) float64 of least data loss among those with the determinant that rhoᵀ has not (Kabsch)."""
+        g = (self.eigenvectors * self.eigenvalues) @ self.eigenvectors.mT
+        u, _, vt = torch.linalg.svd(self.least_squares @ g)
+        if det_sign(u @ vt) == det_sign(self.rho):
+            u[:, -1].neg_()
+        return u @ vt
 
     @cached_property
     def nearest(self) -> Tensor:
@@ -83,10 +116,8 @@ def draw_problem(cell: Cell) -> Problem:
         # A float32 draw is orthogonal to float32 precision only.
         rho, weight = reorthogonalize(rho.double()), reorthogonalize(weight.double())
 
-    if cell.sampling == "fixed":
-        rank, lambda_min, eigenspace, row_space, mean_outside = _sample_spectrum(x.double(), cell)
-    else:
-        rank, lambda_min, eigenspace, row_space, mean_outside = _population_spectrum(cell)
+    spectrum = _sample_spectrum(x.double(), cell) if cell.sampling == "fixed" else _population_spectrum(cell)
+    rank, eigenvalues, eigenvectors, eigenspace, row_space, mean_outside = spectrum
     weakest = eigenspace @ (eigenspace.mT @ direction)
     weakest /= weakest.norm()
 
@@ -101,7 +132,25 @@ def draw_problem(cell: Cell) -> Problem:
     elif (det_sign(weight) == det_sign(rho)) != (cell.determinant == "match"):
         weight[0].neg_()
     bias = bias.to(dtype) if cell.bias else torch.zeros(n, dtype=dtype)
-    return Problem(x, rho, weight, bias, rank, lambda_min, weakest, row_space, mean_outside, generator)
+    noise = cell.noise * torch.randn(k, n, generator=generator) if cell.noise else None
+    problem = Problem(
+        x,
+        rho,
+        weight,
+        bias,
+        rank,
+        eigenvalues,
+        eigenvectors,
+        weakest,
+        row_space,
+        mean_outside,
+        noise,
+        cell.bias,
+        generator,
+    )
+    if cell.init == "twin" and noise is not None:
+        problem.weight = problem.noisy_twin.to(dtype).contiguous()
+    return problem
 
 
 def draw_fresh(cell: Cell, generator: torch.Generator) -> Tensor:
@@ -130,8 +179,12 @@ def det_sign(a: Tensor) -> int:
     return int(torch.linalg.slogdet(a.double())[0].sign())
 
 
-def _sample_spectrum(x: Tensor, cell: Cell) -> tuple[int, float, Tensor, Tensor, Tensor]:
-    """Rank, smallest eigenvalue, its eigenspace, the row space and the outside mean for (k, n) float64 samples."""
+# Rank, eigenvalues and eigenvectors of G, the smallest eigenvalue's space, the row space and the outside mean.
+Spectrum = tuple[int, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def _sample_spectrum(x: Tensor, cell: Cell) -> Spectrum:
+    """That of (k, n) float64 samples."""
     n = cell.dimension
     mean = x.mean(0)
     weighed = x - mean if cell.bias else x
@@ -141,12 +194,12 @@ def _sample_spectrum(x: Tensor, cell: Cell) -> tuple[int, float, Tensor, Tensor,
     precision = torch.finfo(DTYPES[cell.dtype]).eps if cell.inputs == "whitened" else torch.finfo(torch.float64).eps
     tolerance = float(s[0]) * limit * precision
     rank = int((s > tolerance).sum())
-    if rank < n:
-        lambda_min, eigenspace = 0.0, vt[rank:].mT
-    else:
-        lambda_min = float(s[-1] ** 2)
-        # Whitened, all eigenvalues are equal up to rounding, and every direction is a weakest one.
-        eigenspace = torch.eye(n, dtype=x.dtype) if cell.inputs == "whitened" else vt[-1:].mT
+    eigenvalues = torch.zeros(n, dtype=x.dtype)
+    eigenvalues[n - rank :] = s[:rank].square().flip(0)
+    eigenspace = vt[min(rank, n - 1) :].mT
+    if rank == n and cell.inputs == "whitened":
+        # All eigenvalues are equal up to rounding, and every direction is a weakest one.
+        eigenspace = torch.eye(n, dtype=x.dtype)
     centred_rows = vt[:rank].mT if cell.bias else _row_space(x - mean, tolerance)
     mean_outside = mean - centred_rows @ (centred_rows.mT @ mean)
     if float(mean_outside.norm()) <= 1e-6 * float(mean.norm()) or cell.inputs == "whitened":
@@ -154,7 +207,7 @@ def _sample_spectrum(x: Tensor, cell: Cell) -> tuple[int, float, Tensor, Tensor,
     row_space = vt[:rank].mT
     if cell.bias and float(mean_outside.norm()) > 0:
         row_space = torch.cat([row_space, (mean_outside / mean_outside.norm())[:, None]], dim=1)
-    return rank, lambda_min, eigenspace, row_space, mean_outside
+    return rank, eigenvalues, vt.mT.flip(1), eigenspace, row_space, mean_outside
 
 
 def _row_space(x: Tensor, tolerance: float) -> Tensor:
@@ -162,11 +215,13 @@ def _row_space(x: Tensor, tolerance: float) -> Tensor:
     return vt[s > tolerance].mT
 
 
-def _population_spectrum(cell: Cell) -> tuple[int, float, Tensor, Tensor, Tensor]:
+def _population_spectrum(cell: Cell) -> Spectrum:
     """The same for the expected Gram matrix of fresh samples: k/12 I, plus k/4 11ᵀ for uniform inputs without a bias."""
     n = cell.dimension
     eye = torch.eye(n, dtype=torch.float64)
-    eigenspace = eye
+    eigenvalues, eigenvectors, eigenspace = torch.full((n,), cell.samples / 12, dtype=torch.float64), eye, eye
     if cell.inputs == "uniform" and not cell.bias:
         eigenspace = torch.linalg.qr(eye - 1 / n)[0][:, : n - 1]
-    return n, cell.samples / 12, eigenspace, eye, torch.zeros(n, dtype=torch.float64)
+        eigenvalues[-1] += cell.samples * n / 4
+        eigenvectors = torch.cat([eigenspace, torch.full((n, 1), n**-0.5, dtype=torch.float64)], 1)
+    return n, eigenvalues, eigenvectors, eigenspace, eye, torch.zeros(n, dtype=torch.float64)

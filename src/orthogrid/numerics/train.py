@@ -17,7 +17,7 @@ from torch import Tensor
 from ..cell import Cell, shape_of
 from ..methods import make_method
 from ..penalties import find_penalty
-from . import metrics
+from . import ends, metrics
 from .batch import Batch
 from .linalg import ALONE_FROM, gram_residual, one_thread
 from .problem import Problem, draw_problem
@@ -166,10 +166,10 @@ def _result(
 ) -> Result:
     """Row and trace of the i-th cell of a stack, from its final weight and bias in float64 on the CPU."""
     trace = [{"step": t, **{name: _short(values[name][i]) for name in metrics.TRACE}} for t, values in logged]
-    row: dict[str, float | int | str] = dict.fromkeys(metrics.FINAL, math.nan)
+    row: dict[str, float | int | str] = dict.fromkeys((*metrics.FINAL, *ends.MEASURES), math.nan)
     if torch.isfinite(weight).all() and torch.isfinite(bias).all():
         row |= {name: float(logged[-1][1][name][i]) for name in metrics.TRACE if name in metrics.FINAL}
-        row |= metrics.final(weight, bias, problem)
+        row |= metrics.final(weight, bias, problem) | ends.measure_end(weight, problem, cell)
         penalty, options = find_penalty(cell.penalty)
         row["penalty_value"] = float(penalty.value(gram_residual(weight[None]), **options)[0])
         row["status"] = "ok"
@@ -178,7 +178,7 @@ def _result(
     row["det_sign_start"] = trace[0]["det_sign"]
     row["det_sign_target"] = float(torch.linalg.slogdet(problem.rho.double())[0])
     row["lambda_min"], row["rank"] = problem.lambda_min, problem.rank
-    for name in ("det_sign", "det_sign_start", "det_sign_target"):
+    for name in ("det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign"):
         row[name] = int(row[name]) if row[name] == row[name] else math.nan
     return Result(cell, row, trace, weight, bias)
 

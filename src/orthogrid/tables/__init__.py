@@ -11,15 +11,15 @@ from ..claims import judge
 from ..run import Run
 from ..store import write_bytes
 from .compute import bench_parts, bench_peers, bench_workflow
-from .convergence import ablation, floors, thread
-from .methods import cures, methods, precision
-from .penalties import capture, penalties
+from .methods import cures, methods
+from .penalties import penalties
 from .reproduction import answers, claims, cost, grid_axes, versions
+from .thread import thread
 
 TABLES: dict[str, Callable[[Run, pd.DataFrame], str]] = {
     table.__name__: table
     for table in (
-        answers, thread, ablation, floors, penalties, capture, methods, cures, precision, claims, grid_axes, cost, versions,
+        answers, thread, penalties, methods, cures, claims, grid_axes, cost, versions,
         bench_peers, bench_parts, bench_workflow,
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Adam by PyTorch's kernel: the same bits as by PyTorch's optimiser."""
+"""Adam and gradient descent by PyTorch's kernels: the same bits as by PyTorch's optimisers."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from orthogrid.numerics.adam import Adam
+from orthogrid.numerics.descent import Adam, Momentum
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ def made(shapes, dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("device_rates", [False, True], ids=["rates", "rates in tensors"])
 @pytest.mark.parametrize("settings", [{}, {"beta1": 0.5, "beta2": 0.99, "eps": 1e-3}])
-def test_it_is_pytorchs_optimiser_bit_for_bit(dtype, device_rates, settings):
+def test_adam_is_pytorchs_bit_for_bit(dtype, device_rates, settings):
     """Two groups with rates that change, and a gradient that does."""
     groups = [made([912, 16], dtype), made([48], dtype)]
     ours = Adam(groups, CPU, **settings)
@@ -48,13 +48,33 @@ def test_it_is_pytorchs_optimiser_bit_for_bit(dtype, device_rates, settings):
             assert all(torch.equal(p, copy) for (p, _), copy in zip(group, copies, strict=True))
 
 
-def test_restarted_it_steps_as_at_first():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_gradient_descent_is_pytorchs_bit_for_bit(dtype, momentum):
+    group = made([912, 16], dtype)
+    copies = [p.clone() for p, _ in group]
+    ours = Momentum([group], CPU, momentum=momentum)
+    optimizer = torch.optim.SGD(copies, lr=0.0, momentum=momentum, fused=True)
+    for t in range(5):
+        for (_, grad), copy in zip(group, copies, strict=True):
+            grad.mul_(-0.9).add_(0.01 * t)
+            copy.grad = grad.clone()
+        ours.set_rates([0.1 / (t + 1)])
+        optimizer.param_groups[0]["lr"] = 0.1 / (t + 1)
+        ours.step()
+        optimizer.step()
+        assert all(torch.equal(p, copy) for (p, _), copy in zip(group, copies, strict=True))
+
+
+@pytest.mark.parametrize("optimizer, settings", [(Adam, {}), (Momentum, {"momentum": 0.9})])
+def test_restarted_it_steps_as_at_first(optimizer, settings):
     ((start, grad),) = made([64], torch.float32)
     weight = start.clone()
-    adam = Adam([[(weight, grad)]], CPU)
+    adam = optimizer([[(weight, grad)]], CPU, **settings)
     adam.set_rates([0.1])
     adam.step()
     first = weight.clone()
+    weight.copy_(start)
     adam.step()
     assert not torch.equal(weight, first)
     adam.restart()
@@ -63,9 +83,10 @@ def test_restarted_it_steps_as_at_first():
     assert torch.equal(weight, first)
 
 
-def test_without_parameters_it_does_nothing():
+@pytest.mark.parametrize("optimizer", [Adam, Momentum])
+def test_without_parameters_it_does_nothing(optimizer):
     """A library's method without a bias has none left."""
-    adam = Adam([[], []], CPU)
+    adam = optimizer([[], []], CPU)
     adam.set_rates([0.1, 0.2])
     adam.step()
 

@@ -1,0 +1,92 @@
+"""The freeze: what was decided before anybody saw a row of the published run, and whether it still holds.
+
+A *freeze* is a line of a file that is kept with the project: digests of the ledger and of the published run's config, with a
+reason. Whoever changes either afterwards has to add another line, which is counted and printed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import subprocess
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from .catalog import digest_of
+from .config import Config
+from .store import write_bytes
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """One line of the file."""
+
+    number: int
+    date: str
+    ledger: str  # digest of every claim
+    config: str  # digest of the published run's config
+    why: str
+
+
+def ledger_digest() -> str:
+    """Twelve hex digits that change with any claim: its text, relation, tolerance, blocks, or the code that measures it."""
+    from .claims import CLAIMS  # imports the analysis, which training does without
+    from .claims.ledger import OWN
+
+    package = __name__.rpartition(".")[0]
+    told = []
+    for entry in CLAIMS.values():
+        if entry.section != OWN:
+            code = digest_of((f"claims.{entry.section}", entry.measure.__name__))
+            told.append(
+                (entry.id, entry.statement, entry.predicate, entry.tolerance, entry.blocks, entry.foretold, code)
+            )
+    judge = digest_of(("claims.ledger", "Claim"))
+    return hashlib.sha256(repr((package, sorted(told), judge)).encode()).hexdigest()[:12]
+
+
+def read_freezes(path: str | Path) -> list[Freeze]:
+    """The lines of the file, the first freeze first; none where there is no file."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [Freeze(**row | {"number": int(row["number"])}) for row in csv.DictReader(file)]
+
+
+def add_freeze(path: str | Path, config: Config, why: str) -> Freeze:
+    """Freeze the ledger and this config as they are now: another line of the file."""
+    before = read_freezes(path)
+    new = Freeze(len(before) + 1, date.today().isoformat(), ledger_digest(), config.digest, why)
+    names = [f.name for f in fields(Freeze)]
+    lines = [",".join(names)]
+    for one in (*before, new):
+        values = asdict(one)
+        values["why"] = '"' + one.why.replace('"', "'") + '"'
+        lines.append(",".join(str(values[name]) for name in names))
+    write_bytes(("\n".join(lines) + "\n").encode(), Path(path))
+    return new
+
+
+def frozen(path: str | Path, config: Config) -> dict[str, Any]:
+    """For run.json: the last freeze, the commit that brought it, and whether ledger and this config are still as they were then.
+
+    A config that was never frozen, an exploratory run's, has `config_holds` false.
+    """
+    freezes = read_freezes(path)
+    if not freezes:
+        return {"freezes": 0}
+    last = freezes[-1]
+    return {
+        "freezes": len(freezes), "date": last.date, "why": last.why, "commit": _commit_of(Path(path)),
+        "ledger_holds": last.ledger == ledger_digest(), "config_holds": last.config == config.digest,
+    }  # fmt: skip
+
+
+def _commit_of(path: Path) -> str:
+    """The last commit that changed a file; empty where there is no git."""
+    asked = ["git", "-C", str(path.parent), "log", "-1", "--format=%h", "--", path.name]
+    done = subprocess.run(asked, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,58 @@
+"""Where a run ended, in one set of words: from what was measured on its final weight and what the theory says of its cell.
+
+- `recovered`: at the target.
+- `trapped`: at a minimum on the wrong side. Where the theory knows the point, beside it; where it knows none, at a point on the wrong
+  side where the gradient vanishes and the curvature is positive.
+- `unidentified`: the samples do not determine the weight (lambda = 0), and it fits them.
+- `unfinished`: neither. It still moves, or rests beside a saddle: `reflection` says beside which eigenvector's reflection.
+- `diverged`: its numbers overflowed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+OUTCOMES = ("recovered", "trapped", "unidentified", "unfinished", "diverged")
+
+NEAR = 0.2  # at a point: within this distance of it, where the twin is at 2 from the target
+FLAT = 1e-3  # the largest gradient_norm at which a run without a known point rests
+ALIGNED = 0.9  # the least overlap of a reflection with an eigenvector
+
+
+def with_outcomes(cells: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """A run's cells with the column `outcome`; empty where a cell has no row."""
+    known = predictions.set_index("key")[["trap_threshold", "trap_position"]].add_prefix("predicted_")
+    outcome = classify(cells.join(known, on="key"))
+    return cells.assign(outcome=outcome)
+
+
+def classify(cells: pd.DataFrame) -> pd.Series:
+    """The outcome of each cell, from cells.csv's columns and the predictions of its trap."""
+    determined = cells["lambda_min"] > 0
+    recovered = determined & (cells["distance"] <= NEAR)
+    trapped = determined & (distance_to_trap(cells) <= NEAR)
+    position = cells["predicted_trap_position"]
+    resting = (cells["gradient_norm"] <= FLAT) & (cells["curvature"] > 0) & (cells["overlap"] >= ALIGNED)
+    # Without a known point: where the threshold is not known either.
+    trapped |= (
+        determined & position.isna() & cells["predicted_trap_threshold"].isna() & resting & (cells["position"] < 0)
+    )
+    unidentified = ~determined & (cells["distance_seen"] <= NEAR)
+    chosen = np.select(
+        [cells["status"] == "diverged", cells["status"] != "ok", recovered, trapped, unidentified],
+        ["diverged", "", "recovered", "trapped", "unidentified"],
+        "unfinished",
+    )
+    return pd.Series(chosen, index=cells.index)
+
+
+def distance_to_trap(cells: pd.DataFrame) -> pd.Series:
+    """‖M - (I - (1 - s*) vvᵀ)‖_F, v in the smallest eigenvalue's space; NaN where there is no such point or the run is not near it.
+
+    With the measured s, y: the part beyond the path, the part along it, and that of y beside v.
+    """
+    s, known = cells["position"], cells["predicted_trap_position"]
+    aside = (1 - s) * (1 - known) * 2 * (1 - cells["overlap"]).clip(lower=0)
+    distance = np.sqrt(cells["off_path"] ** 2 + (s - known) ** 2 + aside)
+    return distance.where((cells["reflection"] == 0) & (s < 0))

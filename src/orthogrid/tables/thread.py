@@ -1,0 +1,48 @@
+"""The thread's two logs beside this run and the closed forms."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .. import theory
+from ..cell import Cell
+from ..claims.select import LOG_A, block_size, only, plateau_by_seed, predicted_plateau, printed_plateau
+from ..numbers.format import MISSING, d1, d2, decimals, integer, median, scientific
+from ..run import LOG_B_CLOSING, Run
+from ..views import reads
+from .layout import tabular
+
+
+@reads("thread_a", tables="traces thread log_a log_b")
+def thread(run: Run, verdicts: pd.DataFrame) -> str:
+    """Thread, this run, closed form. A dash where the run lacks the thread's size or there is no closed form."""
+    printed = {log: run.log_a if log == "a" else run.log_b for log in "ab"}
+    ours = run.thread.set_index(["log", "quantity", "step"])["ours"]
+
+    def at(log: str, quantity: str, step: int) -> tuple[str, str]:
+        form = (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
+        return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
+
+    full = block_size(run, "thread_a")[0] == LOG_A.dimension
+    levels, predicted = plateau_by_seed(run), predicted_plateau(run)
+    plateau = d1(printed_plateau(run))
+    rows = [
+        [
+            r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(levels)) if full else MISSING,
+            d1(predicted) if full else MISSING,
+        ],
+        [],
+    ]  # fmt: skip
+    steps = (1, 10, 100, 200, 500)
+    for quantity, name in (("fit", "data loss"), ("orthogonality_fro2", r"$\fnorm S^2$")):
+        rows += [[f"B: {name}, step {integer(step)}", *at("b", quantity, step), MISSING] for step in steps]
+        rows.append([])
+    n, k = Cell().dimension, Cell().samples
+    closing = only(run.thread, log="b").set_index("quantity")["ours"]
+    for quantity, name, squared in (
+        ("distance_rho_l1", r"$\sum|W-\rho|$", 2 * n),
+        ("distance_l1", r"$\sum|W-\rho\T|$", 2 * (n - theory.effective_rank(n, k))),
+    ):
+        model = float(theory.entrywise_l1(n, squared))
+        rows.append([f"B: closing {name}", d2(LOG_B_CLOSING[quantity]), d2(closing.get(quantity)), d1(model)])
+    return tabular("lrrr", ["Quantity", "Thread", "This run", "Closed form"], rows)

@@ -1,0 +1,182 @@
+"""Where a run ended: what is measured on a weight, by other means, and what it is called."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from geometry import F64, haar, on_path
+
+from orthogrid import theory
+from orthogrid.cell import Cell
+from orthogrid.numerics.ends import MEASURES, measure_end
+from orthogrid.numerics.problem import draw_problem
+from orthogrid.outcomes import NEAR, OUTCOMES, classify, with_outcomes
+from orthogrid.penalties import PENALTIES, find_penalty
+
+PLAIN = {"dimension": 6, "samples": 18, "dtype": "float64"}
+
+
+def loss(weight: torch.Tensor, problem, cell: Cell) -> torch.Tensor:
+    """The whole loss with the bias at its optimum."""
+    residual = problem.x @ weight.mT - problem.targets
+    residual = residual - residual.mean(0) if cell.bias else residual
+    penalty, options = find_penalty(cell.penalty)
+    s = weight @ weight.mT - torch.eye(len(weight), dtype=weight.dtype)
+    return residual.square().sum() + cell.reg * penalty.value(s[None], **options)[0]
+
+
+def somewhere(problem, size: float = 0.3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return problem.rho.mT + size * torch.randn(problem.rho.shape, generator=generator, dtype=F64)
+
+
+def gradient(weight: torch.Tensor, problem, cell: Cell) -> torch.Tensor:
+    leaf = weight.clone().requires_grad_()
+    (found,) = torch.autograd.grad(loss(leaf, problem, cell), leaf)
+    return found
+
+
+@pytest.mark.parametrize("penalty", [name for name in PENALTIES if PENALTIES[name].attached])
+@pytest.mark.parametrize("settings", [{}, {"bias": False}, {"inputs": "whitened"}, {"noise": 0.5}, {"samples": 4}])
+def test_gradient_norm_is_autograds(settings, penalty):
+    cell = Cell(**PLAIN | {"penalty": penalty, "reg": 3.0} | settings)
+    problem = draw_problem(cell)
+    w = somewhere(problem)
+    scale = 2 * math.sqrt(2) * float(problem.eigenvalues.norm())
+    expected = float(gradient(w, problem, cell).norm()) / scale
+    assert measure_end(w, problem, cell)["gradient_norm"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_constrained_methods_gradient_is_its_tangent_part():
+    cell = Cell(**PLAIN, method="torch_exp")
+    problem = draw_problem(cell)
+    q = haar(6, torch.Generator().manual_seed(2))
+    # Along curves exp(t Omega) q the derivative is <gradient, Omega q>.
+    g = gradient(q, problem, cell)
+    slopes = []
+    for i in range(6):
+        for j in range(i):
+            omega = torch.zeros(6, 6, dtype=F64)
+            omega[i, j], omega[j, i] = 0.5**0.5, -(0.5**0.5)
+            slopes.append(float((g * (omega @ q)).sum()))
+    scale = 2 * math.sqrt(2) * float(problem.eigenvalues.norm())
+    found = measure_end(q, problem, cell)
+    assert found["gradient_norm"] * scale == pytest.approx(math.hypot(*slopes), rel=1e-9)
+    assert math.isnan(found["curvature"])
+
+
+@pytest.mark.parametrize("factor", [1.5, 4, 100])
+@pytest.mark.parametrize("bias", [True, False])
+def test_at_the_trap(bias, factor):
+    cell = Cell(**PLAIN, bias=bias, reg=1.0, determinant="mismatch")
+    problem = draw_problem(cell)
+    lam = problem.lambda_min
+    cell = Cell(**PLAIN, bias=bias, reg=factor * 2 * lam, determinant="mismatch")
+    s = float(theory.trap_position(cell.reg, lam))
+    found = measure_end(on_path(problem, s), problem, cell)
+    assert found["position"] == pytest.approx(s) and found["reflection"] == 0
+    assert found["overlap"] == pytest.approx(1) and found["off_path"] < 1e-9 and found["gradient_norm"] < 1e-9
+    assert found["curvature"] == pytest.approx(float(theory.trap_curvature(cell.reg, lam)), rel=1e-3)
+    assert found["distance_seen"] == pytest.approx(1 - s)
+
+
+def test_beside_another_reflection():
+    cell = Cell(**PLAIN, reg=1e4, determinant="mismatch")
+    problem = draw_problem(cell)
+    u = problem.eigenvectors[:, 3]
+    s = float(theory.reflected_positions(1e4, float(problem.eigenvalues[3]))[0])
+    w = problem.rho.mT @ (torch.eye(6, dtype=F64) - (1 - s) * torch.outer(u, u))
+    found = measure_end(w, problem, cell)
+    assert found["reflection"] == 3 and found["gradient_norm"] < 1e-9 and found["overlap"] == pytest.approx(1)
+
+
+def test_equal_eigenvalues_are_one():
+    cell = Cell(dimension=6, samples=18, inputs="whitened", reg=1e3)
+    problem = draw_problem(cell)
+    y = torch.nn.functional.normalize(torch.arange(1.0, 7, dtype=F64), dim=0)
+    w = problem.rho.double().mT @ (torch.eye(6, dtype=F64) - 1.9 * torch.outer(y, y))
+    found = measure_end(w, problem, cell)
+    assert found["reflection"] == 0 and found["overlap"] == pytest.approx(1)
+    assert found["off_path"] < 1e-6 and found["position"] == pytest.approx(-0.9)
+
+
+@pytest.mark.parametrize("reg, number", [(0.0, None), (1e9, None), (None, 3)])
+def test_slow_sign_is_that_of_the_start_on_what_the_penalty_outweighs(reg, number):
+    problem = draw_problem(Cell(**PLAIN))
+    values = problem.eigenvalues
+    reg = float(values[number - 1] + values[number]) if number else reg  # twice their mean
+    ends = measure_end(somewhere(problem), problem, Cell(**PLAIN, reg=reg))
+    found = ends["slow_sign"]
+    if number is None:
+        assert math.isnan(found)
+    else:
+        assert ends["slow_gap"] == pytest.approx(float(values[number] / values[number - 1]))
+        u = problem.eigenvectors[:, :number]
+        assert found == torch.det(u.mT @ problem.rho @ problem.weight @ u).sign()
+
+
+# What it is called.
+
+
+def ended(**changes) -> pd.DataFrame:
+    """One cell at the target, with changes."""
+    row = dict.fromkeys(MEASURES, 0.0) | {
+        "key": "a", "status": "ok", "lambda_min": 1.0, "distance": 0.0, "position": 1.0, "reflection": math.nan, "overlap": math.nan,
+    }  # fmt: skip
+    return pd.DataFrame([row | changes])
+
+
+def outcome(threshold=2.0, known=-0.9, **changes) -> str:
+    predictions = pd.DataFrame([{"key": "a", "trap_threshold": threshold, "trap_position": known}])
+    return with_outcomes(ended(**changes), predictions)["outcome"].item()
+
+
+TRAPPED = {"distance": 1.9, "position": -0.9, "reflection": 0, "overlap": 1.0}
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, "recovered"),
+    ({"distance": 1.01 * NEAR}, "unfinished"),
+    ({"status": "diverged"}, "diverged"),
+    ({"status": "missing"}, ""),
+    ({"lambda_min": 0.0, "distance": 3.0}, "unidentified"),
+    ({"lambda_min": 0.0, "distance": 3.0, "distance_seen": 1.0}, "unfinished"),
+    (TRAPPED, "trapped"),
+    (TRAPPED | {"reflection": 1}, "unfinished"),  # beside a saddle
+    (TRAPPED | {"off_path": 1.01 * NEAR}, "unfinished"),
+    (TRAPPED | {"position": -0.9 + 1.01 * NEAR}, "unfinished"),
+    (TRAPPED | {"overlap": 0.99}, "unfinished"),  # 2 · 1.9² · 0.01 is more than NEAR²
+    (TRAPPED | {"known": math.nan, "threshold": 2.0}, "unfinished"),  # below the threshold
+    (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": 1.0}, "trapped"),  # no closed form
+    (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": -1.0}, "unfinished"),
+    (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": 1.0, "gradient_norm": 0.1}, "unfinished"),
+    (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": 1.0, "position": 0.5}, "unfinished"),
+])  # fmt: skip
+def test_outcomes(changes, expected):
+    assert outcome(**changes) == expected
+
+
+def test_every_word_is_defined():
+    import orthogrid.outcomes
+
+    assert all(f"`{word}`:" in orthogrid.outcomes.__doc__ for word in OUTCOMES)
+
+
+def test_the_distance_to_the_trap_is_exact(monkeypatch):
+    """Against the norm itself, for a weight on another path."""
+    problem = draw_problem(Cell(**PLAIN))
+    lam, v, other = problem.lambda_min, problem.weakest, problem.eigenvectors[:, 1]
+    known = float(theory.trap_position(10 * lam, lam))
+    y = torch.nn.functional.normalize(v + 0.02 * other, dim=0)
+    s = -0.95
+    m = torch.eye(6, dtype=F64) - (1 - s) * torch.outer(y, y)
+    found = measure_end(problem.rho.mT @ m, problem, Cell(**PLAIN, reg=10 * lam))
+    exact = float((m - torch.eye(6, dtype=F64) + (1 - known) * torch.outer(v, v)).norm())
+    frame = pd.DataFrame([found | {"predicted_trap_position": known}])
+    from orthogrid.outcomes import distance_to_trap
+
+    assert distance_to_trap(frame).item() == pytest.approx(exact)
+    assert classify(ended(**found | {"lambda_min": lam, "distance": 1.9}).assign(
+        predicted_trap_position=known, predicted_trap_threshold=2 * lam
+    )).item() == "trapped"  # fmt: skip

@@ -1,0 +1,53 @@
+"""The freeze: any change of a claim or of the published config is noticed, counted and told."""
+
+from dataclasses import replace
+
+import pytest
+from conftest import ROOT
+
+from orthogrid.claims import CLAIMS
+from orthogrid.config import check_config, load_config
+from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
+
+
+def config(**axes):
+    return check_config({"run": "x", "blocks": [{"name": "a", "axes": {"dimension": 4, "samples": 3} | axes}]})
+
+
+def test_freezes_are_counted_and_what_changed_since_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "frozen.csv"
+    assert frozen(path, config()) == {"freezes": 0}
+    add_freeze(path, config(), 'first, with "quotes"')
+    told = frozen(path, config())
+    assert told["freezes"] == 1 and told["ledger_holds"] and told["config_holds"] and told["commit"] == ""
+    assert not frozen(path, config(reg=3))["config_holds"]
+    claim = CLAIMS["existence"]
+    monkeypatch.setitem(CLAIMS, "existence", replace(claim, tolerance=claim.tolerance * 2))
+    assert not frozen(path, config())["ledger_holds"]
+    add_freeze(path, config(reg=3), "the tolerance of existence, doubled")
+    assert frozen(path, config(reg=3))["ledger_holds"] and frozen(path, config(reg=3))["config_holds"]
+    assert [(f.number, f.why) for f in read_freezes(path)] == [
+        (1, "first, with 'quotes'"), (2, "the tolerance of existence, doubled"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ["statement", "blocks", "foretold", "measure"])
+def test_every_part_of_a_claim_counts(monkeypatch, change):
+    before, claim = ledger_digest(), CLAIMS["existence"]
+    other = {"statement": "x", "blocks": ("map_twin",), "foretold": "refuted", "measure": CLAIMS["white"].measure}[
+        change
+    ]
+    monkeypatch.setitem(CLAIMS, "existence", replace(claim, **{change: other}))
+    assert ledger_digest() != before
+
+
+def test_a_claim_of_ones_own_does_not_count(monkeypatch):
+    before = ledger_digest()
+    monkeypatch.setitem(CLAIMS, "mine", replace(CLAIMS["existence"], id="mine", section="own"))
+    assert ledger_digest() == before
+
+
+def test_ledger_and_published_config_are_as_they_were_frozen():
+    """After a deliberate change: python -m orthogrid freeze --why "..."; the paper then counts one more."""
+    told = frozen(ROOT / "config" / "frozen.csv", load_config(ROOT / "config" / "full.yaml"))
+    assert told["ledger_holds"] and told["config_holds"]
