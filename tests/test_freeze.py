@@ -8,6 +8,7 @@ from conftest import ROOT
 from orthogrid.claims import CLAIMS
 from orthogrid.config import check_config, load_config
 from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
+from orthogrid.numbers.reproduction import frozen_numbers
 
 
 def config(**axes):
@@ -51,3 +52,19 @@ def test_ledger_and_published_config_are_as_they_were_frozen():
     """After a deliberate change: python -m orthogrid freeze --why "..."; the paper then counts one more."""
     told = frozen(ROOT / "config" / "frozen.csv", load_config(ROOT / "config" / "full.yaml"))
     assert told["ledger_holds"] and told["config_holds"]
+
+
+TOLD = {"freezes": 1, "date": "2026-01-02", "why": "", "commit": "abc1234", "ledger_holds": True, "config_holds": True}
+
+
+@pytest.mark.parametrize("changes, says, not_says", [
+    ({}, ["once", "2026-01-02", "abc1234", "unchanged since"], ["explores"]),
+    ({"freezes": 3}, ["3 times"], ["explores"]),
+    ({"ledger_holds": False}, [r"\textbf{the ledger was changed since}"], ["unchanged"]),
+    ({"config_holds": False}, ["it explores"], ["unchanged since"]),
+    ({"commit": ""}, ["unchanged since"], ["commit"]),
+    ({"freezes": 0}, ["it explores"], ["2026"]),
+])  # fmt: skip
+def test_the_paper_says_whether_it_confirms(changes, says, not_says):
+    sentence = frozen_numbers(TOLD | changes)["run-frozen"]
+    assert all(words in sentence for words in says) and not any(words in sentence for words in not_says), sentence

@@ -22,6 +22,7 @@ rule write_numbers:
         traces="{root}/traces.csv.gz",
         thread="{root}/thread.csv",
         predictions="{root}/predictions.csv",
+        summary="{root}/run.json",
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
         bench=BENCH,

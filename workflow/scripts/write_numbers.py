@@ -1,5 +1,6 @@
 """Write numbers.tex, claims.csv and the tables of the paper."""
 
+import json
 from pathlib import Path
 
 from orthogrid.appendix import write_own_figures
@@ -18,6 +19,7 @@ if __name__ == "__main__":
     run = Run.read(config, results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
     verdicts = judge(run)
     write_table(verdicts, Path(snakemake.output.claims))
-    write_numbers(run, verdicts, Path(snakemake.output.numbers))
+    told = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+    write_numbers(run, verdicts, Path(snakemake.output.numbers), told["frozen"])
     write_own_figures(config, Path(snakemake.output.own))
     write_tables(run, verdicts, [Path(path) for path in snakemake.output.tables])

@@ -8,15 +8,16 @@ the ledger, as `measured-<id>`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from ..run import Run
 from ..store import write_bytes
 from .compute import bench_numbers
-from .reproduction import claims_numbers, cost_numbers, limitations_numbers, run_numbers
+from .reproduction import claims_numbers, cost_numbers, frozen_numbers, limitations_numbers, run_numbers
 from .thread import settings_numbers, thread_numbers
 
 # Part of the paper → its section, in the order of the file.
@@ -37,18 +38,19 @@ def section_numbers(name: str, run: Run, verdicts: pd.DataFrame) -> dict[str, st
     return SECTIONS[name](run, verdicts) if name in JUDGED else SECTIONS[name](run)
 
 
-def all_numbers(run: Run, verdicts: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Part of the paper → key → text. Raises ValueError where two parts define one key."""
+def all_numbers(run: Run, verdicts: pd.DataFrame, frozen: Mapping[str, Any] | None = None) -> dict[str, dict[str, str]]:
+    """Part of the paper → key → text; `frozen` is what run.json says of the freeze. Raises ValueError where two parts define one key."""
     sections = {name: section_numbers(name, run, verdicts) for name in SECTIONS}
+    sections["frozen"] = frozen_numbers(frozen or {})
     keys = [key for numbers in sections.values() for key in numbers]
     if twice := {key for key in keys if keys.count(key) > 1}:
         raise ValueError(f"defined twice: {', '.join(sorted(twice))}")
     return sections
 
 
-def write_numbers(run: Run, verdicts: pd.DataFrame, path: Path) -> None:
-    """Write numbers.tex."""
+def write_numbers(run: Run, verdicts: pd.DataFrame, path: Path, frozen: Mapping[str, Any] | None = None) -> None:
+    """Write numbers.tex; `frozen` is what run.json says of the freeze."""
     lines = []
-    for section, numbers in all_numbers(run, verdicts).items():
+    for section, numbers in all_numbers(run, verdicts, frozen).items():
         lines += [f"% {section}", *(rf"\setval{{{key}}}{{{value}}}" for key, value in numbers.items())]
     write_bytes(("\n".join(lines) + "\n").encode(), path)

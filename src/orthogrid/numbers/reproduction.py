@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -56,6 +58,19 @@ def run_numbers(run: Run) -> dict[str, str]:
         # Mean |S|/lr of the scalar map that Adam makes of absolute values.
         "l1-constant": digits2(theory.l1_constant()),
     }
+
+
+def frozen_numbers(told: Mapping[str, Any]) -> dict[str, str]:
+    """Whether the run confirms or explores, from what run.json says of the freeze."""
+    if not told.get("freezes"):
+        return {"run-frozen": "Nothing was frozen before its rows were seen: it explores."}
+    count = "once" if told["freezes"] == 1 else f"{told['freezes']} times"
+    commit = rf", commit \texttt{{{text(told['commit'])}}}" if told["commit"] else ""
+    frozen = f"Ledger and published configuration were frozen {count}, last on {text(told['date'])}{commit}."
+    if not told["config_holds"]:
+        return {"run-frozen": f"{frozen} This run is not that one: its seeds were seen before, and it explores."}
+    holds = "and are unchanged since" if told["ledger_holds"] else r"and \textbf{the ledger was changed since}"
+    return {"run-frozen": f"{frozen[:-1]}, before any of its rows was seen, {holds}."}
 
 
 def completeness(run: Run) -> str:
