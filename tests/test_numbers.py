@@ -120,7 +120,7 @@ def test_values_are_safe(small_run):
 
 # What is known without rows: the thread's constants, settings of the analysis, words, counts of claims, the code.
 KNOWN = re.compile(
-    r"run-name|thread-(dimension|samples|seed|reg-[ab]|b-early-steps|dash)|circle-start|huber-(delta|dimension)|"
+    r"run-(name|frozen)|thread-(dimension|samples|seed|reg-[ab]|b-early-steps|dash)|circle-start|huber-(delta|dimension)|"
     r"(fit|orthogonal)-threshold|l1-constant|claims-.*|mark-.*|run-title|code-digest"
 )  # fmt: skip
 
