@@ -105,8 +105,8 @@ def draw_map(run: Run) -> Figure:
         (heading, cells[(cells["init"] == init) & (cells["determinant"] == determinant)])
         for heading, init, determinant in (
             ("from the twin", "twin", "mismatch"),
-            ("from random starts on the wrong side", "haar", "mismatch"),
-            ("from random starts on the right side", "haar", "match"),
+            ("random, on the wrong side", "haar", "mismatch"),
+            ("random, on the right side", "haar", "match"),
         )
     ]
     panels = [(heading, here) for heading, here in panels if len(here)]

@@ -160,13 +160,13 @@ BINS = 4  # a decade of reg/2 lambda
 STACK = ("trapped", "unfinished", "recovered")  # from below
 
 
-@figure("capture_white large_trap capture")
+@figure("capture_white large_white large_trap capture")
 def draw_outcomes(run: Run) -> Figure:
     """Share of random starts by outcome, stacked, against reg/2 lambda in bins: a column a kind of inputs, a row a side of the start."""
-    cells = run.block("capture_white", "large_trap", "capture")
+    cells = run.block("capture_white", "large_white", "large_trap", "capture")
     cells = cells[(cells["penalty"] == "fro2") & (cells["predicted_lambda_min"] > 0) & (cells["init"] == "haar")]
     if not len(cells):
-        return absent("capture_white", "large_trap", "capture")
+        return absent("capture_white", "large_white", "large_trap", "capture")
     cells = cells.assign(
         place=np.floor(np.log10(cells["reg"] / theory.trap_threshold("fro2", cells["predicted_lambda_min"])) * BINS),
         spread=cells["predicted_lambda_max"] / cells["predicted_lambda_min"],
