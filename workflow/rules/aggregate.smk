@@ -34,6 +34,7 @@ rule aggregate_cells:
         config=workflow.configfiles,
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
+        frozen=here("config/frozen.csv"),
     output:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",
@@ -48,7 +49,6 @@ rule aggregate_cells:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
-        frozen=here("config/frozen.csv"),
         source=digest_of(
             ("freeze", "frozen"),
             ("outcomes", "with_outcomes"),

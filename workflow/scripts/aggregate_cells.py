@@ -27,5 +27,5 @@ if __name__ == "__main__":
         jobs = [pool.submit(write_table, table, Path(snakemake.output[name])) for name, table in tables.items()]
     for job in jobs:
         job.result()
-    told = summary(config, cells) | {"frozen": frozen(snakemake.params.frozen, config)}
+    told = summary(config, cells) | {"frozen": frozen(snakemake.input.frozen, config)}
     write_bytes((json.dumps(told, indent=2) + "\n").encode(), Path(snakemake.output.summary))
