@@ -19,6 +19,7 @@ include: "workflow/rules/common.smk"
 
 
 PLAN = make_plan(config, workflow.configfiles)
+ASKED = asked(here("paper"))  # what the paper shows
 
 
 wildcard_constraints:

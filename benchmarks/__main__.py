@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from orthogrid.bench import COLUMNS
+from benchmarks.records import COLUMNS
 from orthogrid.runner import device_name, find_device
 from orthogrid.store import write_table
 

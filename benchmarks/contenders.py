@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from orthogrid.bench import FLOOR, OURS, PART
+from benchmarks.records import FLOOR, OURS, PART
 from orthogrid.cell import Cell
 from orthogrid.methods import make_method
 from orthogrid.numerics.batch import Batch

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from orthogrid.bench import BATCH_DIMENSION, FLOOR, OURS, WHOLE
+from benchmarks.records import BATCH_DIMENSION, FLOOR, OURS, WHOLE
 from orthogrid.cell import Cell
 from orthogrid.numerics.train import train_batch
 from orthogrid.runner import gpu_batch

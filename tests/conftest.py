@@ -12,11 +12,11 @@ import yaml
 from small_house import FILES
 
 from orthogrid import catalog, offer_to_child_processes, own
-from orthogrid.claims import CLAIMS
 from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
 from orthogrid.methods import METHODS
 from orthogrid.outcomes import with_outcomes
+from orthogrid.paper import CLAIMS
 from orthogrid.penalties import PENALTIES
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership

@@ -14,8 +14,8 @@ from conftest import ROOT
 from orthogrid import theory
 from orthogrid.catalog import having
 from orthogrid.cell import Cell, spec_name, spec_options
-from orthogrid.claims import CLAIMS
 from orthogrid.config import Block, Config
+from orthogrid.paper import CLAIMS
 from orthogrid.run import LOG_A, LOG_B_CLOSING, Run
 from orthogrid.store import read_table
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from benchmarks import contenders, steps, workflow
 from benchmarks.contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task
-
 from orthogrid.bench import COLUMNS, FLOOR, OURS, PART, WHOLE, read_bench, scaling, thread_size
-from orthogrid.figures import FIGURES
 from orthogrid.numbers.compute import bench_numbers
-from orthogrid.numbers.format import MISSING
-from orthogrid.store import write_table
 from orthogrid.tables import TABLES
+
+from orthogrid.figures import FIGURES
+from orthogrid.paper.format import MISSING
+from orthogrid.store import write_table
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from synthetic import (
 )
 
 from orthogrid.cell import Cell
-from orthogrid.claims import CLAIMS, Claim, judge
+from orthogrid.paper import CLAIMS, Claim, judge
 
 # Runs whose directions weigh apart: between the trap's threshold and the bound.
 APART = "capture capture_fast map_haar"

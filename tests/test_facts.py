@@ -9,18 +9,18 @@ from dataclasses import fields, replace
 
 import pandas as pd
 import pytest
+from orthogrid.tables import TABLES
 from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, above, each, ideal, on, setter, times, where
 
+from orthogrid.analysis.select import agreement, at_best_rate, attached, detached, law_shares, step_costs, trained
+from orthogrid.analysis.settings import DATA, PROBLEM
 from orthogrid.catalog import forget_code, having, use_code
 from orthogrid.cell import AXES, Cell
-from orthogrid.claims import CLAIMS
-from orthogrid.claims.select import agreement, at_best_rate, attached, detached, law_shares, step_costs, trained
-from orthogrid.claims.settings import DATA, PROBLEM
 from orthogrid.config import check_config
 from orthogrid.figures.style import arm_styles
+from orthogrid.paper import CLAIMS
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run
-from orthogrid.tables import TABLES
 
 OWN = """
 from orthogrid import penalties
@@ -201,5 +201,5 @@ def loaded(modules: str) -> set[str]:
 
 
 def test_theory_needs_no_torch_and_training_no_scipy():
-    assert loaded("orthogrid.theory, orthogrid.claims") == {"scipy"}  # without its statistics, which take a second
+    assert loaded("orthogrid.theory, orthogrid.paper") == {"scipy"}  # without its statistics, which take a second
     assert "scipy" not in loaded("orthogrid.runner, orthogrid.__main__")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from conftest import ROOT
 
-from orthogrid.claims import CLAIMS
 from orthogrid.config import check_config, load_config
 from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
-from orthogrid.numbers.reproduction import frozen_numbers
+from orthogrid.paper import CLAIMS
+from orthogrid.paper.reproduction import frozen_numbers
 
 
 def config(**axes):

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from orthogrid.cell import Cell
-from orthogrid.claims.intervals import (
+from orthogrid.analysis.intervals import (
     Estimate,
     bracketed,
     farthest,
@@ -18,7 +17,8 @@ from orthogrid.claims.intervals import (
     share,
     share_difference,
 )
-from orthogrid.claims.select import boundary, exponents, paired
+from orthogrid.analysis.select import boundary, exponents, paired
+from orthogrid.cell import Cell
 
 
 def test_half_width_is_students():

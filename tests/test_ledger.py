@@ -26,14 +26,14 @@ from synthetic import (
     where,
 )
 
-from orthogrid.claims import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
-from orthogrid.claims.intervals import (
+from orthogrid.analysis.intervals import (
     Estimate,
 )
-from orthogrid.claims.ledger import SECTIONS, UNTESTED, measured
-from orthogrid.claims.select import paired
-from orthogrid.numbers.format import text
-from orthogrid.numbers.reproduction import claims_numbers
+from orthogrid.analysis.select import paired
+from orthogrid.paper import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
+from orthogrid.paper.format import text
+from orthogrid.paper.ledger import SECTIONS, UNTESTED, measured
+from orthogrid.paper.reproduction import claims_numbers
 from orthogrid.store import write_table
 
 

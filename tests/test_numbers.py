@@ -8,12 +8,14 @@ import re
 import pandas as pd
 import pytest
 from conftest import ROOT
-
-from orthogrid.claims import CLAIMS, judge
-from orthogrid.claims.select import best_setting
-from orthogrid.config import Config
 from orthogrid.numbers import all_numbers, write_numbers
-from orthogrid.numbers.format import (
+from orthogrid.tables import TABLES, write_tables
+from orthogrid.tables.penalties import held_from
+
+from orthogrid.analysis.select import best_setting
+from orthogrid.config import Config
+from orthogrid.paper import CLAIMS, judge
+from orthogrid.paper.format import (
     MISSING,
     decimals,
     enumeration,
@@ -26,10 +28,8 @@ from orthogrid.numbers.format import (
     spread,
     text,
 )
-from orthogrid.numbers.reproduction import torch_mixed
+from orthogrid.paper.reproduction import torch_mixed
 from orthogrid.run import Run
-from orthogrid.tables import TABLES, write_tables
-from orthogrid.tables.penalties import held_from
 
 SECTIONS = sorted((ROOT / "paper").glob("sections/*.tex"))
 

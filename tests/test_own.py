@@ -15,21 +15,22 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from orthogrid.appendix import own_figures
+from orthogrid.tables import TABLES
 from pypdf import PdfReader
 
 from orthogrid import catalog, own, runner, workers
 from orthogrid.__main__ import main
-from orthogrid.appendix import own_figures
 from orthogrid.catalog import ConfigError
-from orthogrid.claims import CLAIMS, judge
 from orthogrid.config import Config, check_config, load_config
 from orthogrid.costs import Costs, operations
 from orthogrid.declarations import own_figure_names, own_readers
 from orthogrid.figures import FIGURES
 from orthogrid.figures.draw import Inputs
 from orthogrid.imports import imported_files
-from orthogrid.numbers.format import text
 from orthogrid.own import load_code
+from orthogrid.paper import CLAIMS, judge
+from orthogrid.paper.format import text
 from orthogrid.penalties import PENALTIES
 from orthogrid.plan import Plan
 from orthogrid.predictions import predict_cells
@@ -37,7 +38,6 @@ from orthogrid.readers import unfed, unread_blocks
 from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
 from orthogrid.runner import train_cells, train_run
 from orthogrid.store import read_table, write_table
-from orthogrid.tables import TABLES
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -191,7 +191,7 @@ def snakemake(config: str, *arguments: str, code: int = 0) -> str:
 # Faults.
 
 FIGURE = "from orthogrid.figures import figure\n@figure('quartic')\n"
-CLAIM = "from orthogrid.claims import claim\n"
+CLAIM = "from orthogrid.paper import claim\n"
 TEXT_FAULTS = {
     "missing": (None, r"penalties\.py: there is no such file"),
     "syntax": ("def f(:\n", r"penalties\.py, line 1: no valid Python"),
@@ -307,7 +307,7 @@ def test_decorators_are_known_by_what_they_are(mine):
         mine / "my" / "figures.py",
         """
         import orthogrid.figures.style as style
-        from orthogrid.claims.ledger import claim as says
+        from orthogrid.paper.ledger import claim as says
         from somewhere import claim, figure
         @style.figure(blocks="law grid")
         def draw_it(run):

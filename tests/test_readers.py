@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
+from orthogrid.numbers import SECTIONS, section_numbers
+from orthogrid.tables import TABLES
 
-from orthogrid.claims import CLAIMS, judge
 from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
 from orthogrid.imports import files_digest, imported_files
-from orthogrid.numbers import SECTIONS, section_numbers
+from orthogrid.paper import CLAIMS, judge
 from orthogrid.readers import complaints, readers, unfed, unread_blocks
 from orthogrid.run import Run
-from orthogrid.tables import TABLES
 from orthogrid.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
 
 DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}

@@ -1,4 +1,4 @@
-"""What figures, tables, numbers and claims declare, from their source and without importing it. Imports no torch.
+"""What figures, tables, values and claims declare, from their source and without importing it. Imports no torch.
 
 A user's own files declare figures and claims. Their names are known from the text as well, so that a plan can ask for them, and
 a name that is taken or a function that cannot be called is told before anything runs.
@@ -17,29 +17,30 @@ from .catalog import PACKAGE, SOURCE, ConfigError
 from .closure import Source
 from .statements import Definition, Module, chain
 
-# folder: (what its readers are called, the decorator that declares, what of a function's name is not the reader's)
-FOLDERS = {
-    "figures": ("figure", "figure", "draw_"),
-    "tables": ("table", "reads", ""),
-    "numbers": ("numbers", "reads", "_numbers"),
-    "claims": ("claim", "claim", ""),
-}
+# The decorators that declare what is read: (name, the folder where they are used, what of a function's name is not the reader's)
+DECORATORS = (
+    ("figure", "figures", "draw_"),
+    ("table", "paper", "_table"),
+    ("values", "paper", "_values"),
+    ("claim", "paper", ""),
+)
 # decorator of a user's file: (where it is defined, how its function is written, what the name must look like)
 OWN = {
     "figure": ("figures/style.py", "def draw_{}(run)", re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)),
-    "claim": ("claims/ledger.py", "def {}(run, cells)", re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)),
+    "claim": ("paper/ledger.py", "def {}(run, cells)", re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)),
 }
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A figure, a table, a section of numbers or a claim, and the blocks that it declares."""
+    """A figure, a table, a section's values or a claim, and the blocks that it declares."""
 
     kind: str
     name: str
     blocks: tuple[str, ...]
     text: str = ""  # the docstring of a user's function
     place: str = ""  # file and line of a user's function
+    file: Path = SOURCE
 
     def __str__(self) -> str:
         return f"{self.kind} '{self.name}'"
@@ -50,9 +51,9 @@ def readers(package: Path = SOURCE) -> tuple[Reader, ...]:
     """All of the package, in the order of their source. Raises ValueError for a declaration that is no plain text."""
     return tuple(
         reader
-        for folder in FOLDERS
+        for decorator, folder, affix in DECORATORS
         for path in sorted((package / folder).glob("*.py"))
-        for reader in _declared(path, folder)
+        for reader in _declared(path, decorator, affix)
     )
 
 
@@ -78,8 +79,7 @@ def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
     return [reader.name for reader in own_readers(paths) if reader.kind == "figure"]
 
 
-def _declared(path: Path, folder: str) -> Iterator[Reader]:
-    kind, decorator, affix = FOLDERS[folder]
+def _declared(path: Path, decorator: str, affix: str) -> Iterator[Reader]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator:
@@ -89,7 +89,7 @@ def _declared(path: Path, folder: str) -> Iterator[Reader]:
                     raise ValueError(
                         f"{path}, line {call.lineno}: the blocks that {node.name} reads must stand there as text"
                     ) from None
-                yield Reader(kind, name, blocks)
+                yield Reader(decorator, name, blocks, file=path)
 
 
 class _Untold(ValueError):
@@ -136,7 +136,7 @@ def _own(source: Source, module: Module) -> Iterator[Reader]:
                 raise ConfigError(
                     f"{place}: {kind} '{name}' has ({given}); it must be written {call.format(node.name.removeprefix('draw_'))}"
                 )
-            yield Reader(kind, name, blocks, " ".join((ast.get_docstring(node) or "").split()), place)
+            yield Reader(kind, name, blocks, " ".join((ast.get_docstring(node) or "").split()), place, module.path)
 
 
 def _takes(node: ast.AST, wanted: int) -> bool:

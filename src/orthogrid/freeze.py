@@ -32,18 +32,18 @@ class Freeze:
 
 def ledger_digest() -> str:
     """Twelve hex digits that change with any claim: its text, relation, tolerance, blocks, or the code that measures it."""
-    from .claims import CLAIMS  # imports the analysis, which training does without
-    from .claims.ledger import OWN
+    from .paper import CLAIMS  # imports the analysis, which training does without
+    from .paper.ledger import OWN
 
     package = __name__.rpartition(".")[0]
     told = []
     for entry in CLAIMS.values():
         if entry.section != OWN:
-            code = digest_of((f"claims.{entry.section}", entry.measure.__name__))
+            code = digest_of((f"paper.{entry.section}", entry.measure.__name__))
             told.append(
                 (entry.id, entry.statement, entry.predicate, entry.tolerance, entry.blocks, entry.foretold, code)
             )
-    judge = digest_of(("claims.ledger", "Claim"))
+    judge = digest_of(("paper.ledger", "Claim"))
     return hashlib.sha256(repr((package, sorted(told), judge)).encode()).hexdigest()[:12]
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent
 def imported_files(module: Path, package: Path = PACKAGE) -> list[Path]:
     """A module's file and those it imports from the package, directly or through others, sorted.
 
-    `from ..claims.select import only` reaches claims/select.py alone: that a package's __init__ runs as well changes nothing in
+    `from ..analysis.select import only` reaches analysis/select.py alone: that a package's __init__ runs as well changes nothing in
     what `only` does. A file outside the package also reaches the files beside it.
     """
     module = module.resolve()

@@ -1,7 +1,7 @@
-"""Who reads which block: a config held against the declarations of figures, tables, numbers and claims, a user's own among them.
+"""Who reads which block: a config held against the declarations of figures, tables, values and claims, a user's own among them.
 
-A block that nobody reads is in no figure, and a figure whose block a config lacks is empty. Either may be a misspelt name, so
-`python -m orthogrid check` says both. Reading the text takes milliseconds; importing the figures takes seconds.
+A block that nobody reads gets a section of its own in the paper, and a figure without its blocks is left out. Either may be a
+misspelt name, so `python -m orthogrid check` says both. Reading the text takes milliseconds; importing the figures takes seconds.
 """
 
 from __future__ import annotations
@@ -9,11 +9,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
-from .config import Config
+from .config import Block, Config
 from .declarations import Reader, own_readers, readers
 
-__all__ = ["Reader", "complaints", "readers", "unfed", "unread_blocks"]
+__all__ = ["Reader", "block_figure_names", "complaints", "readers", "unfed", "unknown_blocks", "unread_blocks"]
 WHOLE = "*"
+BLOCK_FIGURE = "block_"  # begins the name of the figure of a block that the package does not know
+
+
+def unknown_blocks(config: Config) -> list[Block]:
+    """The blocks of a config that nothing in the package reads by name: the paper gives each a section of its own."""
+    known = {name for reader in readers() for name in reader.blocks}
+    return [block for block in config.blocks if block.name not in known]
+
+
+def block_figure_names(config: Config) -> list[str]:
+    """The names of the figures that show them."""
+    return [BLOCK_FIGURE + block.name for block in unknown_blocks(config)]
 
 
 def unread_blocks(config: Config) -> list[tuple[str, str | None, str]]:
@@ -29,7 +41,7 @@ def unread_blocks(config: Config) -> list[tuple[str, str | None, str]]:
             near = _nearest(block, missed)
             hint = f"; did you mean '{near}'?" if near else ""
             unread.append(
-                (block, near, f"block '{block}' is trained, but no figure, table, number or claim reads it{hint}")
+                (block, near, f"block '{block}' is new to the paper, which gives it a section of its own{hint}")
             )
     return unread
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from .bench import read_bench
 from .cell import Cell
 from .config import Config
 from .store import Store, read_table
@@ -72,21 +72,34 @@ def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
         "partial": len(there) < len(cells), "digest": config.digest,
         "of_other_code": int((there["key"].map(codes) != there["code"]).sum()),
         "torch": counts("torch"), "device": counts("device"), "minutes": round(float(there["seconds"].sum()) / 60, 1),
-        "python": platform.python_version(), "commit": _commit(),
+        "python": platform.python_version(), "commit": _commit(), "date": _date(Path(config.root) / "rows"),
     }  # fmt: skip
 
 
 def _commit() -> str:
     """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    folder = Path(__file__).parent
+    commit = _git(folder, "rev-parse", "--short", "HEAD")
+    return commit + ("+" if commit and _git(folder, "status", "--porcelain", ".") else "")
+
+
+def _date(rows: Path) -> str:
+    """The day of the newest rows: of their commit where they are tracked, of the files else; empty without any."""
+    files = list(rows.glob("*.csv"))
+    if not files:
+        return ""
+    committed = "" if _git(rows, "status", "--porcelain", ".") else _git(rows, "log", "-1", "--format=%cs", "--", ".")
+    return committed or date.fromtimestamp(max(file.stat().st_mtime for file in files)).isoformat()
+
+
+def _git(folder: Path, *asked: str) -> str:
+    """What git says of a folder; empty where there is no git."""
+    command = ["git", "-C", str(folder), *asked]
     try:
-        commit, edited = (
-            subprocess.run([*git, *asked], capture_output=True, encoding="utf-8", errors="replace", check=True).stdout
-            for asked in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "."))
-        )
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return commit.strip() + ("+" if edited.strip() else "")
+    return done.stdout.strip()
 
 
 def membership(config: Config) -> pd.DataFrame:
@@ -172,11 +185,10 @@ class Run:
     predictions: pd.DataFrame
     log_a: pd.DataFrame
     log_b: pd.DataFrame
-    bench: pd.DataFrame = field(default_factory=read_bench)
 
     @classmethod
-    def read(cls, config: Config, root: str | Path, thread_data: str | Path, bench: Sequence[str | Path] = ()) -> Run:
-        """Read a run's folder, the thread's logs and the benchmark's files."""
+    def read(cls, config: Config, root: str | Path, thread_data: str | Path) -> Run:
+        """Read a run's folder and the thread's logs."""
         root, thread_data = Path(root), Path(thread_data)
         cells, predictions = read_table(root / "cells.csv"), read_table(root / "predictions.csv")
         return cls(
@@ -190,7 +202,6 @@ class Run:
             predictions,
             read_table(thread_data / "log_a.csv"),
             read_table(thread_data / "log_b.csv"),
-            read_bench(bench),
         )
 
     def planned(self, *names: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What a reader may see of a run: the blocks and tables that it declares, and nothing else.
 
-A figure, a table and a section of numbers declare what they read, as `@reads("map_twin map_haar", tables="traces")`. Each
+A figure, a table and a section's values declare what they read, as `@reads("map_twin map_haar", tables="traces")` does. Each
 is handed a `View` in which anything undeclared raises. So a declaration can be trusted: a figure whose blocks are as they
 were need not be drawn again, and a block that nobody declares is in no figure. `readers` finds declarations in the source.
 """
@@ -17,7 +17,7 @@ from .cell import Cell
 from .run import Run, finished
 
 WHOLE = "*"  # declared by what reads the whole run, its config included
-RUN_TABLES = ("traces", "thread", "log_a", "log_b", "bench", "arms")  # what a run has beside its cells
+RUN_TABLES = ("traces", "thread", "log_a", "log_b", "arms")  # what a run has beside its cells
 
 
 class UndeclaredRead(LookupError):

@@ -1,7 +1,3 @@
-# What `make bench` measured, on any machine; a paper without it says so.
-BENCH = sorted(map(str, Path(here("results/bench")).glob("*.csv")))
-
-
 # Predictions need the config alone. Priority puts them before the training that will be held against them.
 rule predict_cells:
     input:

@@ -10,6 +10,8 @@ from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
 from orthogrid.latex import failed_build, missing_latex
 from orthogrid.plan import Plan
+from orthogrid.readers import block_figure_names
+from orthogrid.sources import asked
 from snakemake.exceptions import WorkflowError
 
 orthogrid.offer_to_child_processes()

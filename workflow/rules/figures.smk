@@ -1,22 +1,5 @@
-FIGURES = [
-    "thread",
-    "convergence",
-    "circle",
-    "identifiability",
-    "floor",
-    "map",
-    "grid",
-    "law",
-    "capture",
-    "outcomes",
-    "rates",
-    "methods",
-    "cures",
-    "precision",
-    "cost",
-]
-# With those of the config's own code.
-DRAWN = FIGURES + own_figure_names(PLAN.config.code)
+# What the LaTeX sources ask for, blocks that they do not know, and what the config's own code draws.
+DRAWN = [*ASKED.figures, *block_figure_names(PLAN.config), *own_figure_names(PLAN.config.code)]
 
 
 # One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept in
@@ -30,7 +13,6 @@ rule draw_figures:
         predictions="{root}/predictions.csv",
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
-        bench=BENCH,
     output:
         report(
             expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),

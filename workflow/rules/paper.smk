@@ -1,21 +1,7 @@
-SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in (".tex", ".bib"))
-TABLES = [
-    "answers",
-    "thread",
-    "penalties",
-    "methods",
-    "cures",
-    "claims",
-    "grid_axes",
-    "cost",
-    "versions",
-    "bench_peers",
-    "bench_parts",
-    "bench_workflow",
-]
+SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in (".tex", ".sty", ".bib"))
 
 
-rule write_numbers:
+rule write_values:
     input:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",
@@ -25,26 +11,28 @@ rule write_numbers:
         summary="{root}/run.json",
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
-        bench=BENCH,
     output:
-        numbers="{root}/numbers.tex",
-        own="{root}/own_figures.tex",
+        table="{root}/values.csv",
+        values="{root}/values.tex",
+        blocks="{root}/blocks.tex",
         claims=report("{root}/claims.csv", caption="../report/claims.rst", category="Claims"),
-        tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
+        tables=expand("{{root}}/tables/{table}.tex", table=ASKED.tables),
     log:
-        "{root}/logs/write_numbers.log",
+        "{root}/logs/write_values.log",
     benchmark:
-        "{root}/benchmarks/write_numbers.tsv"
+        "{root}/benchmarks/write_values.tsv"
     conda:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
         configfile=PLAN.config.source,
+        sources=here("paper"),
+        asked=str(ASKED),
         source=source_digest(PLAN.config.code),
     message:
-        "Computing every number, table and verdict of the paper"
+        "Computing every value, table and verdict of the paper"
     script:
-        "../scripts/write_numbers.py"
+        "../scripts/write_values.py"
 
 
 # An output to update is neither removed before the job nor after its failure: until there is a new PDF the last one stays.
@@ -52,9 +40,9 @@ rule build_paper:
     input:
         require_latex,
         sources=SECTIONS,
-        numbers="{root}/numbers.tex",
-        own="{root}/own_figures.tex",
-        tables=expand("{{root}}/tables/{table}.tex", table=TABLES),
+        values="{root}/values.tex",
+        blocks="{root}/blocks.tex",
+        tables=expand("{{root}}/tables/{table}.tex", table=ASKED.tables),
         figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
     output:
         paper=update(report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper")),

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from orthogrid.claims import summary, unexpected
+from orthogrid.paper import summary, unexpected
 from orthogrid.store import read_table
 
 if __name__ == "__main__":

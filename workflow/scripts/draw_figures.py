@@ -12,7 +12,7 @@ if __name__ == "__main__":
     results = Path(snakemake.input.cells).parent
     config = check_config(snakemake.config)
     load_code(config.code)  # before the workers are forked
-    run = Run.read(config, results, Path(snakemake.input.log_a).parent, snakemake.input.bench)
+    run = Run.read(config, results, Path(snakemake.input.log_a).parent)
     names = [Path(path).stem for path in snakemake.output]
     progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
     drawn = draw_figures(

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from .. import theory
+from ..analysis.intervals import share
+from ..analysis.select import exponents
 from ..cell import AXES
-from ..claims.intervals import share
-from ..claims.select import exponents
 from ..run import Run, finished
 from .style import (
     GREY,

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
+from ..analysis.select import printed_plateau
 from ..cell import Cell
-from ..claims.select import printed_plateau
 from ..run import CIRCLE_START, Run
 from .style import (
     DATA_LOSS,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .. import theory
-from ..claims.select import at_best_rate, roughness
+from ..analysis.select import at_best_rate, roughness
 from ..run import Run
 from .style import (
     DATA_LOSS,

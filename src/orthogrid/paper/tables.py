@@ -1,10 +1,36 @@
-"""How the paper's tables look: booktabs tabulars, and a longtable where one page is not enough."""
+"""The paper's tables: a registry of functions from a run and its verdicts to bare LaTeX, and how a table looks.
+
+A table stands in the module of its section, decorated with `@table("the blocks that it reads")`. The text is 156 mm wide.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ..numbers.format import MISSING
+import pandas as pd
+
+from ..run import Run
+from ..views import WHOLE, reads
+from .format import MISSING
+
+Table = Callable[[Run, pd.DataFrame], str]
+TABLES: dict[str, Table] = {}
+
+
+def table(blocks: str = "", tables: str = "") -> Callable[[Table], Table]:
+    """Register `<name>_table`, a function (run, verdicts) → LaTeX, with the blocks and tables of a run that it reads."""
+
+    def enter(function: Table) -> Table:
+        name = function.__name__.removesuffix("_table")
+        TABLES[name] = reads(blocks, tables)(function)
+        return TABLES[name]
+
+    return enter
+
+
+def feeds(run: Run, blocks: Sequence[str]) -> bool:
+    """Whether a run has a finished cell for what reads these blocks; always where it reads none, or the run as a whole."""
+    return not blocks or WHOLE in blocks or len(run.block(*blocks)) > 0
 
 
 def tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:

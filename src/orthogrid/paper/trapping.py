@@ -6,9 +6,9 @@ import pandas as pd
 
 from ..outcomes import ALIGNED, NEAR
 from ..run import Run
-from .intervals import bracketed, mean, share, share_difference
+from ..analysis.intervals import bracketed, mean, share, share_difference
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
-from .select import (
+from ..analysis.select import (
     boundaries,
     by_seed,
     crossed,
@@ -21,7 +21,7 @@ from .select import (
     resting,
     with_threshold,
 )
-from .settings import EXISTENCE_SHARE, MARGIN, MOST
+from ..analysis.settings import EXISTENCE_SHARE, MARGIN, MOST
 
 # Where runs end.
 

@@ -10,9 +10,9 @@ import pandas as pd
 from .. import theory
 from ..cell import Cell
 from ..run import LOG_A, Run, thread_cells
-from .intervals import farthest, mean
+from ..analysis.intervals import farthest, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
-from .select import (
+from ..analysis.select import (
     best_by_seed,
     best_ratio,
     block_size,
@@ -27,7 +27,7 @@ from .select import (
     predicted_plateau,
     printed_plateau,
 )
-from .settings import CONSTANT_WITHIN, EARLY_STEPS, EQUAL_FIT, FITTED, ROUNDING, SIMILAR
+from ..analysis.settings import CONSTANT_WITHIN, EARLY_STEPS, EQUAL_FIT, FITTED, ROUNDING, SIMILAR
 
 # The logs.
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from .. import theory
 from ..run import Run
-from .intervals import geometric_mean, mean
+from ..analysis.intervals import geometric_mean, mean
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
-from .select import by_seed, fitted, law_error, only, thread_like
-from .settings import FITTED
+from ..analysis.select import by_seed, fitted, law_error, only, thread_like
+from ..analysis.settings import FITTED
 
 
 @claim(

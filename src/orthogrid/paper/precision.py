@@ -6,10 +6,10 @@ import pandas as pd
 
 from ..cell import AXES
 from ..run import Run
-from .intervals import Estimate, farthest, share_difference
+from ..analysis.intervals import Estimate, farthest, share_difference
 from .ledger import UNTESTED, Measurement, claim, measured
-from .select import only, paired, paired_ratio
-from .settings import COARSER
+from ..analysis.select import only, paired, paired_ratio
+from ..analysis.settings import COARSER
 
 DTYPES = AXES["dtype"].choices  # from fine to coarse
 

@@ -11,8 +11,8 @@ import pandas as pd
 from ..catalog import ConfigError
 from ..run import Run
 from ..views import RUN_TABLES, View
-from . import select, settings
-from .intervals import Estimate
+from ..analysis import select, settings
+from ..analysis.intervals import Estimate
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
 SECTIONS = (

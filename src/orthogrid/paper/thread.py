@@ -1,20 +1,43 @@
-"""The thread's two logs beside this run and the closed forms."""
+"""The thread's own numbers, and what we obtain in their place."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from .. import theory
+from ..analysis.select import LOG_A, block_size, only, plateau_by_seed, predicted_plateau, printed_plateau
+from ..analysis.settings import EARLY_STEPS, FITTED, ORTHOGONAL
 from ..cell import Cell
-from ..claims.select import LOG_A, block_size, only, plateau_by_seed, predicted_plateau, printed_plateau
-from ..numbers.format import MISSING, d1, d2, decimals, integer, median, scientific
-from ..run import LOG_B_CLOSING, Run
-from ..views import reads
-from .layout import tabular
+from ..run import CIRCLE_START, LOG_B_CLOSING, Run
+from .format import MISSING, d1, d2, decimals, integer, median, scientific, setting
+from .tables import table, tabular
+from .values import Value, values
 
 
-@reads("thread_a", tables="traces thread log_a log_b")
-def thread(run: Run, verdicts: pd.DataFrame) -> str:
+@values("thread_a thread_b", tables="traces log_a")
+def thread_values(run: Run) -> dict[str, Value | str]:
+    script, levels = Cell(), plateau_by_seed(run)
+    return {
+        "thread-dimension": integer(script.dimension),
+        "thread-samples": integer(script.samples),
+        "thread-seed": str(script.seed),
+        "thread-reg-a": setting(LOG_A.reg),
+        "thread-reg-b": setting(script.reg),
+        "thread-a-plateau": d1(printed_plateau(run)),
+        # Block thread_a: plateau, median over seeds, and the closed form.
+        "ours-a-plateau": Value(d1(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)),
+        "predicted-a-plateau": d1(predicted_plateau(run)),
+        # Last step of log B that is compared digit by digit.
+        "thread-b-early-steps": integer(EARLY_STEPS),
+        "circle-start": "({:.2f}, {:.2f})".format(*CIRCLE_START),
+        # What counts as fitted, and as orthogonal.
+        "fit-threshold": setting(FITTED),
+        "orthogonal-threshold": setting(ORTHOGONAL),
+    }
+
+
+@table("thread_a", tables="traces thread log_a log_b")
+def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
     """Thread, this run, closed form. A dash where the run lacks the thread's size or there is no closed form."""
     printed = {log: run.log_a if log == "a" else run.log_b for log in "ab"}
     ours = run.thread.set_index(["log", "quantity", "step"])["ours"]

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from ..catalog import having
+from ..catalog import methods as known
+from ..cell import spec_name
 from ..run import Run
-from .intervals import mean, share
+from ..analysis.intervals import mean, share
+from ..analysis.select import (
+    at_best_rate,
+    by_seed,
+    crossed,
+    floor_ratio,
+    methods,
+    only,
+    problems,
+    resting,
+    roughness,
+    step_costs,
+    wrong_side,
+)
+from ..analysis.settings import FLOOR_TOLERANCE
+from .format import MISSING, code, d1, d2, digits2, median, out_of, setting
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
-from .select import by_seed, crossed, floor_ratio, methods, only, problems, resting, wrong_side
-from .settings import FLOOR_TOLERANCE
+from .tables import table, tabular
 
 
 def _on(cells: pd.DataFrame) -> pd.DataFrame:
@@ -77,3 +95,55 @@ def step_cost(run: Run, cells: pd.DataFrame) -> Measurement:
     used = methods(cells, *having("method", parametrizes=True))
     plain = only(cells, method="adam")["seconds_per_step"].median()
     return measured(used["seconds_per_step"].min() / plain, 1.5, used)
+
+
+@table("methods step_cost")
+def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """By method: cost of a step at two dimensions; at its best rate worst ‖S‖_F/√n, data loss by samples and side, changes of the sign."""
+    cells, large = run.block("methods"), run.block("step_cost")
+    costs = [step_costs(block) for block in (cells, large)]
+    rows, group = [], None
+    for name in sorted(cells["method"].unique(), key=_rank):
+        if rows and _rank(name)[0] != group:
+            rows.append([])
+        group = _rank(name)[0]
+        same = at_best_rate(only(cells, method=name))
+        few, many = (
+            same[which] for which in (same["samples"] < same["dimension"], same["samples"] > same["dimension"])
+        )
+        mismatch = only(many, determinant="mismatch")
+        trained = known()[spec_name(name)].uses_steps
+        rows.append(
+            [
+                code(name),
+                *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
+                setting(same["lr"].iloc[0]) if len(same) and trained else MISSING,
+                digits2(roughness(same).max()) if len(same) else MISSING,
+                digits2(median(few["fit"])),
+                digits2(median(only(many, determinant="match")["fit"])),
+                d2(median(floor_ratio(mismatch[mismatch["lambda_min"] > 0]))),
+                out_of(same[crossed(same)], same),
+            ]
+        )
+    head = [
+        "Method",
+        *(f"$n={_size(block)}$" for block in (cells, large)),
+        "Rate",
+        r"$\fnorm S/\sqrt n$",
+        "$k<n$",
+        "Match",
+    ]
+    lines = tabular("lrrrrrrrr", [*head, r"Mismatch/$4\lambda$", "Sign changed"], rows)
+    groups = r" & \multicolumn{2}{c}{Cost of a step} & Best & Worst & \multicolumn{3}{c}{Data loss} & \\"
+    return lines.replace("\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(lr){2-3}\\cmidrule(lr){6-8}\n", 1)
+
+
+def _size(cells: pd.DataFrame) -> str:
+    return str(cells["dimension"].iloc[0]) if len(cells) else r"\mbox{--}"
+
+
+def _rank(method: str) -> tuple[int, bool, str]:
+    """What keeps W free, Adam first; then corrections, exact constraints and closed forms."""
+    entry = known()[spec_name(method)]
+    group = ("", "near", "on").index(entry.keeps) if entry.uses_steps else 3
+    return group, entry.name != "adam", entry.name

@@ -1,0 +1,132 @@
+"""Sections for what the paper does not know: blocks that no figure, table, value or claim of the package reads, and a user's figures.
+
+Each such block gets its question, its axes, a plot chosen from them, a table of medians, and where its runs ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from ..cell import AXES
+from ..config import Block
+from ..declarations import Reader, own_readers
+from ..outcomes import OUTCOMES
+from ..readers import BLOCK_FIGURE, unknown_blocks
+from ..run import Run, finished
+from ..store import write_bytes
+from ..views import WHOLE
+from .format import MISSING, code, digits2, enumeration, integer, median, percent, setting, text
+from .tables import longtable, ragged
+
+MOST_ROWS = 40  # of a table of medians: the axes that would exceed it are pooled
+MOST_VALUES = 6  # of an axis with more only the ends are named
+
+
+def block_sections(run: Run) -> str:
+    """LaTeX: a section a block, and one for the figures of the run's own code that read no such block."""
+    own = [reader for reader in own_readers(run.config.code) if reader.kind == "figure"]
+    blocks = [block for block in unknown_blocks(run.config) if len(run.block(block.name))]
+    lines = [line for block in blocks for line in _section(run, block, _reading(own, block.name))]
+    shown = {reader.name for block in blocks for reader in _reading(own, block.name)}
+    rest = [reader for reader in own if reader.name not in shown]
+    if rest:
+        lines += [r"\section{Figures of this run's own code}\label{sec:own}", *_figures(rest)]
+    return "\n".join([*lines, ""]) if lines else "% The paper knows every block of this run.\n"
+
+
+def write_block_sections(run: Run, path: Path) -> None:
+    """Write blocks.tex."""
+    write_bytes(block_sections(run).encode(), path)
+
+
+def _reading(own: Iterable[Reader], block: str) -> list[Reader]:
+    return [reader for reader in own if block in reader.blocks and WHOLE not in reader.blocks]
+
+
+def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
+    planned = run.planned(block.name)
+    cells = finished(planned)
+    yield rf"\section{{Block {code(block.name)}}}\label{{sec:block-{block.name}}}"
+    yield rf"\emph{{{text(block.question)}}} {axes_sentence(block)} {ends_sentence(planned)}"
+    yield r"\begin{figure}[htbp]\centering"
+    yield rf"\includegraphics{{figures/{BLOCK_FIGURE}{block.name}}}"
+    yield rf"\caption{{Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bands the full range.}}"
+    yield r"\end{figure}"
+    yield from _figures(own)
+    yield r"\begingroup\footnotesize"
+    yield medians_table(block, cells)
+    yield r"\endgroup"
+
+
+def _figures(own: Iterable[Reader]) -> Iterator[str]:
+    for figure in own:
+        yield from (
+            r"\begin{figure}[htbp]\centering", rf"\includegraphics{{figures/{figure.name}}}",
+            rf"\caption{{{code(figure.name)}. {text(figure.text)}}}", r"\end{figure}",
+        )  # fmt: skip
+
+
+def varied_axes(block: Block) -> dict[str, list]:
+    """The axes on which a block's cells differ, but for the seed, each with its values in the order of the config."""
+    seen = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in block.cells)) for axis in AXES}
+    return {axis: found for axis, found in seen.items() if len(found) > 1 and axis != "seed"}
+
+
+def axes_sentence(block: Block) -> str:
+    """What the block crosses, and what it holds that is not the default."""
+    varied = varied_axes(block)
+    fixed = {
+        axis: getattr(block.cells[0], axis)
+        for axis in AXES
+        if axis not in varied and axis != "seed" and getattr(block.cells[0], axis) != AXES[axis].default
+    }
+    seeds = len({cell.seed for cell in block.cells})
+    crossed = enumeration(f"{code(axis)} ({_values(found)})" for axis, found in varied.items())
+    held = enumeration(f"{code(axis)} {_values([value])}" for axis, value in fixed.items())
+    sentences = [f"It varies {crossed}." if varied else "No axis varies but the seed."]
+    sentences += [f"It holds {held}."] if fixed else []
+    return " ".join([*sentences, f"There {'is 1 seed' if seeds == 1 else f'are {seeds} seeds'}."])
+
+
+def _values(found: list) -> str:
+    if isinstance(found[0], bool):
+        return ", ".join("yes" if value else "no" for value in found)
+    if isinstance(found[0], int | float):
+        if len(found) > MOST_VALUES:
+            return f"{setting(min(found))} to {setting(max(found))}, {len(found)} values"
+        return ", ".join(map(setting, found))
+    return ", ".join(map(code, found))
+
+
+def ends_sentence(planned: pd.DataFrame) -> str:
+    """How many runs ended where, and how many are missing."""
+    counts = planned["outcome"].value_counts()
+    ends = enumeration(f"{integer(counts[name])} {name}" for name in OUTCOMES if counts.get(name, 0))
+    missing = int((planned["status"] == "missing").sum())
+    told = f"Its runs ended as follows: {ends}." if ends != MISSING else "No run of it has a result."
+    return told + (f" Of its cells {integer(missing)} are missing." if missing else "")
+
+
+def medians_table(block: Block, cells: pd.DataFrame) -> str:
+    """Medians over seeds by the axes that vary, and the share of each outcome. Axes beyond the table's length are pooled."""
+    axes: list[str] = []
+    for axis in varied_axes(block):
+        if len(cells.groupby([*axes, axis])) <= MOST_ROWS:
+            axes.append(axis)
+    ends = [name for name in OUTCOMES if (cells["outcome"] == name).any()]
+    groups = cells.groupby(axes, sort=False) if axes else [((), cells)]
+    rows = [
+        [
+            *(_values([value]) for value in key),
+            integer(len(same)),
+            *(digits2(median(same[column])) for column in ("fit", "orthogonality_fro", "distance")),
+            *(percent((same["outcome"] == name).mean(), 0) for name in ends),
+        ]
+        for key, same in groups
+    ]
+    head = [*map(code, axes), "Cells", "Data loss", r"$\fnorm S$", r"$\fnorm{W-\rho\T}$", *ends]
+    columns = "".join(ragged(24) if isinstance(cells[axis].iloc[0], str) else "r" for axis in axes)
+    return longtable(columns + "r" * (4 + len(ends)), head, rows)

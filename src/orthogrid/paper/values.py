@@ -1,0 +1,108 @@
+r"""Every number that the paper prints, once: a run's tables → values.csv for readers, `\setval{key}{…}` lines for LaTeX.
+
+A number stands in one of three places. What a claim measured is `measured-<id>`, or `share-<id>` as a percentage. A setting of a
+block is `<axis>-<block>`, `seeds-<block>` their number. The rest is made by the functions of the sections, decorated with
+`@values("the blocks that it reads")`. Only what the LaTeX sources ask for is written. What a run lacks is a dash.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..analysis.intervals import Estimate
+from ..analysis.select import values_of
+from ..cell import AXES
+from ..run import Run
+from ..views import reads
+from .format import MISSING, code, enumeration, number, percent, setting
+
+
+class Value(NamedTuple):
+    """A number as it is printed, and what stands behind it. NaN where it is no estimate, or has no interval."""
+
+    printed: str
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    blocks: str = ""
+    cells: int = 0
+
+
+Section = Callable[[Run], dict[str, Value | str]]
+SECTIONS: list[Section] = []
+CLAIMED = re.compile(r"(measured|share)-(.+)")
+AXIS = re.compile(rf"({'|'.join(AXES)}|seeds)-(.+)")
+
+
+def values(blocks: str = "", tables: str = "") -> Callable[[Section], Section]:
+    """Register a function from a run to key → value, with the blocks and tables of a run that it reads."""
+
+    def enter(function: Section) -> Section:
+        SECTIONS.append(reads(blocks, tables)(function))
+        return SECTIONS[-1]
+
+    return enter
+
+
+def estimated(estimate: Estimate, cells: pd.DataFrame, blocks: str, form: Callable = number) -> Value:
+    """An estimate as a value: printed without its interval, which values.csv has."""
+    return Value(form(estimate.value), *estimate, blocks, len(cells))
+
+
+def all_values(
+    run: Run, verdicts: pd.DataFrame, keys: Mapping[str, list[str]], *more: Mapping[str, Value | str]
+) -> dict[str, Value]:
+    """Key → value for the keys asked for, each with the places that ask: from the sections' functions and from `more`.
+
+    KeyError that names a key that nobody defines and who asks for it.
+    """
+    known: dict[str, Value] = {}
+    for part in (*(section(run) for section in SECTIONS), *more):
+        for key, value in part.items():
+            if key in known:
+                raise ValueError(f"defined twice: {key}")
+            known[key] = value if isinstance(value, Value) else Value(value)
+    rows = verdicts.set_index("id")
+    found = {}
+    for key, places in keys.items():
+        value = known.get(key) or _claimed(key, rows) or _axis(key, run)
+        if value is None:
+            raise KeyError(f"{', '.join(places)}: nothing defines the value '{key}'")
+        found[key] = value
+    return found
+
+
+def _claimed(key: str, rows: pd.DataFrame) -> Value | None:
+    match = CLAIMED.fullmatch(key)
+    if not match or match[2] not in rows.index:
+        return None
+    row, form = rows.loc[match[2]], (lambda v: percent(v, 0)) if match[1] == "share" else (lambda v: number(v, 2))
+    return Value(form(row["measured"]), row["measured"], row["interval_low"], row["interval_high"], row["blocks"], int(row["cells"]))  # fmt: skip
+
+
+def _axis(key: str, run: Run) -> Value | None:
+    match = AXIS.fullmatch(key)
+    if not match:
+        return None
+    axis, block = match[1], match[2].replace("-", "_")
+    if axis == "seeds":
+        count = len(values_of(run, block, "seed"))
+        return Value("1 seed" if count == 1 else f"{count or MISSING} seeds", count, blocks=block)
+    settings = values_of(run, block, axis)
+    if any(isinstance(value, str) for value in settings):
+        return Value(enumeration(map(code, settings)), blocks=block)
+    shown = sorted(settings)
+    return Value(enumeration(map(setting, shown)), shown[0] if len(shown) == 1 else math.nan, blocks=block)
+
+
+def plain(printed: str) -> str:
+    """What is printed, without LaTeX, for a table that people open elsewhere."""
+    for old, new in ((MISSING, "–"), (r"\,", " "), (r"\ensuremath", ""), (r"\times", "×"), (r"\infty", "∞"), (r"\%", "%")):
+        printed = printed.replace(old, new)
+    return re.sub(r"[{}$]", "", re.sub(r"\\(texttt|textbf|mbox)\b", "", printed)).replace("\\", "")
+
