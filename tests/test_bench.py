@@ -1,86 +1,16 @@
-"""The benchmark: its contenders do the same task, and the paper reads what it writes."""
+"""The benchmark: its contenders do the same task."""
 
 from __future__ import annotations
 
 import importlib.util
 import multiprocessing
-import re
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
-from benchmarks import contenders, steps, workflow
-from benchmarks.contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task
-from orthogrid.bench import COLUMNS, FLOOR, OURS, PART, WHOLE, read_bench, scaling, thread_size
-from orthogrid.numbers.compute import bench_numbers
-from orthogrid.tables import TABLES
-
-from orthogrid.figures import FIGURES
-from orthogrid.paper.format import MISSING
-from orthogrid.store import write_table
-
-
-@pytest.fixture
-def bench(tmp_path) -> pd.DataFrame:
-    """What a run of the benchmark writes, with times that were not measured."""
-    timings = [
-        steps.Timing(name, task, [2.0, 3.0], [1.0, 1.5])
-        for task, names in steps.step_tasks("cpu", quick=False)
-        for name in (FLOOR, *names)
-    ]
-    timings += [
-        steps.Timing(WHOLE, Task(500, k, p, 8), [2.0, 3.0], [1.0, 1.5]) for k in (30, 1000) for p in ("fro2", "l1")
-    ]
-    growing = Task(100, 200, "fro2", 8)
-    timings += [steps.Timing(WHOLE, growing, [2.0], [1.0], n) for n in (100, 1000)]
-    records = [timing.record(2) for timing in timings]
-    records += [
-        workflow.record(what, 4.0, "s", 10)
-        for what in ("10000 cells: dry run", "10000 cells: resume from the journal", "smoke: cells a minute, whole run",
-                     "default: training jobs: share outside training", "default, one more reg: beyond its cells, until the rows are there",
-                     "default, one more reg: beyond its cells, until the paper is there")
-    ]  # fmt: skip
-    table = (
-        pd.DataFrame(records)
-        .reindex(columns=list(COLUMNS))
-        .assign(cores=2, device="cpu (X)", torch="2", jax="1", started="now")
-    )
-    write_table(table, tmp_path / "cpu-x.csv")
-    return read_bench([tmp_path / "cpu-x.csv"])
-
-
-def test_every_number_of_the_appendix_comes_from_the_benchmark(small_run, bench):
-    values = bench_numbers(replace(small_run, bench=bench))
-    assert {key: value for key, value in values.items() if MISSING in value} == {}
-    assert (
-        values["bench-step-few"] == "2.00" and values["bench-dimension"] == "500" and values["bench-more-rows"] == "4.0"
-    )
-    assert all(MISSING in value for value in bench_numbers(small_run).values())
-
-
-@pytest.mark.parametrize("name", ["bench_peers", "bench_parts", "bench_workflow"])
-def test_its_tables_hold_every_record_once(small_run, bench, name):
-    table = TABLES[name](replace(small_run, bench=bench), pd.DataFrame())
-    assert len(re.findall(r"\\\\\n", table)) > 5 and "nan" not in table
-    if name == "bench_peers":
-        # Batches of 1, 8 and 64 by both penalties; of 4 by one.
-        assert table.count(r"\texttt{fro2}") == 8 and table.count(r"\texttt{l1}") == 6
-        # Ratios of step, vmap and JAX everywhere, of whole trainings at one batch, of the two loops where one cell is trained.
-        assert table.count("2.00") == 14 * 3 + 4 * 1 + 4 * 2
-    if name == "bench_parts":
-        assert all(part.removeprefix(PART) in table for part in PARTS) and all(
-            method.split()[-1].split("_")[0] in table for method in METHODS
-        )
-
-
-def test_its_figure_has_a_point_for_every_size(small_run, bench):
-    figure = FIGURES["cost"](replace(small_run, bench=bench))
-    counts = [len(ax.containers[0].lines[0].get_xdata()) for ax in figure.axes]
-    assert counts == [6, 8, 7, 2]
-    assert sorted(scaling(bench, "samples")["samples"]) == [10, 30, 100, 500, 550, 600, 1000, 2000]
-    assert set(thread_size(bench)["dimension"]) == {500}
+from benchmarks import contenders, steps
+from benchmarks.contenders import BATCHED, CONTENDERS, METHODS, SINGLE, Task
+from benchmarks.records import OURS
 
 
 def weight_after(name: str, task: Task, steps: int) -> torch.Tensor:

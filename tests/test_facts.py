@@ -9,7 +9,6 @@ from dataclasses import fields, replace
 
 import pandas as pd
 import pytest
-from orthogrid.tables import TABLES
 from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, above, each, ideal, on, setter, times, where
 
 from orthogrid.analysis.select import agreement, at_best_rate, attached, detached, law_shares, step_costs, trained
@@ -19,6 +18,7 @@ from orthogrid.cell import AXES, Cell
 from orthogrid.config import check_config
 from orthogrid.figures.style import arm_styles
 from orthogrid.paper import CLAIMS
+from orthogrid.paper.tables import TABLES
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run
 

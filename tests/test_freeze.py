@@ -8,7 +8,7 @@ from conftest import ROOT
 from orthogrid.config import check_config, load_config
 from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
 from orthogrid.paper import CLAIMS
-from orthogrid.paper.reproduction import frozen_numbers
+from orthogrid.paper.reproduction import frozen_sentence
 
 
 def config(**axes):
@@ -66,5 +66,5 @@ TOLD = {"freezes": 1, "date": "2026-01-02", "why": "", "commit": "abc1234", "led
     ({"freezes": 0}, ["it explores"], ["2026"]),
 ])  # fmt: skip
 def test_the_paper_says_whether_it_confirms(changes, says, not_says):
-    sentence = frozen_numbers(TOLD | changes)["run-frozen"]
+    sentence = frozen_sentence(TOLD | changes)
     assert all(words in sentence for words in says) and not any(words in sentence for words in not_says), sentence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import runpy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -33,7 +32,8 @@ from orthogrid.analysis.select import paired
 from orthogrid.paper import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
 from orthogrid.paper.format import text
 from orthogrid.paper.ledger import SECTIONS, UNTESTED, measured
-from orthogrid.paper.reproduction import claims_numbers
+from orthogrid.paper.reproduction import ledger_values
+from orthogrid.sources import asked
 from orthogrid.store import write_table
 
 
@@ -213,7 +213,7 @@ def test_checks_are_counted_apart():
     assert table.columns[-1] == "check"
     checks = {"flip", "detached", "components", "side-floor"}
     assert set(table.loc[table["check"], "id"]) == checks
-    assert claims_numbers(ideal(), table)["claims-checks"] == str(len(checks))
+    assert ledger_values(table)["claims-checks"] == str(len(checks))
 
 
 def test_the_longest_runs_of_each_block_count_as_cures():
@@ -229,10 +229,8 @@ def test_the_longest_runs_of_each_block_count_as_cures():
 # Beside the sentences.
 
 
-def test_every_claim_is_marked_in_the_paper():
-    sources = "".join(path.read_text() for path in sorted((ROOT / "paper").glob("sections/*.tex")))
-    marked = set(re.findall(r"\\val\{mark-([a-z0-9-]+)\}", sources))
-    assert marked == set(CLAIMS)
+def test_every_claim_stands_behind_a_sentence():
+    assert set(asked(ROOT / "paper").claims) == set(CLAIMS)
 
 
 def test_real_run_is_judged(small_run):

@@ -15,8 +15,6 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from orthogrid.appendix import own_figures
-from orthogrid.tables import TABLES
 from pypdf import PdfReader
 
 from orthogrid import catalog, own, runner, workers
@@ -30,7 +28,9 @@ from orthogrid.figures.draw import Inputs
 from orthogrid.imports import imported_files
 from orthogrid.own import load_code
 from orthogrid.paper import CLAIMS, judge
+from orthogrid.paper.blocks import block_sections
 from orthogrid.paper.format import text
+from orthogrid.paper.tables import TABLES
 from orthogrid.penalties import PENALTIES
 from orthogrid.plan import Plan
 from orthogrid.predictions import predict_cells
@@ -126,8 +126,9 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     assert (claim.id, claim.verdict) == ("quartic-fades", "supported") and claim.cells == 12
     assert "--only fro2 quartic" in claim.command
     assert run.arms == ["fro2", "quartic"] and FIGURES["quartic"](run).axes
-    appendix = own_figures(config)
-    assert "figures/quartic}" in appendix and "How far from orthogonal" in appendix and "my/penalties.py" in appendix
+    section = block_sections(run)  # of the block, which the paper does not know, with the figure that reads it
+    assert "figures/block_quartic}" in section and "Does a flatter penalty come as near?" in section
+    assert "figures/quartic}" in section and "How far from orthogonal" in section
     assert "Of this run's own code" in TABLES["claims"](run, judge(run))
     for path in config.root.rglob("*.csv"):
         assert str(mine) not in path.read_text()
@@ -150,8 +151,8 @@ def test_predictions_and_costs_of_what_nobody_knows(mine):
     assert table["trap_threshold"].notna().sum() == len(table) / 2 == 1
 
 
-def test_a_run_without_code_has_no_appendix():
-    assert re.fullmatch(r"%.*\n", own_figures(config_of()))
+def test_a_run_that_the_paper_knows_has_no_section_of_its_own(small_run):
+    assert re.fullmatch(r"%.*\n", block_sections(small_run))
 
 
 def test_words_that_latex_lacks_are_plain():
@@ -165,7 +166,7 @@ def test_the_recipe_through_snakemake(mine):
     claims = pd.read_csv(wanted[0]).set_index("id")
     assert claims.loc["quartic-fades", "verdict"] == "supported" and claims.loc["quartic-fades", "section"] == "own"
     assert "quartic" in PdfReader(wanted[1]).pages[0].extract_text()
-    assert "figures/quartic" in Path("results/mine/own_figures.tex").read_text()
+    assert "figures/quartic" in Path("results/mine/blocks.tex").read_text()
     assert "code: running my/penalties.py" in output
     for path in Path("results/mine").rglob("*.*"):
         if path.suffix in (".csv", ".tex", ".json", ".jsonl"):

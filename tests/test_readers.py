@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
-from orthogrid.numbers import SECTIONS, section_numbers
-from orthogrid.tables import TABLES
 
 from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
 from orthogrid.imports import files_digest, imported_files
 from orthogrid.paper import CLAIMS, judge
+from orthogrid.paper.tables import TABLES
+from orthogrid.paper.values import SECTIONS
 from orthogrid.readers import complaints, readers, unfed, unread_blocks
 from orthogrid.run import Run
 from orthogrid.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
 
 DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}
 WRITTEN = {("table", name): table for name, table in TABLES.items()}
-TOLD = {("numbers", name): section for name, section in SECTIONS.items()}
+TOLD = {("values", section.__name__.removesuffix("_values")): section for section in SECTIONS}
 READERS = DRAWN | WRITTEN | TOLD
 
 
@@ -58,12 +58,7 @@ def verdicts(small_run):
 @pytest.mark.parametrize(("kind", "name"), list(READERS))
 def test_every_reader_declares_exactly_what_it_asks_for(small_run, verdicts, kind, name):
     spy, reader = Spy(small_run), READERS[kind, name]
-    if kind == "figure":
-        reader(spy)
-    elif kind == "table":
-        reader(spy, verdicts)
-    else:
-        section_numbers(name, spy, verdicts)
+    reader(spy, *([verdicts] if kind == "table" else []))
     assert spy.blocks == set(reader.blocks) or (WHOLE in spy.blocks and set(reader.blocks) == {WHOLE})
     assert spy.tables == set(reader.tables)
 
@@ -87,7 +82,6 @@ def test_what_is_not_declared_raises(small_run):
         lambda: view.finished,
         lambda: view.config,
         lambda: view.traces,
-        lambda: view.bench,
         lambda: View(small_run, ["grid"]).traces_of(view.block("grid")),
         lambda: View(small_run, ["grid"]).trace(view.block("grid")),
     ):
@@ -111,16 +105,14 @@ def test_a_table_that_no_run_has_cannot_be_declared():
 
 def test_the_source_tells_what_the_registers_hold():
     told = {(reader.kind, reader.name): reader.blocks for reader in readers()}
-    sections = {section.__name__.removesuffix("_numbers"): section for section in SECTIONS.values()}
-    held = {(kind, name): reader.blocks for (kind, name), reader in (DRAWN | WRITTEN).items()}
-    held |= {("numbers", name): section.blocks for name, section in sections.items()}
+    held = {which: reader.blocks for which, reader in READERS.items()}
     held |= {("claim", id): entry.blocks for id, entry in CLAIMS.items()}
     assert told == held
 
 
 def test_a_declaration_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "mine.py").write_text("@reads(BLOCKS)\ndef mine(run): ...\n")
+    (tmp_path / "paper").mkdir()
+    (tmp_path / "paper" / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
     with pytest.raises(ValueError, match=r"mine\.py, line 1"):
         readers(tmp_path)
 

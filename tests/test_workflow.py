@@ -74,7 +74,7 @@ def test_the_pdf_shows_the_runs_own_numbers(smoke):
     reader = PdfReader(results(smoke) / "paper.pdf")
     text = " ".join(re.sub(r"\s+", " ", page.extract_text()) for page in reader.pages)
     assert len(reader.pages) > 8 and "??" not in text and "[?]" not in text
-    values = dict(re.findall(r"\\setval\{([^}]*)\}\{(.*)\}", (results(smoke) / "numbers.tex").read_text()))
+    values = dict(re.findall(r"\\setval\{([^}]*)\}\{(.*)\}", (results(smoke) / "values.tex").read_text()))
     assert values["run-name"] in text and values["cells-total"] in text
     shown = {key: value for key, value in values.items() if re.fullmatch(r"\d+\.\d{2,}", value)}
     assert len(shown) >= 10
@@ -107,6 +107,7 @@ def test_the_files_others_rely_on_are_there(smoke):
         "traces.csv.gz": "key step fit orthogonality_fro orthogonality_l1 distance log_abs_det det_sign",
         "thread.csv": "log step quantity thread ours relative_difference",
         "claims.csv": "id statement section predicate measured expected tolerance verdict cells",
+        "values.csv": "key value low high printed section blocks cells",
         "predictions.csv": "key rank lambda_min lambda_next lambda_max distance wrong_floor trap_threshold capture_threshold l1_floor",
     }  # fmt: skip
     for name, wanted in columns.items():

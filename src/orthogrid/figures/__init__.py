@@ -10,7 +10,7 @@ wrong side, hollow ones on the right one. What has no rows yet is shown as such:
 >>> FIGURES["map"](run)
 """
 
-from . import compute, ends, floors, maps, moves, remedies, trapping  # noqa: F401 - each registers its figures
+from . import ends, floors, maps, moves, remedies, trapping  # noqa: F401 - each registers its figures
 from .draw import FigureError, draw_figures
 from .style import FIGURES, canvas, figure
 

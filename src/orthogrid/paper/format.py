@@ -132,8 +132,8 @@ def estimate(value: float, low: float, high: float, form=number) -> str:
 
 
 def digits2(value) -> str:
-    """Two significant digits."""
-    return number(value, 2)
+    """Two significant digits, of large numbers too."""
+    return number(value if is_missing(value) or math.isinf(value) else float(f"{value:.1e}"), 2)
 
 
 def d1(value) -> str:

@@ -14,7 +14,7 @@ from .tables import table, tabular
 from .values import Value, values
 
 
-@values("thread_a thread_b", tables="traces log_a")
+@values("thread_a", tables="traces log_a")
 def thread_values(run: Run) -> dict[str, Value | str]:
     script, levels = Cell(), plateau_by_seed(run)
     return {

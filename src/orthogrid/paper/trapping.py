@@ -165,7 +165,7 @@ def norms(run: Run, cells: pd.DataFrame) -> Measurement:
     """The reg from which mismatched random starts end wrong under fro over that under nuclear, geometric mean over seeds; both hold
     the twin from 2 lambda on. Against {MARGIN}; of starts held at S = 0 throughout it would be √(3n/8)."""
     nuclear, fro = (boundaries(only(cells, penalty=name, determinant="mismatch")) for name in ("nuclear", "fro"))
-    both = nuclear.join(fro, lsuffix="_nuclear", rsuffix="_fro", how="inner")
+    both = nuclear.add_suffix("_nuclear").join(fro.add_suffix("_fro"), how="inner")
     if both.empty:
         return UNTESTED
     used = cells[cells["penalty"].isin(["nuclear", "fro"]) & cells["seed"].isin(both.index)]

@@ -1,6 +1,7 @@
 r"""Every number that the paper prints, once: a run's tables → values.csv for readers, `\setval{key}{…}` lines for LaTeX.
 
-A number stands in one of three places. What a claim measured is `measured-<id>`, or `share-<id>` as a percentage. A setting of a
+A number stands in one of three places. What a claim measured is `measured-<id>`, with more digits
+`precise-<id>`, or `share-<id>` as a percentage. A setting of a
 block is `<axis>-<block>`, `seeds-<block>` their number. The rest is made by the functions of the sections, decorated with
 `@values("the blocks that it reads")`. Only what the LaTeX sources ask for is written. What a run lacks is a dash.
 """
@@ -19,7 +20,7 @@ from ..analysis.select import values_of
 from ..cell import AXES
 from ..run import Run
 from ..views import reads
-from .format import MISSING, code, enumeration, number, percent, setting
+from .format import MISSING, code, digits2, enumeration, number, percent, setting
 
 
 class Value(NamedTuple):
@@ -35,7 +36,8 @@ class Value(NamedTuple):
 
 Section = Callable[[Run], dict[str, Value | str]]
 SECTIONS: list[Section] = []
-CLAIMED = re.compile(r"(measured|share)-(.+)")
+CLAIMED = re.compile(r"(measured|precise|share)-(.+)")
+FORMS = {"measured": digits2, "precise": lambda v: number(v, 4), "share": lambda v: percent(v, 0)}
 AXIS = re.compile(rf"({'|'.join(AXES)}|seeds)-(.+)")
 
 
@@ -81,8 +83,8 @@ def _claimed(key: str, rows: pd.DataFrame) -> Value | None:
     match = CLAIMED.fullmatch(key)
     if not match or match[2] not in rows.index:
         return None
-    row, form = rows.loc[match[2]], (lambda v: percent(v, 0)) if match[1] == "share" else (lambda v: number(v, 2))
-    return Value(form(row["measured"]), row["measured"], row["interval_low"], row["interval_high"], row["blocks"], int(row["cells"]))  # fmt: skip
+    row = rows.loc[match[2]]
+    return Value(FORMS[match[1]](row["measured"]), row["measured"], row["interval_low"], row["interval_high"], row["blocks"], int(row["cells"]))  # fmt: skip
 
 
 def _axis(key: str, run: Run) -> Value | None:

@@ -26,7 +26,7 @@ def write_values(
     """Write values.csv and values.tex; the values. `told` is what run.json holds."""
     found = all_values(run, verdicts, asked.values, told_values(told), ledger_values(verdicts))
     rows = [
-        (key, v.value, v.low, v.high, plain(v.printed), asked.values[key][0], v.blocks, v.cells)
+        (key, v.value, v.low, v.high, plain(v.printed), Path(asked.values[key][0]).stem, v.blocks, v.cells)
         for key, v in found.items()
     ]
     columns = ["key", "value", "low", "high", "printed", "section", "blocks", "cells"]

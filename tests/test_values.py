@@ -1,4 +1,4 @@
-"""The paper's numbers: every key it uses exists and is used, none is typed in, and what is missing is a dash."""
+"""The paper's numbers: every key it asks for exists and is asked for, none is typed in, and what is missing is a dash."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import re
 import pandas as pd
 import pytest
 from conftest import ROOT
-from orthogrid.numbers import all_numbers, write_numbers
-from orthogrid.tables import TABLES, write_tables
-from orthogrid.tables.penalties import held_from
 
 from orthogrid.analysis.select import best_setting
 from orthogrid.config import Config
@@ -28,10 +25,18 @@ from orthogrid.paper.format import (
     spread,
     text,
 )
-from orthogrid.paper.reproduction import torch_mixed
+from orthogrid.paper.penalties import held_from
+from orthogrid.paper.reproduction import ledger_values, told_values, torch_mixed
+from orthogrid.paper.tables import TABLES
+from orthogrid.paper.values import SECTIONS, Value, all_values
+from orthogrid.paper.write import NUMBERS, write_tables, write_values
+from orthogrid.readers import readers
 from orthogrid.run import Run
+from orthogrid.sources import asked
+from orthogrid.store import read_table
 
-SECTIONS = sorted((ROOT / "paper").glob("sections/*.tex"))
+SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
+ASKED = asked(ROOT / "paper")
 
 COMMENT = re.compile(r"(?<!\\)%.*")
 MATH = re.compile(
@@ -50,18 +55,13 @@ def typed_numbers(source: str) -> list[str]:
     return [line for line in source.splitlines() if re.search(r"\d", line)]
 
 
-# Which claims are marked beside their sentences is for test_ledger; not every measurement is quoted.
-LEDGER = {f"{kind}-{id}" for kind in ("mark", "measured") for id in CLAIMS}
-
-
-def used_keys() -> set[str]:
-    return LEDGER | {
-        key for path in SECTIONS for key in re.findall(r"\\val\{([^}]*)\}", COMMENT.sub("", path.read_text()))
-    }
+def found(run: Run) -> dict[str, Value]:
+    verdicts = judge(run)
+    return all_values(run, verdicts, ASKED.values, told_values({"date": "2026-01-02"}), ledger_values(verdicts))
 
 
 def flat(run: Run) -> dict[str, str]:
-    return {key: value for part in all_numbers(run, judge(run)).values() for key, value in part.items()}
+    return {key: value.printed for key, value in found(run).items()}
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ def empty_run(small_run) -> Run:
 
 
 def test_no_number_is_typed_into_the_paper():
-    assert SECTIONS
-    assert {path.name: lines for path in SECTIONS if (lines := typed_numbers(path.read_text()))} == {}
+    assert SOURCES
+    assert {path.name: lines for path in SOURCES if (lines := typed_numbers(path.read_text()))} == {}
 
 
 @pytest.mark.parametrize("source", ["reached 3.14 in the end", "a loss of $x$ 7", r"see \cref{fig:a2} and 12\,\%"])
 def test_scanner_catches_a_planted_number(source):
     assert typed_numbers(source) == [ARGUMENTS.sub("", MATH.sub("", source))]
-    planted = SECTIONS[0].read_text() + "\n" + source
+    planted = SOURCES[0].read_text() + "\n" + source
     assert len(typed_numbers(planted)) == 1
 
 
@@ -99,8 +99,18 @@ def test_scanner_allows_mathematics_and_arguments(source):
     assert typed_numbers(source) == []
 
 
-def test_numbers_are_those_the_paper_uses(small_run):
-    assert set(flat(small_run)) == used_keys()
+def test_what_the_sections_define_is_what_the_sources_ask_for(small_run):
+    told = [section(small_run) for section in SECTIONS]
+    told += [told_values({}), ledger_values(judge(small_run))]
+    assert {key for part in told for key in part} <= set(ASKED.values)
+
+
+def test_a_value_that_nobody_defines_names_who_asks(small_run):
+    with pytest.raises(KeyError, match=r"sections/x\.tex.*'nowhere'"):
+        all_values(small_run, judge(small_run), {"nowhere": ["sections/x.tex"]})
+    for key in ("measured-nothing", "steps", "colour-grid"):
+        with pytest.raises(KeyError):
+            all_values(small_run, judge(small_run), {key: ["a.tex"]})
 
 
 def safe(value: str) -> bool:
@@ -118,19 +128,11 @@ def test_values_are_safe(small_run):
     assert {key: value for key, value in flat(small_run).items() if not safe(value)} == {}
 
 
-# What is known without rows: the thread's constants, settings of the analysis, words, counts of claims, the code.
-KNOWN = re.compile(
-    r"run-(name|frozen)|thread-(dimension|samples|seed|reg-[ab]|b-early-steps|dash)|circle-start|huber-(delta|dimension)|"
-    r"(fit|orthogonal)-threshold|l1-constant|claims-.*|mark-.*|run-title|code-digest"
-)  # fmt: skip
-
-
-def test_empty_run_is_dashes(empty_run):
+def test_an_empty_run_has_dashes(empty_run):
     values = flat(empty_run)
-    assert set(values) == used_keys()
-    assert {k: v for k, v in values.items() if MISSING not in v and not KNOWN.fullmatch(k)} == {}
-    assert {k: v for k, v in values.items() if MISSING in v and KNOWN.fullmatch(k)} == {}
-    assert all(map(safe, values.values()))
+    assert set(values) == set(ASKED.values) and all(map(safe, values.values()))
+    assert values["share-coin"] == values["ours-a-plateau"] == values["lr-convergence"] == MISSING
+    assert values["thread-samples"] == "30" and values["claims-total"] == str(len(CLAIMS))
 
 
 @pytest.mark.parametrize("status", ["diverged", "missing"])
@@ -138,7 +140,7 @@ def test_run_without_finished_cells(small_run, status):
     run = Run(**{**vars_of(small_run), "cells": small_run.cells.assign(status=status, fit=math.nan, seconds=math.nan)})
     values = flat(run)
     assert all(map(safe, values.values()))
-    assert values["ours-a-plateau"] == values["measured-existence"] == MISSING
+    assert values["ours-a-plateau"] == values["measured-squares"] == MISSING
     assert values["cells-diverged"] == (values["cells-total"] if status == "diverged" else "0")
 
 
@@ -172,22 +174,52 @@ def vars_of(run: Run) -> dict:
     return {name: getattr(run, name) for name in Run.__dataclass_fields__}
 
 
-def test_known_numbers(small_run):
-    values = flat(small_run)
-    assert values["thread-a-plateau"] == "3040.4"
-    assert values["thread-b-early-steps"] == "200"
-    assert values["dimension-convergence"] == "12" and values["samples-thread-b"] == "6"
-    assert values["seeds-grid"] == "2 seeds" and values["dimension-large-trap"] == "24"
-    assert values["l1-constant"] == "0.23"
-    assert values["cells-total"] == str(len(small_run.config.cells))
+def test_known_values(small_run):
+    values = found(small_run)
+    assert values["thread-a-plateau"].printed == "3040.4" and values["thread-b-early-steps"].printed == "200"
+    assert values["l1-constant"].printed == "0.23" and values["run-date"].printed == "2026-01-02"
+    assert values["cells-total"].printed == str(len(small_run.config.cells))
+    coin, row = values["share-coin"], judge(small_run).set_index("id").loc["coin"]
+    assert (coin.value, coin.low, coin.blocks, coin.cells) == (row.measured, row.interval_low, "coin", row.cells)
+    assert coin.printed == percent(row.measured, 0)
 
 
-def test_written_file(small_run, tmp_path):
-    write_numbers(small_run, judge(small_run), tmp_path / "numbers.tex")
-    lines = (tmp_path / "numbers.tex").read_text().splitlines()
+def test_settings_of_any_block(small_run):
+    asked_for = {
+        key: ["x.tex"]
+        for key in ("dimension-large-trap", "samples-thread-b", "seeds-grid", "schedule-convergence", "lr-nowhere")
+    }
+    values = all_values(small_run, judge(small_run), asked_for)
+    assert [values[key].printed for key in asked_for] == [
+        "24",
+        "6",
+        "2 seeds",
+        r"\texttt{constant} and \texttt{cosine}",
+        MISSING,
+    ]
+
+
+def test_written_files(small_run, tmp_path):
+    verdicts = judge(small_run)
+    kept = write_values(small_run, verdicts, {"date": "2026-01-02"}, ASKED, tmp_path)
+    lines = (tmp_path / "values.tex").read_text().splitlines()
     keys = [match[1] for line in lines if (match := re.fullmatch(r"\\setval\{([a-z0-9-]+)\}\{.+\}", line))]
-    assert sorted(keys) == sorted(used_keys())
-    assert all(line.startswith(("%", r"\setval")) for line in lines)
+    assert sorted(keys) == sorted(ASKED.values)
+    assert sum(line.startswith(r"\setverdict") for line in lines) == len(CLAIMS)
+    assert sum(line.startswith(r"\setblock") for line in lines) == len(small_run.config.blocks)
+    assert {line.split("{")[1].rstrip("}") for line in lines if line.startswith(r"\settable")} == set(ASKED.tables)
+    table = read_table(tmp_path / "values.csv")
+    assert list(table["key"]) == list(kept) and not table["printed"].str.contains(r"[\\{}$]").any()
+    assert table.set_index("key").at["share-coin", "section"] == "capture"
+
+
+def test_what_a_run_lacks_is_neither_figure_nor_table(small_run, tmp_path):
+    few = Run(**{**vars_of(small_run), "membership": small_run.membership.query("block == 'cures'")})
+    write_values(few, judge(few), {}, ASKED, tmp_path)
+    text = (tmp_path / "values.tex").read_text()
+    assert r"\setfigure{remedies}" in text and r"\setfigure{samples}" not in text
+    assert r"\settable{cures}" in text and r"\settable{methods}" not in text and r"\settable{claims}" in text
+    assert r"\setblock{cures}" in text and r"\setblock{grid}" not in text
 
 
 def columns(table: str) -> list[int]:
@@ -198,21 +230,21 @@ def columns(table: str) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [*TABLES, NUMBERS])
 def test_tables(small_run, empty_run, tmp_path, name):
     for run in (small_run, empty_run):
-        write_tables(run, judge(run), [tmp_path / f"{name}.tex"])
+        write_tables(run, judge(run), found(run), [tmp_path / f"{name}.tex"])
         table = (tmp_path / f"{name}.tex").read_text()
-        kind = "longtable" if name in ("claims", "grid_axes", "bench_workflow") else "tabular"
+        kind = "longtable" if name in ("claims", NUMBERS) else "tabular"
         assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
         assert len(set(columns(table))) == 1
         assert not re.search(r"\bnan\b|None|\binf\b", table)
         assert table.isascii()
 
 
-def test_tables_the_paper_inputs_are_written():
-    used = {key for path in SECTIONS for key in re.findall(r"\\input\{tables/([a-z_]+)\}", path.read_text())}
-    assert used == set(TABLES)
+def test_figures_and_tables_are_those_that_the_sources_ask_for():
+    assert set(ASKED.tables) == {*TABLES, NUMBERS}
+    assert set(ASKED.figures) == {reader.name for reader in readers() if reader.kind == "figure"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Blocks that the paper does not know: each gets its question, axes, a plot, medians and where its runs ended."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from conftest import make_run
+
+from orthogrid.config import check_config
+from orthogrid.paper.blocks import MOST_ROWS, axes_sentence, block_sections, ends_sentence, medians_table, varied_axes
+from orthogrid.paper.format import digits2
+from orthogrid.readers import block_figure_names, unknown_blocks
+from orthogrid.run import Run
+
+AXES = {
+    "dimension": 6, "samples": 12, "determinant": "mismatch", "reg": [1, 100], "lr": [0.001, 0.01], "steps": 30, "seed": [1, 2, 3],
+}  # fmt: skip
+OWN = {
+    "run": "own",
+    "title": "blocks of one's own",
+    "blocks": [
+        {"name": "tenfold_rate", "question": "Does 10_x help & why?", "axes": AXES},
+        {"name": "cures", "axes": AXES | {"method": "lifted", "seed": 1}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Run:
+    return make_run(check_config(OWN), tmp_path_factory.mktemp("own"))
+
+
+def test_unknown_is_what_nothing_reads_by_name(own):
+    assert [block.name for block in unknown_blocks(own.config)] == ["tenfold_rate"]
+    assert block_figure_names(own.config) == ["block_tenfold_rate"]
+
+
+def test_its_section_shows_question_axes_plot_and_ends(own):
+    section = block_sections(own)
+    assert section.count(r"\section{") == 1 and r"\section{Block \texttt{tenfold\_rate}}" in section
+    assert r"Does 10\_x help \& why?" in section and "figures/block_tenfold_rate}" in section
+    assert r"It varies \texttt{reg} (1, 100) and \texttt{lr} (0.001, 0.01)." in section
+    assert r"\texttt{determinant} \texttt{mismatch}" in section and "There are 3 seeds." in section
+    cells = own.block("tenfold_rate")
+    told = dict(re.findall(r"(\d+) (recovered|trapped|unidentified|unfinished|diverged)", section)[::-1])
+    assert sum(map(int, told)) == len(cells)
+
+
+def test_its_medians_are_those_of_its_rows(own):
+    (block,) = unknown_blocks(own.config)
+    cells = own.block("tenfold_rate")
+    table = medians_table(block, cells)
+    rows = [line for line in table.splitlines() if line.startswith(("1 &", "100 &"))]
+    assert len(rows) == 4
+    for reg, lr in ((1.0, 0.001), (100.0, 0.01)):
+        same = cells[(cells["reg"] == reg) & (cells["lr"] == lr)]
+        (row,) = [line for line in rows if line.startswith(f"{reg:g} & {lr:g} & 3 &")]
+        assert row.split(" & ")[3] == digits2(same["fit"].median())
+
+
+def test_an_axis_that_would_make_the_table_too_long_is_pooled():
+    axes = AXES | {"reg": [float(i + 1) for i in range(MOST_ROWS + 1)]}
+    config = check_config(OWN | {"blocks": [{"name": "long", "axes": axes}]})
+    (block,) = config.blocks
+    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells]).assign(
+        outcome="recovered", fit=1.0, orthogonality_fro=1.0, distance=1.0
+    )
+    table = medians_table(block, cells)
+    assert r"\texttt{lr}" in table and r"\texttt{reg}" not in table
+    assert f"1 to {MOST_ROWS + 1}, {MOST_ROWS + 1} values" in axes_sentence(block)
+    assert list(varied_axes(block)) == ["reg", "lr"]
+
+
+def test_missing_cells_are_told(own):
+    cells = own.cells.assign(status="missing", outcome="")
+    lost = replace(own, cells=cells)
+    assert ends_sentence(lost.planned("tenfold_rate")).endswith("Of its cells 12 are missing.")
+    assert block_sections(lost).startswith("%")  # nothing to show
