@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: help paper smoke full bench costs test test-all lint report ready env latex unlock check schema lock clean
+.PHONY: help paper smoke full published bench costs test test-all lint report ready env latex unlock check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -19,8 +19,9 @@ smoke: ready unlock ## a miniature of it in half a minute: results/smoke/paper.p
 full: ready unlock ## the published run; wants a GPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
-docs/paper.pdf: results/default/paper.pdf ## the PDF that the README links: a copy of the finished default run's
-	cp $< $@
+published: ready unlock ## the published run's paper again, from the rows that are kept with the project; trains nothing
+	@$(BIN)/python -m orthogrid plan --config config/full.yaml --nothing-new
+	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
 bench: env ## what steps, memory and workflow cost, beside others: results/bench/<device>.csv; wants an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.txt
@@ -43,9 +44,8 @@ lint: env ## format and lint, as the tests check it
 report: env ## Snakemake's HTML report of a finished default run
 	$(BIN)/snakemake --report results/default/report.html
 
-docs/map.png: results/default/cells.csv ## redraw the README's figure from a finished default run
-	$(BIN)/python -c "from orthogrid.config import load_config as c; from orthogrid.run import Run; from orthogrid.figures import FIGURES; \
-	  FIGURES['map'](Run.read(c('config/config.yaml'), 'results/default', 'data/thread')).savefig('$@', dpi=200)"
+docs/teaser.png: results/full/figures/teaser.pdf ## the README's figure, of the published run
+	pdftoppm -r 200 -png -singlefile $< docs/teaser
 
 # Both at once: one waits for the network where the other unpacks.
 ready:

@@ -25,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--config", default="config/config.yaml", help="YAML file (default: %(default)s)")
         if name != "check":
             command.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+        if name == "plan":
+            command.add_argument(
+                "--nothing-new", action="store_true", help="only fail where something would be trained"
+            )
     add = command.add_argument
     add("--device", choices=("auto", "cpu", "cuda"), help="overrides the config's device")
     add("--results", metavar="FOLDER", help="folder of the runs, in place of the config's")
@@ -82,7 +86,16 @@ def _check(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from .plan import Plan, describe
 
-    print(describe(Plan(load_config(options.config)), options.workers or os.cpu_count() or 1))
+    plan = Plan(load_config(options.config))
+    if options.nothing_new:
+        if plan.missing:
+            print(
+                f"{options.config}: {len(plan.missing)} of its {len(plan.config.cells)} cells have no row of today's code, so it "
+                f"cannot be rendered without training. To train them: python -m orthogrid train --config {options.config}",
+                file=sys.stderr,
+            )
+        return 1 if plan.missing else 0
+    print(describe(plan, options.workers or os.cpu_count() or 1))
     return 0
 
 
