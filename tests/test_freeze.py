@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import pytest
 from conftest import ROOT
+from synthetic import ideal
 
+from orthogrid.catalog import ConfigError
 from orthogrid.config import check_config, load_config
 from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
-from orthogrid.paper import CLAIMS
-from orthogrid.paper.reproduction import frozen_sentence
+from orthogrid.paper import CLAIMS, judge
+from orthogrid.paper.format import MISSING
+from orthogrid.paper.reproduction import differences, explored_column, frozen_sentence
+from orthogrid.paper.tables import TABLES
+from orthogrid.store import write_table
 
 
 def config(**axes):
@@ -68,3 +73,28 @@ TOLD = {"freezes": 1, "date": "2026-01-02", "why": "", "commit": "abc1234", "led
 def test_the_paper_says_whether_it_confirms(changes, says, not_says):
     sentence = frozen_sentence(TOLD | changes)
     assert all(words in sentence for words in says) and not any(words in sentence for words in not_says), sentence
+
+
+def test_what_was_explored_is_kept_and_held_beside_what_is_published(tmp_path):
+    path, claims = tmp_path / "frozen.csv", tmp_path / "claims.csv"
+    verdicts = judge(ideal())
+    write_table(verdicts, claims)
+    add_freeze(path, config(), "first", claims)
+    kept = frozen(path, config())["explored"]
+    assert kept == dict(zip(verdicts["id"], verdicts["verdict"], strict=True))
+    published = verdicts.assign(verdict=verdicts["verdict"].mask(verdicts["id"] == "coin", "refuted"))
+    told = {"frozen": frozen(path, config())}
+    published["explored"] = explored_column(published, told)
+    assert differences(published) == r"\texttt{coin} (supported, here refuted)"
+    assert "explored: supported" in TABLES["claims"](ideal(), published)
+    # A run that is not the frozen one explores itself.
+    assert set(explored_column(published, {"frozen": frozen(path, config(reg=3))})) == {""}
+    assert differences(verdicts) == MISSING
+    assert differences(verdicts.assign(explored=verdicts["verdict"])) == "none"
+
+
+def test_an_exploratory_run_without_a_claim_is_refused(tmp_path):
+    write_table(judge(ideal()).iloc[1:], tmp_path / "claims.csv")
+    with pytest.raises(ConfigError, match=r"claims\.csv has no verdict on log-b"):
+        add_freeze(tmp_path / "frozen.csv", config(), "why", tmp_path / "claims.csv")
+    assert not (tmp_path / "frozen.csv").exists()

@@ -210,7 +210,7 @@ def test_relations(relation, low, high, expected):
 
 def test_checks_are_counted_apart():
     table = judge(ideal())
-    assert table.columns[-1] == "check"
+    assert list(table.columns[-2:]) == ["check", "explored"]
     checks = {"flip", "detached", "components", "side-floor"}
     assert set(table.loc[table["check"], "id"]) == checks
     assert ledger_values(table)["claims-checks"] == str(len(checks))

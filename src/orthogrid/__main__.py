@@ -43,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     freeze.add_argument("--config", default="config/full.yaml", help="YAML file (default: %(default)s)")
     freeze.add_argument("--file", default="config/frozen.csv", help="the record (default: %(default)s)")
+    freeze.add_argument(
+        "--explored", metavar="FILE", help="claims.csv of the exploratory run, to be held beside the published one"
+    )
     freeze.add_argument("--why", required=True, help="what this freeze decides or changes")
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
     commands.add_parser("unlock", help="clear the lock that a killed Snakemake left in this folder; never a live one's")
@@ -131,7 +134,7 @@ def _train(options: argparse.Namespace) -> int:
 def _freeze(options: argparse.Namespace) -> int:
     from .freeze import add_freeze
 
-    new = add_freeze(options.file, load_config(options.config), options.why)
+    new = add_freeze(options.file, load_config(options.config), options.why, options.explored)
     print(f"freeze {new.number}: ledger {new.ledger}, {options.config} {new.config}; commit {options.file} now")
     return 0
 

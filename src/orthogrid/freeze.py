@@ -1,7 +1,8 @@
 """The freeze: what was decided before anybody saw a row of the published run, and whether it still holds.
 
 A *freeze* is a line of a file that is kept with the project: digests of the ledger and of the published run's config, with a
-reason. Whoever changes either afterwards has to add another line, which is counted and printed.
+reason. Whoever changes either afterwards has to add another line, which is counted and printed. Beside it lie the verdicts
+of the exploratory run at that time, so that the published ones can be held against them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from .catalog import digest_of
+from .catalog import ConfigError, digest_of
 from .config import Config
 from .store import write_bytes
+
+EXPLORED = "explored.csv"  # beside the file of freezes: id, verdict, measured, low, high
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,13 @@ def read_freezes(path: str | Path) -> list[Freeze]:
         return [Freeze(**row | {"number": int(row["number"])}) for row in csv.DictReader(file)]
 
 
-def add_freeze(path: str | Path, config: Config, why: str) -> Freeze:
-    """Freeze the ledger and this config as they are now: another line of the file."""
+def add_freeze(path: str | Path, config: Config, why: str, explored: str | Path | None = None) -> Freeze:
+    """Freeze the ledger and this config as they are now: another line of the file. `explored`: the claims.csv of the exploratory run.
+
+    Raises ConfigError where that has other claims than the ledger.
+    """
+    if explored is not None:
+        _keep_explored(Path(explored), Path(path).with_name(EXPLORED))
     before = read_freezes(path)
     new = Freeze(len(before) + 1, date.today().isoformat(), ledger_digest(), config.digest, why)
     names = [f.name for f in fields(Freeze)]
@@ -68,6 +76,27 @@ def add_freeze(path: str | Path, config: Config, why: str) -> Freeze:
         lines.append(",".join(str(values[name]) for name in names))
     write_bytes(("\n".join(lines) + "\n").encode(), Path(path))
     return new
+
+
+def _keep_explored(claims: Path, kept: Path) -> None:
+    from .paper import CLAIMS
+
+    with claims.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["id"] in CLAIMS]
+    if missing := set(CLAIMS) - {row["id"] for row in rows}:
+        raise ConfigError(f"{claims} has no verdict on {', '.join(sorted(missing))}; run the exploratory config again")
+    names = {"id": "id", "verdict": "verdict", "measured": "measured", "low": "interval_low", "high": "interval_high"}
+    lines = [",".join(names), *(",".join(row[name] for name in names.values()) for row in rows)]
+    write_bytes(("\n".join(lines) + "\n").encode(), kept)
+
+
+def explored_verdicts(path: str | Path) -> dict[str, str]:
+    """Claim → its verdict in the exploratory run when the last freeze was made; empty where none were kept."""
+    kept = Path(path).with_name(EXPLORED)
+    if not kept.exists():
+        return {}
+    with kept.open(encoding="utf-8", newline="") as file:
+        return {row["id"]: row["verdict"] for row in csv.DictReader(file)}
 
 
 def frozen(path: str | Path, config: Config) -> dict[str, Any]:
@@ -82,6 +111,7 @@ def frozen(path: str | Path, config: Config) -> dict[str, Any]:
     return {
         "freezes": len(freezes), "date": last.date, "why": last.why, "commit": _commit_of(Path(path)),
         "ledger_holds": last.ledger == ledger_digest(), "config_holds": last.config == config.digest,
+        "explored": explored_verdicts(path),
     }  # fmt: skip
 
 

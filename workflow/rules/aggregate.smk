@@ -31,6 +31,7 @@ rule aggregate_cells:
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
         frozen=here("config/frozen.csv"),
+        explored=glob.glob(here("config/explored.csv")),
     output:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",

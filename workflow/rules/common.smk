@@ -1,3 +1,4 @@
+import glob
 import hashlib
 import signal
 import subprocess

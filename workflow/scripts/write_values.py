@@ -7,6 +7,7 @@ from orthogrid.config import check_config
 from orthogrid.own import load_code
 from orthogrid.paper import judge
 from orthogrid.paper.blocks import write_block_sections
+from orthogrid.paper.reproduction import explored_column
 from orthogrid.paper.write import write_tables, write_values
 from orthogrid.run import Run
 from orthogrid.sources import asked
@@ -17,9 +18,10 @@ if __name__ == "__main__":
     config = check_config(snakemake.config, source=snakemake.params.configfile)
     load_code(config.code)
     run = Run.read(config, results, Path(snakemake.input.log_a).parent)
-    verdicts = judge(run)
-    write_table(verdicts, Path(snakemake.output.claims))
     told = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+    verdicts = judge(run)
+    verdicts["explored"] = explored_column(verdicts, told)
+    write_table(verdicts, Path(snakemake.output.claims))
     found = write_values(run, verdicts, told, asked(snakemake.params.sources), results)
     write_tables(run, verdicts, found, [Path(path) for path in snakemake.output.tables])
     write_block_sections(run, Path(snakemake.output.blocks))

@@ -29,7 +29,7 @@ VERDICTS = ("supported", "partly", "refuted", "untested")
 COLUMNS = (
     "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
     "relation", "interval_low", "interval_high", "reason", "author", "quote", "foretold", "blocks", "seconds", "command",
-    "check",
+    "check", "explored",
 )  # fmt: skip
 
 
@@ -190,7 +190,8 @@ def claim(
 def judge(run: Run) -> pd.DataFrame:
     """Every claim with its verdict: what claims.csv holds.
 
-    `seconds` is the training time of the cells a claim rests on, `command` what trains their penalties and methods.
+    `seconds` is the training time of the cells a claim rests on, `command` what trains their penalties and methods,
+    `explored` the verdict of an earlier, exploratory run, for whoever knows one.
     """
     seconds = run.cells.set_index("key")["seconds"]
     labels = {cell.key: cell.label for cell in run.config.cells}
@@ -203,7 +204,7 @@ def judge(run: Run) -> pd.DataFrame:
         rows.append((
             entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
             len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,
-            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command, entry.check,
+            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command, entry.check, "",
         ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -16,6 +16,7 @@ from ..catalog import penalties
 from ..run import Run
 from .format import (
     MISSING,
+    code,
     digits2,
     enumeration,
     estimate,
@@ -58,7 +59,8 @@ def run_values(run: Run) -> dict[str, Value | str]:
 
 def told_values(told: Mapping[str, Any]) -> dict[str, Value | str]:
     """What run.json tells: the date of the rows, and whether the run confirms or explores."""
-    return {"run-date": text(told.get("date") or MISSING), "run-frozen": frozen_sentence(told.get("frozen") or {})}
+    frozen = told.get("frozen") or {}
+    return {"run-date": text(told.get("date") or MISSING), "run-frozen": frozen_sentence(frozen)}
 
 
 def frozen_sentence(told: Mapping[str, Any]) -> str:
@@ -93,6 +95,21 @@ def torch_mixed(versions: pd.Series) -> str:
     return rf"\textbf{{Several versions of torch made the rows}}: {told}."
 
 
+def explored_column(verdicts: pd.DataFrame, told: Mapping[str, Any]) -> pd.Series:
+    """Each claim's verdict in the exploratory run when the ledger was frozen; empty for a run that is itself exploratory."""
+    frozen = told.get("frozen") or {}
+    kept = frozen.get("explored", {}) if frozen.get("config_holds") else {}
+    return verdicts["id"].map(kept).fillna("")
+
+
+def differences(verdicts: pd.DataFrame) -> str:
+    """The claims whose verdict differs from that of the exploratory run, with both verdicts."""
+    other = verdicts[(verdicts["explored"] != "") & (verdicts["explored"] != verdicts["verdict"])]
+    if (verdicts["explored"] == "").all():
+        return MISSING
+    return enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples()) if len(other) else "none"
+
+
 def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
     """How many claims there are, and how they stand."""
     words, ours = verdicts["verdict"], sum(CLAIMS[id].author == OURS for id in verdicts["id"])
@@ -105,6 +122,7 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
         "claims-ours": integer(ours),
         # Those that can fail only by a mistake of the implementation.
         "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
+        "claims-differing": differences(verdicts),
         # Claims with an interval; how many of these miss their quantity on average, each at its own level.
         "limits-intervals": integer(intervals) if intervals else MISSING,
         "limits-missed": number((1 - LEVEL) * intervals, 2) if intervals else MISSING,
@@ -131,7 +149,7 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
     head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}l{ragged(54)}r{ragged(24)}{ragged(22)}r@{{}}}}",
+        rf"\begin{{longtable}}{{@{{}}{ragged(26)}{ragged(50)}r{ragged(24)}{ragged(22)}r@{{}}}}",
         r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
     own = verdicts["section"] == OWN
@@ -153,6 +171,7 @@ def _claim(row) -> list[str]:
     # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
+    verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
     return [verdict, text(row.statement), number(row.measured), interval, expected, integer(row.cells)]
 
 
