@@ -99,7 +99,7 @@ def explored_column(verdicts: pd.DataFrame, told: Mapping[str, Any]) -> pd.Serie
     """Each claim's verdict in the exploratory run when the ledger was frozen; empty for a run that is itself exploratory."""
     frozen = told.get("frozen") or {}
     kept = frozen.get("explored", {}) if frozen.get("config_holds") else {}
-    return verdicts["id"].map(kept).fillna("")
+    return verdicts["id"].map(lambda id: kept.get(id, ""))
 
 
 def differences(verdicts: pd.DataFrame) -> str:
