@@ -190,7 +190,7 @@ def test_imports_are_followed_within_the_package(tmp_path):
 
 def test_a_figure_hangs_on_its_module_and_the_shared_ones_only():
     files = {path.name for path in imported_files(ROOT / "src/orthogrid/figures/maps.py")}
-    assert {"maps.py", "style.py", "theory.py", "run.py", "views.py"} <= files
+    assert {"maps.py", "panels.py", "style.py", "run.py", "views.py"} <= files
     assert not files & {"moves.py", "draw.py", "train.py", "penalties.py", "ledger.py"}
 
 

@@ -175,6 +175,17 @@ def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.i
     return np.where(held, position, np.nan)
 
 
+def path_loss(s, reg, lam, lifted: bool = False):
+    """Loss lam (1 - s)² + reg (1 - s²)² of the sum of squares on the path rhoᵀ(I - (1 - s) vvᵀ): two wells if reg > 2 lam.
+
+    `lifted`: the least over an extra output row a vᵀ, which makes the penalty reg (1 - s² - a²)²: with a² = 1 - s² it is zero
+    for |s| ≤ 1, and the data loss lam (1 - s)², which falls from twin to target, is left (Theorem "lifting").
+    """
+    s = np.asarray(s, dtype=float)
+    free = np.minimum(1 - s**2, 0) if lifted else 1 - s**2
+    return lam * (1 - s) ** 2 + reg * free**2
+
+
 def trap_loss(reg, lam, penalty: str = "fro2", w=None, delta: float = math.inf):
     """Data loss lam (1 - s*)² at the trapped point; 4 lam for norms, and in the limit of large reg for the others."""
     return lam * (1 - trap_position(reg, lam, penalty, w, delta)) ** 2

@@ -30,7 +30,7 @@ from ..store import write_bytes
 from ..views import WHOLE
 from .style import FIGURES, in_order, render
 
-LIBRARIES = ("matplotlib", "seaborn", "numpy", "pandas")
+LIBRARIES = ("matplotlib", "numpy", "pandas")
 SECONDS = "seconds.json"  # in the cache: how long each figure took, so that the longest starts first
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: size, fonts, colours, axes, and the register of figures."""
+"""What all figures share: size, type, colours, axes, and the register of figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.legend import Legend
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 
 from .. import catalog
 from ..cell import spec_name
@@ -23,59 +19,74 @@ from ..run import Run, arms
 from ..views import reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
-GREY = "0.35"
-LAW = dict(color="0.1", linestyle=(0, (5, 2)), linewidth=1.0)  # every closed form looks like this
+HEAD = 0.15  # inches above a figure for a note on what is missing
+GREY = "0.4"
+LAW = dict(color="0.1", linestyle=(0, (5, 2)), linewidth=1.0, zorder=3)  # every closed form looks like this
 MARKERS = "osD^vP*X<>hpd"
-MONO = dict(family="DejaVu Sans Mono", fontsize=6.5)
-MISSING = dict(color="0.55", marker="|", linestyle="none", markersize=5, markeredgewidth=0.7)  # planned, no result
 SCHEDULES = {"constant": "-", "cosine": (0, (3, 1.5))}
-S_FRO = r"$\|WW^\mathsf{T}-I\|_F$"
+S_FRO = r"$\|S\|_F$"
 ROUGHNESS = r"$\|S\|_F/\sqrt{n}$"
 DISTANCE = r"$\|W-\rho^\mathsf{T}\|_F$"
 DATA_LOSS = "data loss"
-REG = r"reg $\gamma$"
-# How a run that ended so is marked: colours and shapes apart.
-OUTCOMES = {
-    "recovered": dict(color="#0173b2", marker="D", linestyle="none", markerfacecolor="white", markeredgewidth=0.8),
-    "trapped": dict(color="#d55e00", marker="o", linestyle="none"),
-    "unidentified": dict(color="#029e73", marker="s", linestyle="none", markerfacecolor="white", markeredgewidth=0.8),
-    "unfinished": dict(color="0.5", marker="x", linestyle="none", markeredgewidth=0.8),
-}
+REG = r"weight $\gamma$"
+UNIT = r"$\gamma/2\lambda$"
 
+# Colours have one meaning in all figures. Those of outcomes are apart for every colour vision, and so are their markers.
+COLOURS = {
+    "recovered": "#0072b2",
+    "trapped": "#d55e00",
+    "unfinished": "#a6a6a6",
+    "unidentified": "#009e73",
+    "diverged": "#000000",
+}
+PENALTIES = {"l1": "#aa3377", "fro2": "#332288", "fro": "#c08a00"}
+OTHERS = [
+    "#44aa99", "#88ccee", "#882255", "#117733", "#999933", "#cc6677", "#661100", "#6699cc", "#aa4499", "#ee8866",
+    "#4477aa", "#777777", "#bbcc33", "#994455",
+]  # fmt: skip
+PLAIN = "0.45"  # without a penalty's gradient
+INPUTS = {"uniform": ("#7a3b0c", "o"), "whitened": ("#3f8fc4", "D")}
+# What penalties are called where there is room for words.
+WORDS = {"l1": "absolute values", "fro2": "squares", "fro": "norm", "whitened": "white"}
+
+TICKS = {"labelsize": 7.5, "major.width": 0.5, "major.size": 2.5, "major.pad": 2, "minor.size": 1.5}
 STYLE = {
-    **sns.axes_style("ticks"),
-    "font.family": "STIXGeneral",  # goes with the paper's Latin Modern, and ships with matplotlib
+    "font.family": "STIXGeneral",  # the document's Termes is a Times, too; this one ships with matplotlib
     "mathtext.fontset": "stix",
     "font.size": 8,
     "axes.labelsize": 8,
+    "axes.labelpad": 2.5,
     "axes.titlesize": 8,
+    "axes.titlepad": 4,
+    "axes.titlelocation": "left",
     "legend.fontsize": 7.5,
-    "legend.title_fontsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.grid": True,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in TICKS.items()},
     "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.5,
-    "axes.linewidth": 0.6,
+    "axes.linewidth": 0.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
     "lines.linewidth": 1.1,
     "lines.markersize": 3.5,
+    "errorbar.capsize": 0,
     "legend.frameon": False,
-    "legend.handlelength": 2.2,
-    "hatch.linewidth": 0.5,
-    "hatch.color": "0.6",
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.4,
     "pdf.fonttype": 42,
 }
 
-FIGURES: dict[str, Callable[[Run], Figure]] = {}
+
+class Register(dict[str, Callable[[Run], Figure]]):
+    """Figures by name. `block_<name>` is the figure of one block, whatever it is, made when it is asked for."""
+
+    of_block: Callable[[str], Callable[[Run], Figure]]  # the module of it sets this, for it imports this one
+
+    def __missing__(self, name: str) -> Callable[[Run], Figure]:
+        if not name.startswith("block_"):
+            raise KeyError(name)
+        return self.of_block(name.removeprefix("block_"))
+
+
+FIGURES = Register()
 
 
 def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Callable[[Run], Figure]]:
@@ -85,20 +96,60 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
     """
 
     def enter(function: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
-        narrowed = reads(blocks, tables)(function)
-
-        @wraps(narrowed)  # with what it reads
-        def styled(run: Run) -> Figure:
-            with mpl.rc_context(STYLE):
-                return narrowed(run)
-
-        styled.source, name = function.__code__.co_filename, function.__name__.removeprefix("draw_")
-        if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(styled):
-            raise catalog.ConfigError(f"figure '{name}' of {styled.source}: the name is taken; give it another")
-        FIGURES[name] = styled
-        return styled
+        drawn, name = styled(function, blocks, tables), function.__name__.removeprefix("draw_")
+        if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(drawn):
+            raise catalog.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
+        FIGURES[name] = drawn
+        return drawn
 
     return enter
+
+
+def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Callable[[Run], Figure]:
+    """A drawing in the paper's style, from these blocks and tables alone; a note above it counts the cells without a result."""
+    narrowed = reads(blocks, tables)(function)
+
+    @wraps(narrowed)  # with what it reads
+    def drawing(run: Run) -> Figure:
+        with mpl.rc_context(STYLE):
+            try:
+                fig = narrowed(run)
+            except Nothing:
+                fig = _absent(narrowed.blocks)
+            if note := _without_result(run.planned(*narrowed.blocks)):
+                width, height = fig.get_size_inches()
+                fig.set_size_inches(width, height + HEAD)
+                if fig.get_layout_engine():
+                    fig.get_layout_engine().set(rect=(0, 0, 1, height / (height + HEAD)))
+                fig.text(0.995, 1 - 0.02 / (height + HEAD), note, ha="right", va="top", color=GREY, size=7)
+            return fig
+
+    drawing.source = function.__code__.co_filename
+    return drawing
+
+
+class Nothing(LookupError):
+    """There is nothing that a figure could show."""
+
+
+def nonempty(cells: pd.DataFrame) -> pd.DataFrame:
+    """These cells. Without any, a figure says that its blocks are not in the run."""
+    if cells.empty:
+        raise Nothing
+    return cells
+
+
+def _absent(blocks: Collection[str]) -> Figure:
+    fig = Figure(figsize=(TEXT_WIDTH, 0.6))
+    text = f"block{'s' * (len(blocks) > 1)} {', '.join(blocks)}: not in this run"
+    fig.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    return fig
+
+
+def _without_result(cells: pd.DataFrame) -> str:
+    counts = {name: int((cells["status"] == name).sum()) for name in ("missing", "diverged")}
+    told = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"no result: {', '.join(told)} of {len(cells)} runs" if told else ""
 
 
 def _of_package(drawing: Callable[[Run], Figure]) -> bool:
@@ -113,22 +164,22 @@ def render(run: Run, name: str) -> bytes:
     return buffer.getvalue()
 
 
-def arm_styles(run: Run) -> dict[str, dict]:
-    """Colour and marker of every arm in the run, the same in all figures.
-
-    Arms are numbered in the order of their definition, baselines without a penalty's gradient last, so that
-    the clearest colours go to those that are compared; arms with options follow in order of appearance.
-    """
-    detached = catalog.having("penalty", attached=False)
-    ordered = sorted(in_order(run.arms), key=lambda arm: spec_name(arm) in detached)
-    palette = sns.color_palette("colorblind")
-    palette += sns.husl_palette(max(len(ordered) - len(palette), 1), l=0.45)
-    return {arm: dict(color=palette[i], marker=MARKERS[i % len(MARKERS)]) for i, arm in enumerate(ordered)}
+# Names, numbers and colours.
 
 
-def ordered_arms(cells: pd.DataFrame) -> list[str]:
-    """The arms of some cells, in the order of their definition."""
-    return in_order(list(arms(cells).unique()))
+def colour(arm: str) -> str:
+    """Of a penalty or method, the same in all figures; those without a place of their own take one by the order of definition."""
+    name = spec_name(arm)
+    if name in catalog.having("penalty", attached=False):
+        return PLAIN
+    known = [each for each in (*catalog.penalties(), *catalog.methods()) if each not in PENALTIES]
+    return PENALTIES.get(name) or OTHERS[known.index(name) % len(OTHERS)]
+
+
+def shades(values: Collection) -> dict:
+    """A colour for each value of an ordered axis, from light to dark."""
+    palette = mpl.colormaps["viridis_r"](np.linspace(0.25, 1, len(values)))
+    return dict(zip(values, map(tuple, palette), strict=True))
 
 
 def in_order(present: list[str]) -> list[str]:
@@ -137,58 +188,9 @@ def in_order(present: list[str]) -> list[str]:
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 
 
-def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
-    """A figure of the text's width and an array of axes, always two-dimensional. Height in inches."""
-    fig = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.04, h_pad=0.05, wspace=0.02, hspace=0.02)
-    return fig, fig.subplots(rows, columns, squeeze=False, **options)
-
-
-def stacked(heights: Collection[float]) -> tuple[Figure, list[SubFigure]]:
-    """A figure of the text's width cut into parts, one above the other, each with axes and a legend of its own."""
-    fig, axes = canvas(sum(heights))
-    axes[0, 0].remove()
-    return fig, list(fig.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
-
-
-def say_absent(ax: Axes, text: str = "not in this run") -> None:
-    """An empty panel that says why it is empty."""
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=GREY, style="italic")
-
-
-def absent(*blocks: str, height: float = 1.2) -> Figure:
-    """A figure in place of one whose blocks have no result."""
-    fig, axes = canvas(height)
-    say_absent(axes[0, 0], missing_block(*blocks))
-    return fig
-
-
-def missing_block(*blocks: str) -> str:
-    """block law: not in this run"""
-    return f"block{'s' * (len(blocks) > 1)} {' and '.join(blocks)}: not in this run"
-
-
-def steps_axis(ax: Axes, last: float) -> None:
-    """Steps on a logarithmic axis that still has a place for step 0."""
-    ax.set_xscale("symlog", linthresh=1, linscale=0.5)
-    ax.set_xlim(-0.1, last * 1.15)
-    top = math.floor(math.log10(max(last, 1)))
-    ax.set_xticks([0, *(10.0**power for power in range(top + 1))])
-    ax.set_xlabel("step")
-
-
-def decades(ax: Axes, axis: str = "y", most: int = 6) -> None:
-    """Label a few decades of a logarithmic axis or, where it spans hardly more than one, plain numbers."""
-    which, (low, high) = (ax.yaxis, ax.get_ylim()) if axis == "y" else (ax.xaxis, ax.get_xlim())
-    if low > 0 and math.log10(high / low) > 1.5:
-        which.set_major_locator(mpl.ticker.LogLocator(numticks=most))
-        which.set_minor_locator(mpl.ticker.NullLocator())
-    else:
-        which.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
-        which.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-        which.set_minor_formatter(mpl.ticker.NullFormatter())
+def ordered_arms(cells: pd.DataFrame) -> list[str]:
+    """The arms of some cells, in the order of their definition."""
+    return in_order(list(arms(cells).unique()))
 
 
 def number(value: float) -> str:
@@ -198,88 +200,6 @@ def number(value: float) -> str:
     return f"{value:g}"
 
 
-def title(ax: Axes, arm: str, slanted: bool = False) -> None:
-    """An arm's name above a panel, spelled and set as in the text; slanted where panels are narrow."""
-    if slanted:
-        ax.set_title(arm, **MONO, rotation=30, ha="left", x=0)
-    else:
-        ax.set_title(arm.replace("(", "\n(") if len(arm) > 13 else arm, **MONO)
-
-
-def mono(legend: Legend, names: Collection[str]) -> None:
-    """Set the names among a legend's labels as in the text."""
-    for text in legend.get_texts():
-        if text.get_text() in names:
-            text.set(**MONO)
-
-
-def side(colour, wrong: bool, marker: str = "o") -> dict:
-    """The marker of runs that ended on the wrong side (filled) or on the right one (hollow)."""
-    return dict(
-        color=colour,
-        marker=marker,
-        markerfacecolor=colour if wrong else "white",
-        markeredgewidth=0.8,
-        linestyle="none",
-    )
-
-
-def mark_missing(ax: Axes, cells: pd.DataFrame, x: str) -> None:
-    """A tick on the horizontal axis wherever a planned cell has no result: not trained, or diverged."""
-    places = cells.loc[cells["status"] != "ok", x].dropna().unique()
-    if len(places):  # an unclipped line without points would upset the layout
-        ax.plot(places, np.zeros(len(places)), transform=ax.get_xaxis_transform(), clip_on=False, **MISSING)
-
-
-def missing_handle(cells: pd.DataFrame) -> dict[str, Line2D]:
-    """The legend's entry for missing cells, if there are any."""
-    return {"no result": Line2D([], [], **MISSING)} if (cells["status"] != "ok").any() else {}
-
-
-def list_rows(ax: Axes, names: Collection[str], cells: pd.DataFrame | None = None, by: str = "") -> None:
-    """Names down the vertical axis, the first on top; a row of `cells[by]` without any result says so."""
-    ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_yticks(range(len(names)), names, **MONO)
-    ax.tick_params(axis="y", length=0)
-    if cells is not None:
-        finished = set(cells.loc[cells["status"] == "ok", by])
-        for i, name in enumerate(names):
-            if name not in finished:
-                place = (0.03, i)
-                ax.text(
-                    *place, "no result", transform=ax.get_yaxis_transform(), va="center", color=GREY, style="italic"
-                )
-
-
-def size_of(cells: pd.DataFrame) -> str:
-    """n = 100, k = 10, 3 seeds: whatever of it the cells have in common."""
-    parts = []
-    for column, symbol in (("dimension", "n"), ("samples", "k")):
-        values = cells[column].unique()
-        if len(values) == 1:
-            parts.append(f"${symbol}={values[0]:g}$")
-    seeds = cells["seed"].nunique()
-    return ", ".join([*parts, f"{seeds} seed{'s' * (seeds > 1)}"])
-
-
-def span(values: pd.Series) -> tuple[float, float, float]:
-    """Median, and how far the full range reaches below and above it."""
-    middle = values.median()
-    return middle, middle - values.min(), values.max() - middle
-
-
-def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
-    """Medians of y over x, joined, with bars over the full range."""
-    groups = cells.groupby(x)[y].apply(span)
-    if len(groups):
-        middle, below, above = np.array(groups.tolist()).T
-        ax.errorbar(groups.index, middle, yerr=[below, above], elinewidth=0.8, capsize=1.5, capthick=0.6, **style)
-
-
-def limits(values: pd.Series, decades_at_most: float = 14) -> tuple[float, float]:
-    """Limits of a logarithmic axis for some values; what lies many decades below the top is cut."""
-    values = values[(values > 0) & np.isfinite(values)]
-    if values.empty:
-        return 0.1, 10
-    high = values.max() * 2
-    return max(values.min() / 2, high / 10**decades_at_most), high
+def word(name: str) -> str:
+    """What a name of the config is called in a figure."""
+    return WORDS.get(name, name)
