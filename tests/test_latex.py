@@ -1,62 +1,70 @@
-"""Building the paper: what is kept of a build saves passes, never changes the PDF, and no failure takes the last PDF away."""
+"""Building the paper and its supplement: what is kept of a build saves passes and never changes a PDF, no failure takes the
+last PDFs away, and the macros say of a run what it bears out."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
+from made_up_run import figure, make_up
 
-from orthogrid.latex import KEPT, LatexError, build, failed_build
+from orthogrid.latex import DOCUMENTS, KEPT, LatexError, build, defects, failed_build, page_count
+from orthogrid.sources import asked
 
-PAPER = r"""\pdfsuppressptexinfo=-1
+SOURCES = Path(__file__).parents[1] / "paper"
+HEAD = r"""\directlua{pdf.setsuppressoptionalinfo(767)}
 \documentclass{article}
 \usepackage{graphicx,hyperref}
-\input{numbers}
+\input{values}
 \begin{document}
-\tableofcontents
-\section{One}\label{one} See \ref{two} on page \pageref{two}: \measured.
-\input{sections/two}
-\input{tables/small}
-\includegraphics{figures/line}
-\end{document}
 """
-# A figure whose bytes a test can write by hand.
-FIGURE = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 40]/Contents 4 0 R>>endobj\n"
-    b"4 0 obj<</Length 16>>stream\n0 0 m 90 40 l S \nendstream endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-)
+PAPER = rf"""{HEAD}\tableofcontents
+\section{{One}}\label{{one}} See \ref{{two}} on page \pageref{{two}}: \measured.
+\input{{sections/two}}
+\input{{tables/small}}
+\includegraphics[width=5cm]{{figures/line}}
+\end{{document}}
+"""
+SUPPLEMENT = rf"{HEAD}\input{{blocks}}\section{{Proofs}}\label{{proofs}} As in \ref{{proofs}}. \end{{document}}"
 
 
 class Project:
-    """A paper in two files and the folder of a run."""
+    """Two short documents, the paper in two files, and the folder of a run."""
 
     def __init__(self, root: Path):
         self.sources, self.results = root / "paper", root / "results"
         for path, text in {
             self.sources / "paper.tex": PAPER,
+            self.sources / "supplement.tex": SUPPLEMENT,
             self.sources / "sections" / "two.tex": "\\newpage\\section{Two}\\label{two} On the next page.\n",
-            self.results / "own_figures.tex": "",
-            self.results / "numbers.tex": "\\newcommand{\\measured}{12.5}\n",
+            self.results / "blocks.tex": "",
+            self.results / "values.tex": "\\newcommand{\\measured}{12.5}\n",
             self.results / "tables" / "small.tex": "\\begin{tabular}{l}1 \\\\\\end{tabular}\n",
         }.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         (self.results / "figures").mkdir()
-        (self.results / "figures" / "line.pdf").write_bytes(FIGURE)
+        (self.results / "figures" / "line.pdf").write_bytes(figure())
 
     def build(self) -> int:
-        return build(self.sources, self.results, self.paper, self.results / "paper.log")
+        return build(self.sources, self.results, self.results / "paper.log")
 
     @property
-    def paper(self) -> Path:
-        return self.results / "paper.pdf"
+    def pdfs(self) -> list[bytes]:
+        return [(self.results / f"{name}.pdf").read_bytes() for name in DOCUMENTS]
 
     @property
     def kept(self) -> Path:
         return self.results / "cache" / KEPT
+
+    def made(self, name: str) -> str:
+        """A file of the last good build, such as paper/paper.aux."""
+        with zipfile.ZipFile(self.kept) as archive:
+            return archive.read(name).decode(errors="replace")
 
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.results / name if (self.results / name).exists() else self.sources / name
@@ -64,58 +72,58 @@ class Project:
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
 
-    def from_nothing(self) -> bytes:
-        """The PDF as a build without anything kept makes it."""
+    def from_nothing(self) -> list[bytes]:
+        """The PDFs as a build without anything kept makes them."""
         shutil.rmtree(self.results / "cache")
         self.build()
-        return self.paper.read_bytes()
+        return self.pdfs
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("paper")
-    assert Project(root).build() > 1
+    assert Project(root).build() > 2
     return root
 
 
 @pytest.fixture
 def project(finished, tmp_path) -> Project:
     """A finished build of its own, in a folder of its own."""
-    made = Project(tmp_path / "project")
+    made = Project(tmp_path / "a project in a folder with another name")
     shutil.rmtree(made.results)
     shutil.copytree(finished / "results", made.results)
     return made
 
 
 def test_unchanged_inputs_need_no_pass_and_give_the_same_bytes(project):
-    before = project.paper.read_bytes()
-    assert project.build() == 0 and project.paper.read_bytes() == before
+    before = project.pdfs
+    assert project.build() == 0 and project.pdfs == before
     assert project.from_nothing() == before  # in another folder than the fixture's, too
+    assert [page_count(project.results / f"{name}.pdf") for name in DOCUMENTS] == [2, 1]
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "most"),
     [
-        ("numbers.tex", "12.5", "12.7", 1),  # of one length: neither time nor size gives it away
+        ("values.tex", "12.5", "12.7", 2),  # of one length; each document reads the values
         ("tables/small.tex", "1 ", "1234567 ", 1),
+        ("blocks.tex", "", "A block of one's own. ", 2),
         ("sections/two.tex", "\\newpage", "\\newpage\\newpage\\null\\newpage", 3),
-        ("paper.tex", "{One}", "{First}", 3),
     ],
 )
 def test_a_continued_build_gives_the_bytes_of_one_from_nothing(project, name, old, new, most):
-    before = project.paper.read_bytes()
+    before = project.pdfs
     project.edit(name, old, new)
     assert 1 <= project.build() <= most
-    continued = project.paper.read_bytes()
+    continued = project.pdfs
     assert continued != before and continued == project.from_nothing()
 
 
 def test_a_changed_figure_is_seen(project):
-    before = project.paper.read_bytes()
-    (project.results / "figures" / "line.pdf").write_bytes(FIGURE.replace(b"0 0 m", b"9 9 m"))
-    assert project.build() >= 1
-    continued = project.paper.read_bytes()
-    assert continued != before and continued == project.from_nothing()
+    before = project.pdfs
+    (project.results / "figures" / "line.pdf").write_bytes(figure("9 9 400 130 re f"))
+    assert project.build() == 1  # of the paper: the supplement does not show it
+    assert project.pdfs[0] != before[0] and project.pdfs[1] == before[1]
 
 
 def torn(data: bytes) -> bytes:
@@ -126,53 +134,64 @@ def flipped(data: bytes) -> bytes:
     return data[:200] + bytes([data[200] ^ 255]) + data[201:]
 
 
-@pytest.mark.parametrize("damage", [torn, flipped, lambda data: b"", lambda data: b"no archive"])
+@pytest.mark.parametrize("damage", [torn, flipped, lambda data: b"no archive"])
 def test_what_was_kept_may_be_damaged(project, damage):
-    before = project.paper.read_bytes()
+    before = project.pdfs
     project.kept.write_bytes(damage(project.kept.read_bytes()))
     project.build()
-    assert project.paper.read_bytes() == before
+    assert project.pdfs == before
     assert project.build() == 0  # and is whole again
 
 
 def test_what_was_kept_may_be_wrong_for_the_document(project):
-    before = project.paper.read_bytes()
+    before = project.pdfs
     with zipfile.ZipFile(project.kept) as archive:
         made = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(project.kept, "w") as archive:
         for name, data in made.items():
-            archive.writestr(name, data[: len(data) // 2 + 3] if name.endswith((".aux", ".toc")) else data)
+            archive.writestr(name, data[: len(data) // 2 + 3] if name.endswith((".aux", ".toc", ".luc")) else data)
     assert project.build() > 1
-    assert project.paper.read_bytes() == before
+    assert project.pdfs == before
 
 
-def test_a_failed_build_leaves_the_last_pdf_and_shows_the_first_error_alone(project):
-    before, kept = project.paper.read_bytes(), project.kept.read_bytes()
+def test_a_failed_build_leaves_the_last_pdfs_and_shows_the_first_error_alone(project):
+    before, kept = project.pdfs, project.kept.read_bytes()
     project.edit("sections/two.tex", "On the", "\\first \\second On the")
     with pytest.raises(LatexError) as failure:
         project.build()
     words = str(failure.value)
     assert "two.tex:1: Undefined control sequence" in words and "\\first" in words and "\\second" not in words
-    assert words.splitlines()[-1] == f"{project.paper} is the one before."
-    assert project.paper.read_bytes() == before and project.kept.read_bytes() == kept
+    assert all(f"{name}.pdf" in words.splitlines()[-1] for name in DOCUMENTS)
+    assert project.pdfs == before and project.kept.read_bytes() == kept
     project.edit("sections/two.tex", "\\first \\second ", "")
-    assert project.build() == 0 and project.paper.read_bytes() == before
+    assert project.build() == 0 and project.pdfs == before
+
+
+def test_a_failed_supplement_leaves_both_pdfs(project):
+    before = project.pdfs
+    project.edit("values.tex", "12.5", "12.6")
+    project.edit("supplement.tex", "As in", "\\nowhere")
+    with pytest.raises(LatexError, match=r"supplement\.tex failed:\n.*supplement\.tex:\d+: Undefined control sequence"):
+        project.build()
+    assert project.pdfs == before
 
 
 def test_a_first_build_that_fails_leaves_nothing(tmp_path):
     project = Project(tmp_path)
-    project.edit("numbers.tex", "measured", "other")
+    project.edit("values.tex", "measured", "other")
     with pytest.raises(LatexError, match=r"paper\.tex:7: Undefined control sequence") as failure:
         project.build()
-    assert "one before" not in str(failure.value) and not project.paper.exists() and not project.kept.exists()
+    assert "From before" not in str(failure.value) and not project.kept.exists()
+    assert not list(project.results.glob("*.pdf"))
 
 
 def test_a_defect_is_a_failure(project):
-    before = project.paper.read_bytes()
-    project.edit("sections/two.tex", "On the", "\\ref{nowhere} On the")
-    with pytest.raises(LatexError, match="nowhere"):
+    before = project.pdfs
+    project.edit("sections/two.tex", "On the", "\\ref{nowhere} \\hyperlink{no-place}{On} the")
+    with pytest.raises(LatexError, match="nowhere") as failure:
         project.build()
-    assert project.paper.read_bytes() == before
+    assert "no-place" in str(failure.value)
+    assert project.pdfs == before
 
 
 def test_every_failure_is_told_from_the_one_before(project):
@@ -186,3 +205,168 @@ def test_every_failure_is_told_from_the_one_before(project):
     project.edit("sections/two.tex", "\\wrong", "On the")
     project.build()
     assert failed_build(project.results) == seen[-1]  # a success changes nothing
+
+
+# ---- The macros of orthogrid.sty, on two short documents that use all of them.
+USING = r"""\documentclass[11pt,a4paper]{article}
+\usepackage{orthogrid}
+\hypersetup{pdftitle={A title}}
+\begin{document}
+\head{A title}{Below it}{\val{run-date}}{Run \val{run-name}: \val{run-title}.}
+\begin{abstract}\says{borne}{It rests on a run~\cite{thread}.} \says{half}{Half of it does.}\end{abstract}
+\unsupported
+\section{One}\label{sec:one}
+Of \val{cells}, \says{borne, open}{with $x^2$ and \val{measured-borne} as in \cref{S-thm:one}.} \says[refuted]{wrong}{As foretold by \plone}, \says{wrong}{but not this}.
+\begin{itemize}\item \says{borne}{In a list.}\end{itemize}
+\begin{tabular}{l}\says{open}{In a cell.}\end{tabular}
+\ifblocks{here, there}{\typeout{A block is here.}\section{Two}\label{sec:two}}
+\blockfigure{line}{A line. \says{half}{It is half a line.}}{A grey box.}
+\blocktable[\footnotesize]{small}{Small.}
+\newcommand{\told}[2]{\sbox0{#2}\typeout{#1 \ifdim\wd0=0pt nothing\else something\fi.}}
+\told{Seefigure}{\seefigure{line}} \told{Seetable}{\seetable{small}} \told{Insee}{\insee{line, small, S-other}}
+\told{Insection}{\insection{two, S-proofs}} \told{Seesection}{\seesection{three}}
+Words\insee{line, small, S-other}.
+\input{blocks}
+\references
+\end{document}
+"""
+USED = r"""\documentclass[11pt,a4paper]{article}
+\usepackage[supplement]{orthogrid}
+\begin{document}
+\section{Proofs}\label{sec:proofs}
+\begin{theorem}\label{thm:one} One. \val{measured-borne} \val{cells} \end{theorem}
+\blockfigure{other}{Another line.}{A grey box.}
+\blocklongtable{claims}{Claims.}
+\blocklongtable{values}{Values.}
+\end{document}
+"""
+VERDICTS = {"half": "partly", "open": "untested", "wrong": "refuted"}
+
+
+class Macros(Project):
+    def __init__(self, root: Path, **change):
+        self.sources, self.results = root / "paper", root / "results"
+        shutil.copytree(SOURCES, self.sources, ignore=shutil.ignore_patterns("sections", "supplement"))
+        (self.sources / "paper.tex").write_text(USING, encoding="utf-8")
+        (self.sources / "supplement.tex").write_text(USED, encoding="utf-8")
+        make_up(self.sources, self.results, **{"verdicts": VERDICTS, **change})
+
+    def continue_from(self, other: Macros) -> None:
+        """Its fonts and labels, which saves passes."""
+        self.kept.parent.mkdir()
+        shutil.copyfile(other.kept, self.kept)
+
+    def noted(self) -> set[tuple[str, str]]:
+        return set(re.findall(r"\\ognoted ?\{\d+\} ?\{(\S+?)\} ?\{(\w+)\}", self.made("paper/paper.aux")))
+
+
+@pytest.fixture(scope="module")
+def macros(tmp_path_factory) -> Macros:
+    made = Macros(tmp_path_factory.mktemp("macros"))
+    made.build()
+    return made
+
+
+def objects(pdf: bytes) -> bytes:
+    """The parts of a PDF that say what links lead where."""
+    found = []
+    for match in re.finditer(rb"/Type\s*/ObjStm.*?stream\r?\n", pdf, re.S):
+        found.append(zlib.decompressobj().decompress(pdf[match.end() :]))
+    return b"\n".join([pdf, *found])
+
+
+def test_sentences_that_a_run_does_not_bear_out_are_listed(macros):
+    assert macros.noted() == {("half", "partly"), ("open", "untested"), ("wrong", "refuted")}
+    assert macros.made("paper/paper.aux").count("ognoted") == 5  # the caption's sentence once
+    assert not macros.made("supplement/supplement.aux").count("ognoted")
+
+
+def test_links_lead_from_the_paper_to_rows_of_the_supplement(macros):
+    paper, supplement = (objects(pdf) for pdf in macros.pdfs)
+    for place in (b"claim.borne", b"claim.half", b"value.cells", b"theorem.1"):
+        assert re.search(rb"/F\(supplement\.pdf\)/S/GoToR/D\(" + re.escape(place) + rb"\)", paper), place
+        assert b"(" + place + b")" in supplement
+    assert b"/Lang" in paper and str(macros.results.parent).encode() not in paper + supplement
+
+
+def test_what_a_run_has_is_shown_and_referred_to(macros):
+    log = macros.made("paper/paper.log")
+    told = dict(re.findall(r"^(\w+) (something|nothing)\.", log, re.M))
+    assert told == dict.fromkeys(("Seefigure", "Seetable", "Insee", "Insection"), "something") | {
+        "Seesection": "nothing"
+    }
+    assert "A block is here." in log
+    assert r"\newlabel{fig:other}{{S1}" in macros.made("supplement/supplement.aux")
+
+
+def test_what_a_run_lacks_is_left_out(tmp_path, macros):
+    project = Macros(tmp_path, without="block figure table", verdicts={"wrong": "refuted"})
+    project.continue_from(macros)
+    project.edit("supplement.tex", r"\val{measured-borne} \val{cells}", "")  # without tables nothing to lead to
+    project.build()
+    log = project.made("paper/paper.log")
+    told = dict(re.findall(r"^(\w+) (something|nothing)\.", log, re.M))
+    assert told == dict.fromkeys(("Seefigure", "Seetable", "Insee", "Seesection"), "nothing") | {
+        "Insection": "something"
+    }
+    assert "A block is here." not in log and "fig:line" not in project.made("paper/paper.aux")
+    assert project.noted() == {("wrong", "refuted")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (r"\setval{cells}", r"\setval{others}", "Unknown value `cells'"),
+        (r"\setverdict{half}", r"\setverdict{others}", "Unknown claim `half'"),
+        (r"\setval{run-name}", r"\setval{cells}{2}\setval{run-name}", "The value `cells' is set twice"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_names_it(tmp_path, old, new, message):
+    project = Macros(tmp_path)
+    project.edit("values.tex", old, new)
+    with pytest.raises(LatexError, match=message):
+        project.build()
+
+
+def test_equal_inputs_give_equal_bytes_in_any_folder(tmp_path, macros):
+    project = Macros(tmp_path / "a project in a folder with another name")
+    project.build()
+    assert project.pdfs == macros.pdfs
+
+
+def test_no_title_stops_the_build(tmp_path, macros):
+    title = "Ελληνικά, 中文, 😀, e\u0301, a\u00a0b, \u202eא " + "long" * 60
+    project = Macros(tmp_path, title=title)
+    project.continue_from(macros)
+    project.build()
+    assert project.pdfs != macros.pdfs
+
+
+# ---- The sources of the paper.
+def names(macro: str, text: str) -> set[str]:
+    return {name.strip() for found in re.findall(macro, text) for name in found.split(",")}
+
+
+def test_the_sources_refer_to_what_they_show():
+    text = {path: path.read_text(encoding="utf-8") for path in SOURCES.glob("**/*.tex")}
+    every = "\n".join(text.values())
+    shown = {*asked(SOURCES).figures, *asked(SOURCES).tables}
+    named = names(r"\\(?:insee|seefigure|seetable)\{([^}]*)\}", every)
+    assert {name.removeprefix("S-") for name in named} <= shown
+    labels = set(re.findall(r"\\label\{([^}]*)\}", every))
+    referred = {name for name in names(r"\\[cC]ref\{([^}]*)\}", every) if name.startswith("S-")}
+    assert {name.removeprefix("S-") for name in referred} <= labels | {f"fig:{name}" for name in shown}
+
+
+@pytest.mark.slow
+def test_the_paper_builds_for_a_full_and_for_an_empty_run(tmp_path):
+    for folder, without in (("full", ""), ("empty", "block figure table")):
+        results = tmp_path / folder
+        make_up(SOURCES, results, without=without)
+        if without:
+            for name in ("claims", "values"):  # which no run lacks
+                shutil.copyfile(tmp_path / "full" / "tables" / f"{name}.tex", results / "tables" / f"{name}.tex")
+                with (results / "values.tex").open("a", encoding="utf-8") as values:
+                    values.write(rf"\settable{{{name}}}")
+        build(SOURCES, results, results / "log")
+        assert not defects((results / "log").read_text(encoding="utf-8"))

@@ -1,8 +1,10 @@
-"""Is there a LaTeX that can build the paper, and building it."""
+"""Is there a LaTeX that can build the paper and its supplement, and building them."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -12,14 +14,19 @@ import tempfile
 import uuid
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PROGRAMS = ("latexmk", "pdflatex", "biber", "kpsewhich")
-# One file from each package group the paper draws on.
-FILES = ("lmodern.sty", "mathtools.sty", "cleveref.sty", "biblatex.sty", "csquotes.sty", "microtype.sty")
+PROGRAMS = ("lualatex", "bibtex", "kpsewhich")
+# One file from each package group the paper draws on, and its fonts.
+FILES = (
+    "luaotfload.sty", "unicode-math.sty", "mathtools.sty", "cleveref.sty", "natbib.sty", "csquotes.sty", "microtype.sty",
+    "texgyretermes-regular.otf", "texgyretermes-math.otf", "lmmono10-regular.otf",
+)  # fmt: skip
 DEBIAN = (
-    "latexmk texlive-latex-recommended texlive-latex-extra texlive-fonts-recommended texlive-bibtex-extra lmodern biber"
+    "texlive-luatex texlive-latex-recommended texlive-latex-extra "
+    "fonts-texgyre fonts-texgyre-math fonts-lmodern fonts-dejavu-core"
 )
 
 
@@ -54,14 +61,14 @@ def _remedy() -> str:
     if shutil.which("apt-get"):
         return f"sudo apt-get install --no-install-recommends {DEBIAN}"
     if shutil.which("dnf"):
-        return "sudo dnf install latexmk biber texlive-scheme-medium texlive-collection-latexextra"
+        return "sudo dnf install texlive-scheme-medium texlive-collection-latexextra"
     if shutil.which("brew"):
         return "brew install --cask mactex-no-gui"
-    return "conda install -c conda-forge texlive-core biber, or TeX Live from https://tug.org/texlive"
+    return "conda install -c conda-forge texlive-core, or TeX Live from https://tug.org/texlive"
 
 
 class LatexError(RuntimeError):
-    """latexmk failed or the document has a defect; the text quotes the log."""
+    """LaTeX or BibTeX failed, or a document has a defect; the text quotes the log."""
 
 
 # A box that sticks out by more than this is a defect.
@@ -69,28 +76,29 @@ OVERFULL_LIMIT_PT = 5.0
 
 
 def defects(log: str) -> list[str]:
-    """What a LaTeX log says a reader would see: undefined references and citations, boxes that stick out."""
+    """What a LaTeX log says a reader would see: undefined references and citations, dead links, boxes that stick out."""
     found = re.findall(r"LaTeX Warning: (?:Reference|Citation)[^\n]*undefined[^\n]*", log)
-    found += re.findall(r"Package biblatex Warning: [^\n]*undefined[^\n]*", log)
+    found += re.findall(r"Package natbib Warning: Citation[^\n]*undefined[^\n]*", log)
+    found += re.findall(r"warning  \(pdf backend\): unreferenced destination[^\n]*", log)
     for match in re.finditer(r"Overfull \\[hv]box \((\d+\.?\d*)pt too [^\n]*", log):
         if float(match[1]) > OVERFULL_LIMIT_PT:
             found.append(match[0])
     return found
 
 
-# What latexmk and the programs it calls make of paper.tex, and where it is kept for the next build.
-MADE = "paper.*"
-KEPT = "latex.zip"
-ROUNDS = 4  # calls of latexmk at most; the last of two or more has nothing to do
+DOCUMENTS = ("paper", "supplement")
+LABELS = "supplement.aux"  # which the paper reads: all that one document has of the other
+KEPT = "latex.zip"  # what a good build made, for the next one to continue from
+ROUNDS = 6  # passes at most; nothing has changed since before the last one
 FAILED = "latex.failed"  # the mark of the last build that came to no good end
 
 
-def build(sources: Path, results: Path, output: Path, log: Path) -> int:
-    """Build paper.tex from LaTeX sources and a run's folder with numbers.tex, own_figures.tex, tables/ and figures/; how often LaTeX ran for it.
+def build(sources: Path, results: Path, log: Path) -> int:
+    """Make paper.pdf and supplement.pdf in a run's folder, of LaTeX sources and the run's values.tex, blocks.tex, tables/ and figures/; how many passes LaTeX took.
 
     It continues from the auxiliary files of the last good build, under cache/ in the run's folder: LaTeX settles in one pass
     or two rather than four, on the same bytes. Works in a temporary folder, so that sources, results and what is
-    kept stay clean. Raises LatexError when latexmk fails or the document has defects, and leaves an earlier PDF as it is.
+    kept stay clean. Raises LatexError when LaTeX fails or a document has defects, and leaves earlier PDFs as they are.
     """
     kept, failed = results / "cache" / KEPT, results / "cache" / FAILED
     failed_before = failed_build(results)
@@ -98,19 +106,21 @@ def build(sources: Path, results: Path, output: Path, log: Path) -> int:
     old = _read_made(kept)
     try:
         try:
-            made, passes = _latexmk(sources, results, log, old)
+            made, passes = _typeset(sources, results, log, old)
         except LatexError:
             if not old:
                 raise
-            # The document may be right and what was kept wrong for it: only a build from nothing tells. Where that fails
-            # too, the document is at fault, and what was kept stays.
-            made, passes = _latexmk(sources, results, log, {})
+            # The sources may be right and what was kept wrong for them: only a build from nothing tells. Where that fails
+            # too, the sources are at fault, and what was kept stays.
+            made, passes = _typeset(sources, results, log, {})
     except LatexError as error:
-        before = f"\n{output} is the one before." if output.exists() else ""
-        raise LatexError(f"{error}{before}") from None
+        stand = [str(path) for path in (results / f"{name}.pdf" for name in DOCUMENTS) if path.exists()]
+        before = f"\nFrom before: {', '.join(stand)}." if stand else ""
+        raise LatexError(f"{error}\nThe whole log: {log}{before}") from None
     if made != old:
         _write_made(made, kept)
-    _write(made["paper.pdf"], output)
+    for name in DOCUMENTS:
+        _write(made[f"{name}/{name}.pdf"], results / f"{name}.pdf")
     if failed_before:
         _write(failed_before.encode(), failed)
     else:
@@ -129,55 +139,115 @@ def failed_build(results: Path) -> str:
         return ""
 
 
-def _latexmk(sources: Path, results: Path, log: Path, made: dict[str, bytes]) -> tuple[dict[str, bytes], int]:
-    """What a build makes, by name, that continues from what another made; and how often it ran LaTeX."""
+def page_count(pdf: Path) -> int:
+    """The pages of a PDF that `build` made."""
+    data, pages = pdf.read_bytes(), 0
+    for match in re.finditer(rb"/Type\s*/ObjStm.*?stream\r?\n", data, re.S):
+        pages += len(re.findall(rb"/Type\s*/Page\b", zlib.decompressobj().decompress(data[match.end() :])))
+    return pages
+
+
+def _typeset(sources: Path, results: Path, log: Path, old: dict[str, bytes]) -> tuple[dict[str, bytes], int]:
+    """What a build makes, by document and name, that continues from what another made; and how many passes it took."""
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        shutil.copytree(sources, work, dirs_exist_ok=True)
-        # Copied rather than searched for: latexmk notes where files lie, and a run's folder may be moved.
-        for name in ("numbers.tex", "own_figures.tex"):
-            shutil.copyfile(results / name, work / name)
-        for name in ("tables", "figures"):
-            shutil.copytree(results / name, work / name, copy_function=shutil.copyfile)
-        for name, data in made.items():
-            (work / name).write_bytes(data)
-        # Equal inputs give equal bytes.
-        environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1"}
-        command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-file-line-error", "paper.tex"]
-        passes = 0
-        for _ in range(ROUNDS):
-            _date_by_content(work)
-            done = subprocess.run(
-                command, cwd=work, env=environment, capture_output=True, encoding="utf-8", errors="replace"
-            )
-            new = len(re.findall(r"^Run number \d+ of rule 'pdflatex'", done.stdout, re.M))
-            passes += new
-            if done.returncode or not new:
-                break
-        tex_log = work / "paper.log"
-        text = tex_log.read_text(encoding="utf-8", errors="replace") if tex_log.exists() else ""
-        _write((done.stdout + done.stderr + "\n" + text).encode(), log)
+        documents = [_Document(name, Path(folder) / name, sources, results, old) for name in DOCUMENTS]
+        paper, supplement = documents
+        try:
+            # Side by side: the paper's first pass does without the supplement's labels, its second has them.
+            with ThreadPoolExecutor(len(documents)) as pool:
+                for _ in range(ROUNDS):
+                    if not any(list(pool.map(_Document.settle, documents))):
+                        break
+                    shutil.copyfile(supplement.work / LABELS, paper.work / LABELS)
+        finally:
+            _write("\n".join(document.log() for document in documents).encode(), log)
+        for document in documents:
+            if wrong := defects(document.log()):
+                raise LatexError(f"{document.name}.tex has defects:\n" + "\n".join(wrong))
+        made = {f"{document.name}/{name}": data for document in documents for name, data in document.made().items()}
+        return made, sum(document.passes for document in documents)
+
+
+class _Document:
+    """One of the two, in a folder of its own."""
+
+    STATE = "state.json"  # what the last pass and the last call of BibTeX began with
+    FONTS = "fonts"  # luaotfload's cache, which it would keep in the user's home
+
+    def __init__(self, name: str, work: Path, sources: Path, results: Path, old: dict[str, bytes]):
+        self.name, self.work, self.passes = name, work, 0
+        shutil.copytree(sources, work)
+        for part in ("values.tex", "blocks.tex"):
+            shutil.copyfile(results / part, work / part)
+        for part in ("tables", "figures"):
+            shutil.copytree(results / part, work / part, copy_function=shutil.copyfile)
+        self.given = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
+        for path, data in old.items():
+            document, _, part = path.partition("/")
+            if document == name:
+                _write(data, work / part)
+        (work / self.FONTS).mkdir(exist_ok=True)
+        state = work / self.STATE
+        self.state = json.loads(state.read_bytes()) if state.exists() else {"read": sorted(self.given)}
+
+    def settle(self) -> bool:
+        """One pass of LaTeX, and BibTeX where it is asked for new entries; False if nothing changed since the last pass."""
+        before = self._digest({*self.state["read"], LABELS, *self._auxiliary()})
+        if before == self.state.get("pass"):
+            return False
+        options = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error", "-recorder", "-no-shell-escape")
+        done = self._call("lualatex", *options, f"{self.name}.tex")
         if done.returncode:
-            raise LatexError(f"latexmk failed (whole log: {log}):\n{first_error(text, done.stdout + done.stderr)}")
-        if wrong := defects(text):
-            raise LatexError(f"the paper has defects (whole log: {log}):\n" + "\n".join(wrong))
-        made = {path.name: path.read_bytes() for path in sorted(work.glob(MADE)) if path.name != "paper.tex"}
-        return made, passes
+            raise LatexError(f"{self.name}.tex failed:\n{first_error(self.log(), done.stdout + done.stderr)}")
+        self.passes += 1
+        # Lua reads values and blocks, too, and leaves no record of it.
+        recorded = re.findall(r"^INPUT (?:\./)?(.+)$", (self.work / f"{self.name}.fls").read_text(), re.M)
+        self.state |= {"pass": before, "read": sorted({"values.tex", "blocks.tex", *recorded} & self.given)}
+        if entries := re.findall(r"^\\(?:citation|bib)\S*", (self.work / f"{self.name}.aux").read_text(), re.M):
+            asked = [
+                *sorted(set(entries)),
+                self._digest(part for part in self.given if part.endswith((".bib", ".bst"))),
+            ]
+            if asked != self.state.get("bibtex"):
+                done = self._call("bibtex", self.name)
+                if done.returncode:
+                    raise LatexError(f"bibtex failed on {self.name}:\n{done.stdout}{done.stderr}")
+                self.state["bibtex"] = asked
+        (self.work / self.STATE).write_text(json.dumps(self.state), encoding="utf-8")
+        return True
 
+    def made(self) -> dict[str, bytes]:
+        """Contents by name of all that lies beside what was given."""
+        paths = {str(path.relative_to(self.work)): path for path in sorted(self.work.rglob("*")) if path.is_file()}
+        return {name: path.read_bytes() for name, path in paths.items() if name not in self.given}
 
-def _date_by_content(work: Path) -> None:
-    """Give every file a time that its content makes up: latexmk takes one of equal size and second for unchanged.
+    def log(self) -> str:
+        path = self.work / f"{self.name}.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
-    A pass of a short document takes less than a second. latexmk is therefore called until it has nothing to do.
-    """
-    for path in work.rglob("*"):
-        if path.is_file():
-            date = zlib.crc32(path.read_bytes()) % 10**9
-            os.utime(path, (date, date))
+    def _call(self, *command: str) -> subprocess.CompletedProcess[str]:
+        # Equal inputs give equal bytes; lines of a log are not broken; fonts are cached with the rest.
+        fixed = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "max_print_line": "1000"}
+        environment = {**os.environ, **fixed, "TEXMFCACHE": str(self.work / self.FONTS)}
+        return subprocess.run(
+            command, cwd=self.work, env=environment, capture_output=True, encoding="utf-8", errors="replace"
+        )
+
+    def _auxiliary(self) -> set[str]:
+        """What a pass leaves for the next one to read."""
+        return {f"{self.name}.{ending}" for ending in ("aux", "out", "toc", "bbl")}
+
+    def _digest(self, names: Iterable[str]) -> str:
+        digest = hashlib.sha256()
+        for name in sorted(names):
+            path = self.work / name
+            content = path.read_bytes() if path.exists() else b""
+            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+        return digest.hexdigest()
 
 
 def first_error(log: str, output: str) -> str:
-    """The first error of a LaTeX log with the line it quotes, or the end of what latexmk printed: later ones follow from it."""
+    """The first error of a LaTeX log with the line it quotes, or the end of what it printed: later ones follow from it."""
     lines = log.splitlines()
     for i, line in enumerate(lines):
         if re.match(r"(\./)?\S+:\d+: |! ", line):

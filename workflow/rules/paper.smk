@@ -1,4 +1,5 @@
-SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in (".tex", ".sty", ".bib"))
+SOURCES = (".tex", ".sty", ".lua", ".bib", ".bst", ".py")
+SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in SOURCES)
 
 
 rule write_values:
@@ -46,15 +47,17 @@ rule build_paper:
         figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
     output:
         paper=update(report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper")),
+        supplement=update(report("{root}/supplement.pdf", caption="../report/paper.rst", category="Paper")),
     log:
         "{root}/logs/build_paper.log",
     benchmark:
         "{root}/benchmarks/build_paper.tsv"
     conda:
         "../../environment.yml"
+    threads: 2
     params:
         failed=failed_build(PLAN.config.root),
     message:
-        "Building the paper with latexmk"
+        "Building the paper and its supplement with LuaLaTeX"
     script:
         "../scripts/build_paper.py"
