@@ -41,6 +41,11 @@ def make_up(sources: Path, results: Path, **change: str | dict[str, str]) -> Non
     values |= {key: "0.98 [0.95, 1.00]" for key in values if key.startswith(("measured-", "share-"))}
     values |= {"run-date": "24 November 2026", "run-name": "made-up", "run-title": change.get("title", "no run at all")}
     lines = [rf"\setval{{{key}}}{{{text}}}" for key, text in values.items()]
+    claimed = {key: key.partition("-")[2] for key in values if key.startswith(("measured-", "share-"))}
+    lines += [
+        rf"\setplace{{{key}}}{{{f'claim.{claimed[key]}' if claimed.get(key) in names.claims else f'value.{key}'}}}"
+        for key in values
+    ]
     lines += [rf"\setverdict{{{claim}}}{{{verdicts.get(claim, 'supported')}}}" for claim in names.claims]
     if "block" not in change.get("without", ""):
         lines += [rf"\setblock{{{block}}}" for block in names.blocks]

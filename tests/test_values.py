@@ -43,7 +43,7 @@ MATH = re.compile(
     r"\\begin\{(equation|align|gather|multline)\*?\}.*?\\end\{\1\*?\}|\\\[.*?\\\]|\\\(.*?\\\)|(?<!\\)\$.*?(?<!\\)\$", re.DOTALL
 )  # fmt: skip
 ARGUMENTS = re.compile(
-    r"\\(?:[a-z]*cite[a-z]*|[cC]ref|ref|eqref|label|val|input|includegraphics|begin|end)\*?(?:\[[^\]]*\])*(?:\{[^{}]*\})+"
+    r"\\(?:[a-z]*cite[a-z]*|[cC]ref|ref|eqref|label|val|input|begin|end|documentclass|says|blockfigure|blocktable|blocklongtable|see[a-z]+|insee|insection|ifblocks|listing)\*?(?:\[[^\]]*\])*(?:\{[^{}]*\})+"
 )
 
 

@@ -356,7 +356,7 @@ def test_missing_latex_stops_before_training_and_names_the_remedy(tmp_path):
         text=True,
     )
     output = done.stdout + done.stderr
-    assert done.returncode != 0 and "latexmk" in output and "nothing was trained" in output and "install" in output
+    assert done.returncode != 0 and "lualatex" in output and "nothing was trained" in output and "install" in output
     assert not (project / "results" / "smoke").exists()
 
 

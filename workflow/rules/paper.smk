@@ -1,4 +1,4 @@
-SOURCES = (".tex", ".sty", ".lua", ".bib", ".bst", ".py")
+SOURCES = (".tex", ".sty", ".lua", ".bib", ".bst", ".py", ".yaml")
 SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in SOURCES)
 
 

@@ -5,17 +5,13 @@ Of the runs of one problem and weight only those with the largest number of step
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from ..run import Run
 from ..analysis.intervals import share
-from ..analysis.select import methods, only, paired, problems, roughness
+from ..analysis.select import methods, paired, problems
 from ..analysis.settings import PROBLEM
-from .format import MISSING, code, d1, digits2, median, out_of
 from .ledger import UNTESTED, Measurement, claim, measured
-from .tables import table, tabular
 
 # Ten runs that all come back have a Wilson interval from 0.79 on; so "always" is claimed as more than three quarters.
 ALWAYS = 0.75
@@ -85,28 +81,3 @@ def widened(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of the runs with method widened that end on the right side, against one half: both signs of a block extend to one
     component of the larger group."""
     return _back(cells, "widened")
-
-
-@table("cures cures_uniform large_cure")
-def cures_table(run: Run, verdicts: pd.DataFrame) -> str:
-    """By cure: runs that end on the right side at each budget, with uniform inputs, and at a larger dimension; for the longest white
-    runs distance, data loss, ‖S‖_F/√n and time over Adam's."""
-    cells, uniform, large = (run.block(name) for name in ("cures", "cures_uniform", "large_cure"))
-    budgets = sorted(cells["steps"].unique())
-    long = only(cells, steps=budgets[-1]) if budgets else cells
-    seconds = long.groupby("method")["seconds"].median()
-    rows = []
-    for name in sorted(cells["method"].unique(), key=lambda name: (name != "adam", name)):
-        same, last = only(cells, method=name), only(long, method=name)
-        parts = [only(same, steps=steps) for steps in budgets] + [
-            only(block, method=name) for block in (uniform, large)
-        ]
-        rows.append(
-            [
-                code(name), *(out_of(part[~part["wrong"]], part) if len(part) else MISSING for part in parts),
-                digits2(median(last["distance"])), digits2(median(last["fit"])), digits2(median(roughness(last))),
-                d1(seconds.get(name, math.nan) / seconds.get("adam", math.nan)),
-            ]
-        )  # fmt: skip
-    head = ["Method", *(f"{steps} steps" for steps in budgets), "Uniform", "Large", r"$\fnorm{W-\rho\T}$", "Data loss"]
-    return tabular("l" + (len(head) + 1) * "r", [*head, r"$\fnorm S/\sqrt n$", "Time"], rows)

@@ -29,7 +29,7 @@ from .format import (
 )
 from .ledger import ANSWERER, CLAIMS, OURS, OWN, QUESTIONER, VERDICTS
 from .tables import longtable, ragged, table, tabular
-from .values import Value, values
+from .values import Value, place_of, values
 
 HUBER_DELTA = penalties()["huber"].options["delta"]  # from its source: the definition itself would import torch
 
@@ -172,7 +172,7 @@ def _claim(row) -> list[str]:
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
-    return [verdict, text(row.statement), number(row.measured), interval, expected, integer(row.cells)]
+    return [verdict, f"{text(row.statement)} {code(row.id)}", number(row.measured), interval, expected, integer(row.cells)]
 
 
 def _expected(relation: str, value: str, tolerance: float) -> str:
@@ -190,7 +190,7 @@ def numbers_table(found: Mapping[str, Value]) -> str:
     rows = [
         [rf"\valuerow{{{key}}}", value.printed, interval(value), text(value.blocks), integer(value.cells) if value.cells else MISSING]
         for key, value in found.items()
-        if not key.startswith(("measured-", "share-"))
+        if place_of(key, value).startswith("value.")
     ]  # fmt: skip
     head = ["Number", "Printed", "From, to", "Blocks", "Cells"]
     return longtable(rf"l{ragged(40)}l{ragged(40)}r", head, rows)

@@ -1,7 +1,8 @@
 r"""Every number that the paper prints, once: a run's tables → values.csv for readers, `\setval{key}{…}` lines for LaTeX.
 
-A number stands in one of three places. What a claim measured is `measured-<id>`, with more digits
-`precise-<id>`, or `share-<id>` as a percentage. A setting of a
+A number stands in one of three places. What a claim measured is `measured-<id>`; with more
+digits `precise-<id>`, one over it `inverse-<id>`, as a percentage `share-<id>`, as percentage points without a sign `points-<id>`; what it
+expects is `expected-<id>`. A setting of a
 block is `<axis>-<block>`, `seeds-<block>` their number. The rest is made by the functions of the sections, decorated with
 `@values("the blocks that it reads")`. Only what the LaTeX sources ask for is written. What a run lacks is a dash.
 """
@@ -18,9 +19,10 @@ import pandas as pd
 from ..analysis.intervals import Estimate
 from ..analysis.select import values_of
 from ..cell import AXES
+from ..declarations import readers
 from ..run import Run
 from ..views import reads
-from .format import MISSING, code, digits2, enumeration, number, percent, setting
+from .format import MISSING, code, decimals, digits2, enumeration, number, percent, setting
 
 
 class Value(NamedTuple):
@@ -36,8 +38,15 @@ class Value(NamedTuple):
 
 Section = Callable[[Run], dict[str, Value | str]]
 SECTIONS: list[Section] = []
-CLAIMED = re.compile(r"(measured|precise|share)-(.+)")
-FORMS = {"measured": digits2, "precise": lambda v: number(v, 4), "share": lambda v: percent(v, 0)}
+CLAIMED = re.compile(r"(measured|precise|expected|inverse|share|points)-(.+)")
+FORMS = {
+    "measured": digits2,
+    "precise": lambda v: number(v, 4),
+    "expected": lambda v: number(v, 4),
+    "inverse": lambda v: digits2(1 / v if v else math.inf),
+    "share": lambda v: percent(v, 0),
+    "points": lambda v: decimals(abs(100 * v), 0),
+}
 AXIS = re.compile(rf"({'|'.join(AXES)}|seeds)-(.+)")
 
 
@@ -84,7 +93,15 @@ def _claimed(key: str, rows: pd.DataFrame) -> Value | None:
     if not match or match[2] not in rows.index:
         return None
     row = rows.loc[match[2]]
-    return Value(FORMS[match[1]](row["measured"]), row["measured"], row["interval_low"], row["interval_high"], row["blocks"], int(row["cells"]))  # fmt: skip
+    shown = row["expected" if match[1] == "expected" else "measured"]
+    return Value(FORMS[match[1]](shown), row["measured"], row["interval_low"], row["interval_high"], row["blocks"], int(row["cells"]))  # fmt: skip
+
+
+def place_of(key: str, value: Value) -> str:
+    """Where the supplement shows a number: in the row of the claim that measured it or in its own; nowhere if it is words."""
+    if match := CLAIMED.fullmatch(key):
+        return f"claim.{match[2]}"
+    return f"value.{key}" if re.match(r"\d|\\ensuremath|\(", value.printed) else ""
 
 
 def _axis(key: str, run: Run) -> Value | None:
@@ -92,6 +109,8 @@ def _axis(key: str, run: Run) -> Value | None:
     if not match:
         return None
     axis, block = match[1], match[2].replace("-", "_")
+    if block not in {name for reader in readers() for name in reader.blocks} | {one.name for one in run.config.blocks}:
+        return None
     if axis == "seeds":
         count = len(values_of(run, block, "seed"))
         return Value("1 seed" if count == 1 else f"{count or MISSING} seeds", count, blocks=block)

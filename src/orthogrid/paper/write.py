@@ -15,7 +15,7 @@ from ..store import write_bytes, write_table
 from .format import code, enumeration
 from .reproduction import ledger_values, numbers_table, told_values
 from .tables import TABLES, feeds
-from .values import Value, all_values, plain
+from .values import Value, all_values, place_of, plain
 
 NUMBERS = "values"  # the table of the printed numbers, made when all of them are known
 
@@ -34,6 +34,7 @@ def write_values(
     tables = [name for name in asked.tables if name == NUMBERS or feeds(run, TABLES[name].blocks)]
     lines = [
         *(rf"\setval{{{key}}}{{{value.printed}}}" for key, value in found.items()),
+        *(rf"\setplace{{{key}}}{{{place}}}" for key, value in found.items() if (place := place_of(key, value))),
         *(rf"\setverdict{{{row.id}}}{{{row.verdict}}}" for row in verdicts.itertuples()),
         *(rf"\setblock{{{block.name}}}" for block in run.config.blocks if len(run.block(block.name))),
         *(
