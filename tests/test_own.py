@@ -26,6 +26,7 @@ from orthogrid.declarations import own_figure_names, own_readers
 from orthogrid.figures import FIGURES
 from orthogrid.figures.draw import Inputs
 from orthogrid.imports import imported_files
+from orthogrid.outcomes import with_outcomes
 from orthogrid.own import load_code
 from orthogrid.paper import CLAIMS, judge
 from orthogrid.paper.blocks import block_sections
@@ -115,7 +116,8 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     train_run(config, config.cells, device="cpu", workers=1)
     plan = Plan(load_config("config/mine.yaml"))
     assert plan.missing == []
-    cells, traces = collect_cells(config, plan.names), collect_traces(config, plan.names)
+    cells = with_outcomes(collect_cells(config, plan.names), predict_cells(config))
+    traces = collect_traces(config, plan.names)
     data = ROOT / "data" / "thread"
     thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
     tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config), "thread.csv": thread}

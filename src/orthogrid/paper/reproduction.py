@@ -60,7 +60,7 @@ def run_values(run: Run) -> dict[str, Value | str]:
 def told_values(told: Mapping[str, Any]) -> dict[str, Value | str]:
     """What run.json tells: the date of the rows, and whether the run confirms or explores."""
     frozen = told.get("frozen") or {}
-    return {"run-date": text(told.get("date") or MISSING), "run-frozen": frozen_sentence(frozen)}
+    return {"run-date": text(told["date"]) if told.get("date") else MISSING, "run-frozen": frozen_sentence(frozen)}
 
 
 def frozen_sentence(told: Mapping[str, Any]) -> str:
