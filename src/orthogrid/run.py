@@ -228,11 +228,6 @@ class Run:
         return finished(self._sided)
 
     @cached_property
-    def arms(self) -> list[str]:
-        """What keeps W orthogonal anywhere in the run, in order of appearance: figures number their colours by it."""
-        return list(arms(self.cells).unique())
-
-    @cached_property
     def _planned(self) -> dict[tuple[str, ...], pd.DataFrame]:
         return {}
 

@@ -17,7 +17,7 @@ from .cell import Cell
 from .run import Run, finished
 
 WHOLE = "*"  # declared by what reads the whole run, its config included
-RUN_TABLES = ("traces", "thread", "log_a", "log_b", "arms")  # what a run has beside its cells
+RUN_TABLES = ("traces", "thread", "log_a", "log_b")  # what a run has beside its cells
 
 
 class UndeclaredRead(LookupError):

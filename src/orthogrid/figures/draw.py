@@ -66,8 +66,6 @@ class Inputs:
             yield name.encode()
             if name == "traces":
                 yield self._traces[run.traces["key"].isin(cells["key"]).to_numpy()].tobytes()
-            elif name == "arms":
-                yield "\0".join(in_order(run.arms)).encode()
             else:
                 table = getattr(run, name)
                 yield "\0".join(table.columns).encode()
