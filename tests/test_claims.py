@@ -35,7 +35,7 @@ from orthogrid.cell import Cell
 from orthogrid.paper import CLAIMS, Claim, judge
 
 # Runs whose directions weigh apart: between the trap's threshold and the bound.
-APART = "capture capture_fast map_haar"
+APART = "map_haar large_trap"
 TRAPPED = on("trapped")
 
 
@@ -95,6 +95,12 @@ CHANGES = {
     "cosine": [
         (setter("convergence", FRO, times(100.0), where(penalty="l1", schedule="cosine")), "refuted"),
         (setter("convergence", FIT, 1.0, where(penalty="l1", schedule="cosine")), "untested"),
+    ],
+    "small-reg": [
+        (setter("ablation", FRO, 1.0, where(penalty="l1", reg=0.001)), "refuted"),
+        (setter("ablation", FRO, 1.0, where(penalty="fro2", reg=0.001)), "refuted"),
+        (setter("ablation", FRO, 0.1, where(penalty="l1", reg=1000.0)), "supported"),  # of the large weight
+        (setter("ablation", FRO, 1.0, where(penalty="l1", reg=0.001, seed=2)), "untested"),
     ],
     "reg": [
         (setter("ablation", FRO, 4.0, where(penalty="fro2", reg=Cell().reg)), "refuted"),
@@ -182,15 +188,21 @@ CHANGES = {
         (setter(APART, SIGN, WRONG, where(determinant="mismatch", seed=above(12))), "untested"),
     ],
     "match-wrong": [
-        (setter("coin map_haar large_trap", SIGN, RIGHT, where(determinant="match")), "refuted"),
-        (setter("coin map_haar large_trap", SIGN, RIGHT, where(determinant="match", reg=on(0.1, 1.0, 1000.0))), "supported"),
-        (setter("coin map_haar large_trap", SIGN, RIGHT, where(determinant="match", seed=above(8))), "untested"),
+        (setter(APART, SIGN, RIGHT, where(determinant="match")), "refuted"),
+        (setter(APART, SIGN, RIGHT, where(determinant="match", reg=on(0.1, 1.0, 1000.0))), "supported"),
+        (setter("coin", SIGN, RIGHT), "supported"),  # another optimiser's
+        (setter(APART, SIGN, RIGHT, where(determinant="match", seed=above(8))), "untested"),
     ],
     "bound": [
         (setter("capture", SIGN, lambda sign: -sign, where(reg=1000.0)), "refuted"),
         (setter("capture", SIGN, lambda sign: -sign, where(reg=30.0)), "supported"),  # below it
         (setter("capture", SIGN, lambda sign: -sign, where(reg=1000.0, seed=under(5))), "untested"),
         (setter("capture", "predicted_capture_threshold", 1e6), "untested"),  # none above it
+    ],
+    "bound-bias": [
+        (setter("map_haar", SIGN, lambda sign: sign, where(reg=1000.0)), "supported"),
+        (each(setter("map_haar", SIGN, WRONG, where(reg=1000.0, determinant="mismatch")), setter("map_haar", SIGN, RIGHT, where(reg=1000.0, determinant="match"))), "refuted"),
+        (setter("map_haar", "predicted_capture_threshold", 1e6), "untested"),  # none above it
     ],
     "coin": [
         (setter("coin", "slow_sign", lambda sign: -sign), "refuted"),

@@ -10,8 +10,10 @@ import pandas as pd
 from .. import theory
 from ..cell import Cell
 from ..run import LOG_A, Run, thread_cells
-from ..analysis.intervals import farthest, mean
+from ..analysis.intervals import farthest, geometric_mean, mean
+from .format import MISSING, digits2, median, setting
 from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
+from .tables import table, tabular
 from ..analysis.select import (
     best_by_seed,
     best_ratio,
@@ -176,6 +178,19 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(paired_ratio(pairs), 0.01, only(most, penalty="l1"))
 
 
+@claim("small-reg", "With the thread's small weight even an attached penalty changes little", ">", blocks="ablation")
+def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
+    """‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean of seeds: of absolute values
+    and squares the one that is changed most; against one half."""
+    cells = only(cells, reg=LOG_A.reg)
+    plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
+    ratios = [
+        geometric_mean((only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() / plain).dropna())
+        for name in ("l1", "fro2")
+    ]
+    return measured(min(ratios), 0.5, cells) if len(plain) else UNTESTED
+
+
 @claim(
     "reg", "With attached squares the thread's large weight ends more orthogonal, at equal fit", "<", blocks="ablation",
     author=ANSWERER, quote="I substantially increase reg",
@@ -189,6 +204,20 @@ def reg(run: Run, cells: pd.DataFrame) -> Measurement:
     if pairs.empty or not (high < FITTED or high <= EQUAL_FIT * low):
         return UNTESTED
     return measured(paired_ratio(pairs), 0.01, cells)
+
+
+@table("ablation")
+def changes_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """The thread's three changes, each alone and together: medians of ‖S‖_F and data loss. Without a gradient reg changes nothing."""
+    cells = run.block("ablation")
+    rows = []
+    for name, words in (("l1_detached", "without a gradient"), ("l1", "absolute values"), ("fro2", "squares")):
+        same = only(cells, penalty=name)
+        for weight in sorted(same["reg"].unique())[: 1 if name == "l1_detached" else None]:
+            here = only(same, reg=weight)
+            shown = MISSING if name == "l1_detached" else setting(weight)
+            rows.append([words, shown, digits2(median(here["orthogonality_fro"])), digits2(median(here["fit"]))])
+    return tabular("llrr", ["Penalty", r"Penalty weight $\reg$", r"$\fnorm S$", "Data loss"], rows)
 
 
 # What a constant rate leaves.

@@ -88,39 +88,46 @@ def white(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 def _spread(cells: pd.DataFrame, determinant: str) -> pd.DataFrame:
-    """Random starts with reg between the trap's threshold and the bound that keeps every start's side, a margin off both."""
-    used = random_starts(cells, determinant)
+    """Random starts of Adam with uniform inputs and reg between 2 lambda and 2 mu, a factor MARGIN off both."""
+    used = only(random_starts(cells, determinant), inputs="uniform", method="adam")
     bound = used["reg"] / used["predicted_capture_threshold"]
     return used[(used["threshold"] > MARGIN) & (bound < 1 / MARGIN)]
 
 
-@claim(
-    "existence-not-capture",
-    "Where directions weigh apart, many wrong starts pass the trap",
-    ">",
-    blocks="capture map_haar large_trap",
-)
+@claim("existence-not-capture", "With uniform inputs many wrong starts pass the trap", ">", blocks="map_haar large_trap")
 def existence_not_capture(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of mismatched random starts with reg between 2 lambda and 2 mu, a factor {MARGIN} off both, that end right, clustered
-    by problem; against a fifth."""
-    used = only(_spread(cells, "mismatch"), inputs="uniform")
+    """Share of mismatched random starts of Adam, uniform inputs and a bias, with reg between 2 lambda and 2 mu, a factor {MARGIN}
+    off both, that end on the right side, clustered by problem; against a fifth."""
+    used = _spread(cells, "mismatch")
     return measured(share(~used["wrong"], problems(used)), 0.2, used)
 
 
-@claim("match-wrong", "There, right starts end on the wrong side too", ">", blocks="coin map_haar large_trap")
+@claim("match-wrong", "There, some right starts end on the wrong side", ">", blocks="map_haar large_trap")
 def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of matching random starts in the same range that end wrong, clustered by problem; against a tenth."""
-    used = only(_spread(cells, "match"), inputs="uniform")
+    """Share of the matching starts in the same range that end on the wrong side, clustered by problem; against a tenth."""
+    used = _spread(cells, "match")
     return measured(share(used["wrong"], problems(used)), 0.1, used)
 
 
-@claim("bound", "Above 2μ no run changes its side", "≤", blocks="capture", tolerance=1 - MOST)
-def bound(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of random starts with reg above {MARGIN} · 2 mu whose determinant changes its sign, clustered by problem. Proved for
-    the flow, run with Adam."""
+def _above(cells: pd.DataFrame) -> pd.DataFrame:
+    """Random starts of either side, uniform inputs, with reg above MARGIN times 2 mu."""
     used = pd.concat([random_starts(cells, determinant) for determinant in ("match", "mismatch")])
-    used = used[used["reg"] > MARGIN * used["predicted_capture_threshold"]]
+    return used[(used["reg"] > MARGIN * used["predicted_capture_threshold"]) & (used["inputs"] == "uniform")]
+
+
+@claim("bound", "Without a bias no run changes its side above 2μ", "≤", blocks="capture", tolerance=1 - MOST)
+def bound(run: Run, cells: pd.DataFrame) -> Measurement:
+    """Share of random starts without a bias, reg above {MARGIN} · 2 mu, whose determinant changes its sign, clustered by problem. Proved
+    for the flow, run with Adam."""
+    used = _above(cells)
     return measured(share(crossed(used), problems(used)), 0.0, used)
+
+
+@claim("bound-bias", "With a bias some do", ">", blocks="map_haar large_trap")
+def bound_bias(run: Run, cells: pd.DataFrame) -> Measurement:
+    """The same share with a bias and uncentred inputs, which the theorem does not cover; against a twentieth."""
+    used = _above(cells)
+    return measured(share(crossed(used), problems(used)), 0.05, used)
 
 
 @claim(
