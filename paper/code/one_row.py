@@ -3,7 +3,10 @@ from torch.nn.functional import pad
 
 
 def learn_rotation(X, Y, reg=100.0, lr=0.01, steps=3000):
-    """An orthogonal W with X @ W.T close to Y, whatever the sign of its determinant; X and Y are (samples, n)."""
+    """Orthogonal W with X @ W.T close to Y, for more samples than dimensions; X and Y are (samples, n).
+
+    Also the norm of the extra row. Where it is not near 0, more steps are needed.
+    """
     n = X.shape[1]
     W = torch.nn.init.orthogonal_(torch.empty(n + 1, n)).requires_grad_()  # one extra row
     optimizer = torch.optim.Adam([W], lr=lr)
@@ -15,4 +18,4 @@ def learn_rotation(X, Y, reg=100.0, lr=0.01, steps=3000):
         loss.backward()
         optimizer.step()
         schedule.step()
-    return W.detach()[:n]
+    return W.detach()[:n], W.detach()[n].norm()

@@ -81,11 +81,11 @@ def _coin(ax: Axes, cells: pd.DataFrame) -> None:
             ax.plot(j % 15, i + 0.24 * (j // 15), **mark("trapped" if wrong else "recovered", markersize=3.2))
         right = (~same["wrong"]).sum()
         ax.text(1.0, i, f"{right}/{len(same)}", transform=ax.get_yaxis_transform(), ha="right", va="center", size=7.5)
-    names = [f"start {SIDES[start]},\nlight part {'right' if sign > 0 else 'wrong'}" for start, sign in rows]
+    names = [f"start {SIDES[start]},\nlight sign {'right' if sign > 0 else 'wrong'}" for start, sign in rows]
     ax.set(ylim=(3.6, -0.9), xlim=(-0.8, 1.3 * min(15, most) + 0.8), xticks=[])
     ax.set_yticks(range(len(rows)), names)
     ax.tick_params(axis="y", length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.text(1.0, -0.7, "end right", transform=ax.get_yaxis_transform(), ha="right", va="center", size=7.5)
     agree = ((cells["slow_sign"] > 0) == ~cells["wrong"]).mean()
-    ax.set_xlabel(f"{100 * agree:.0f} % end where the light part says")
+    ax.set_xlabel(f"{100 * agree:.0f} % end where the light sign says")

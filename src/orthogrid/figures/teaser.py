@@ -98,9 +98,10 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
         some = every[every["outcome"] == outcome]
         ax.plot(some["position"], some["y"], **mark(outcome, markersize=4.5, zorder=6))
         if len(every):
-            text = f"{len(some)} of {len(every)}" + (" runs here" if lifted else "\nruns here")
-            text = f"one row more, no barrier:\n{text}" if lifted else text
-            place = dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.6, 0.84), va="bottom")
+            ends = every["outcome"].value_counts()
+            told = [f"{ends[name]} {name}" for name in ("trapped", "recovered", "unfinished") if ends.get(name, 0)]
+            text = f"one row more, no barrier:\n{', '.join(told)}" if lifted else ",\n".join(told)
+            place = dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
             note(ax, text, place.pop("xy"), color=COLOURS[outcome], **place)
     top = float(theory.path_loss(0.0, reg, 1.0)) / unit
     note(ax, f"$\\gamma={2 * GAMMA:g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])

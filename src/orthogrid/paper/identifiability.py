@@ -86,11 +86,11 @@ def invisible(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(geometric_mean(by_seed(used["fit"], used)), FITTED, used)
 
 
-@claim("fresh", "Fresh samples identify the target with fewer a step than dimensions", "≤", blocks="fresh")
+@claim("fresh", "Fresh white samples identify the target with fewer a step than dimensions", "≤", blocks="fresh")
 def fresh(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Distance to rhoᵀ of runs with fresh samples, fewer a step than dimensions, over the coset law's for as many fixed ones;
+    """Distance to rhoᵀ of runs with fresh white samples, fewer a step than dimensions, over the coset law's for as many fixed ones;
     matching starts, geometric mean over seeds; a tenth at most."""
-    used = only(cells, sampling="fresh", determinant="match")
+    used = only(cells, sampling="fresh", determinant="match", inputs="whitened")
     used = used[used["samples"] < used["dimension"]]
     law = theory.coset_distance(used["dimension"], used["samples"])
     return measured(geometric_mean(by_seed(used["distance"] / law, used)), 0.1, used)

@@ -13,6 +13,7 @@ import pandas as pd
 from .. import theory
 from ..analysis.intervals import LEVEL
 from ..catalog import penalties
+from ..outcomes import NEAR
 from ..run import Run
 from .format import (
     MISSING,
@@ -49,6 +50,7 @@ def run_values(run: Run) -> dict[str, Value | str]:
         "compute-hours": number(finished["seconds"].sum() / 3600, 2) if len(finished) else MISSING,
         "compute-device": enumeration(map(text, sorted(finished["device"].dropna().unique()))),
         "torch-mixed": torch_mixed(finished["torch"]) if len(finished) else MISSING,
+        "near": setting(NEAR),
         # At reg = 4 lambda the trap of huber needs delta > (3/4) max w_i² ≥ 3/(4n): the least n.
         "huber-delta": setting(HUBER_DELTA),
         "huber-dimension": integer(math.ceil(3 / (4 * HUBER_DELTA))),

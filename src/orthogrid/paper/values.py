@@ -2,7 +2,7 @@ r"""Every number that the paper prints, once: a run's tables → values.csv for 
 
 A number stands in one of three places. What a claim measured is `measured-<id>`; with more
 digits `precise-<id>`, one over it `inverse-<id>`, as a percentage `share-<id>`, as percentage points without a sign `points-<id>`; what it
-expects is `expected-<id>`. A setting of a
+expects is `expected-<id>`, the number of runs it rests on `runs-<id>`. A setting of a
 block is `<axis>-<block>`, `seeds-<block>` their number. The rest is made by the functions of the sections, decorated with
 `@values("the blocks that it reads")`. Only what the LaTeX sources ask for is written. What a run lacks is a dash.
 """
@@ -22,7 +22,7 @@ from ..cell import AXES
 from ..declarations import readers
 from ..run import Run
 from ..views import reads
-from .format import MISSING, code, decimals, digits2, enumeration, number, percent, setting
+from .format import MISSING, code, decimals, digits2, enumeration, integer, number, percent, setting
 
 
 class Value(NamedTuple):
@@ -38,13 +38,14 @@ class Value(NamedTuple):
 
 Section = Callable[[Run], dict[str, Value | str]]
 SECTIONS: list[Section] = []
-CLAIMED = re.compile(r"(measured|precise|expected|inverse|share|points)-(.+)")
+CLAIMED = re.compile(r"(measured|precise|expected|inverse|share|points|runs)-(.+)")
 FORMS = {
     "measured": digits2,
     "precise": lambda v: number(v, 4),
     "expected": lambda v: number(v, 4),
     "inverse": lambda v: digits2(1 / v if v else math.inf),
     "share": lambda v: percent(v, 0),
+    "runs": integer,
     "points": lambda v: decimals(abs(100 * v), 0),
 }
 AXIS = re.compile(rf"({'|'.join(AXES)}|seeds)-(.+)")
@@ -93,7 +94,7 @@ def _claimed(key: str, rows: pd.DataFrame) -> Value | None:
     if not match or match[2] not in rows.index:
         return None
     row = rows.loc[match[2]]
-    shown = row["expected" if match[1] == "expected" else "measured"]
+    shown = row[{"expected": "expected", "runs": "cells"}.get(match[1], "measured")]
     return Value(FORMS[match[1]](shown), row["measured"], row["interval_low"], row["interval_high"], row["blocks"], int(row["cells"]))  # fmt: skip
 
 

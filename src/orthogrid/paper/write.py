@@ -12,7 +12,7 @@ from ..declarations import Reader, own_readers, readers
 from ..run import Run
 from ..sources import Asked
 from ..store import write_bytes, write_table
-from .format import code, enumeration
+from .format import code, enumeration, text
 from .reproduction import ledger_values, numbers_table, told_values
 from .tables import TABLES, feeds
 from .values import Value, all_values, place_of, plain
@@ -62,7 +62,7 @@ def shown_figures(run: Run, names: Iterable[str]) -> dict[str, Reader]:
 
 def source_line(run: Run, figure: Reader) -> str:
     """Under each figure: its blocks, the command that redraws it, and the file that does."""
-    blocks = f"Blocks: {enumeration(map(code, figure.blocks))}. " if figure.blocks else ""
+    blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
     config = "" if run.config.run == "default" else f" --configfile {run.config.source}"
     command = code(f"snakemake {run.config.root}/figures/{figure.name}.pdf{config}")
-    return f"{blocks}Redraw: {command}. Drawn by {code(f'{figure.file.parent.name}/{figure.file.name}')}."
+    return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."
