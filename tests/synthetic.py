@@ -61,7 +61,7 @@ CONFIG = Config("synthetic", "", "cpu", False, 1, "results", (), (
     cross("precision", **WRONG_STARTS, dtype=["float64", "float32", "tf32", "bfloat16"], reg=[1.0, 64.0], seed=range(1, 9)),
     cross("identifiability", dimension=200, samples=[12, 100, 250], inputs=KINDS, seed=range(1, 5)),
     cross("transition", dimension=40, samples=[5, 20, 39, 40, 41, 80], inputs=KINDS, bias=[True, False], seed=range(1, 5)),
-    cross("fresh", dimension=50, samples=[10, 30], sampling=["fixed", "fresh"], seed=range(1, 4)),
+    cross("fresh", dimension=50, samples=[10, 30], inputs="whitened", sampling=["fixed", "fresh"], seed=range(1, 4)),
     cross("regimes", dimension=20, inputs="whitened", samples=[10, 20, 21, 40], bias=False, determinant=SIDES, seed=range(1, 5)),
     cross("floor", **WRONG_STARTS, inputs=KINDS, reg=300.0, seed=range(1, 29)),
     cross("existence", **WRONG_STARTS, inputs=KINDS, reg=[1.0, 30.0], init="twin", method=["sgd", "adam"], dtype="float64", seed=range(1, 31)),

@@ -37,6 +37,7 @@ from orthogrid.paper import CLAIMS, Claim, judge
 # Runs whose directions weigh apart: between the trap's threshold and the bound.
 APART = "map_haar large_trap"
 TRAPPED = on("trapped")
+RESTING = " ".join(CLAIMS["landscape"].blocks)
 
 
 # claim: changes of the ideal run, with the verdict each must bring about
@@ -151,10 +152,10 @@ CHANGES = {
     "fresh": [(setter("fresh", "distance", 7.0, where(sampling="fresh")), "refuted")],
     # trapping
     "landscape": [
-        (setter("floor", "off_path", 1.0, where(outcome=on("unfinished"))), "refuted"),  # at rest, but nowhere
-        (setter("floor", "overlap", 0.5, where(outcome=on("unfinished"))), "refuted"),
-        (each(setter("floor", "overlap", 0.5, where(outcome=on("unfinished"))), setter("floor", "gradient_norm", 1.0)), "supported"),  # they move
-        (setter("floor existence", "gradient_norm", 1.0), "untested"),  # none rests
+        (each(setter(RESTING, "outcome", "unfinished"), setter(RESTING, "off_path", 1.0)), "refuted"),  # at rest, but nowhere
+        (each(setter(RESTING, "outcome", "unfinished"), setter(RESTING, "overlap", 0.5)), "refuted"),
+        (each(setter(RESTING, "outcome", "unfinished", where(determinant="mismatch")), setter(RESTING, "off_path", 1.0), setter(RESTING, "gradient_norm", 1.0, where(determinant="mismatch"))), "supported"),  # they move
+        (setter(RESTING, "gradient_norm", 1.0), "untested"),  # none rests
     ],
     "trap-loss": [
         (setter("floor existence map_twin", FIT, times(1.1), where(outcome=TRAPPED)), "refuted"),
