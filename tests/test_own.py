@@ -157,8 +157,9 @@ def test_a_run_that_the_paper_knows_has_no_section_of_its_own(small_run):
     assert re.fullmatch(r"%.*\n", block_sections(small_run))
 
 
-def test_words_that_latex_lacks_are_plain():
-    assert text("é ∀ ﬁ") == "é ? fi" and text("ᵀ") == r"\ensuremath{^{\mathsf{T}}}"
+def test_words_of_any_script_are_kept():
+    assert text("é ∀ 正交 λ") == r"é ∀ 正交 \ensuremath{\lambda}" and text("a\nb\0") == "a b?"
+    assert text("ᵀ") == r"\ensuremath{^{\mathsf{T}}}"
 
 
 @pytest.mark.slow

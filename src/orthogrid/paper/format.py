@@ -23,15 +23,15 @@ _CHARACTERS = {
 
 
 def text(words: object) -> str:
-    """Plain text as LaTeX. A character that its fonts lack is replaced by its plain form, or by a question mark."""
-    return "".join(_CHARACTERS.get(character) or _plain(character) for character in str(words))
+    """Plain text as LaTeX, in any script: the paper's fonts fall back on others. What is no character to be read is a question mark."""
+    return "".join(_CHARACTERS.get(character) or _readable(character) for character in str(words))
 
 
-def _plain(character: str) -> str:
-    if character < "\u0180" or character in "‘‚„…—€†‡•":  # Latin letters and punctuation
-        return character
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return "".join(_CHARACTERS.get(c, c) for c in plain) or "?"
+def _readable(character: str) -> str:
+    """A letter, mark, number, sign or space as it is, a line's end as a space."""
+    if character in "\n\t":
+        return " "
+    return character if unicodedata.category(character)[0] in "LMNPSZ" else "?"
 
 
 def is_missing(value) -> bool:

@@ -63,6 +63,7 @@ def shown_figures(run: Run, names: Iterable[str]) -> dict[str, Reader]:
 def source_line(run: Run, figure: Reader) -> str:
     """Under each figure: its blocks, the command that redraws it, and the file that does."""
     blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
-    config = "" if run.config.run == "default" else f" --configfile {run.config.source}"
+    source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
+    config = "" if run.config.run == "default" else f" --configfile {source}"
     command = code(f"snakemake {run.config.root}/figures/{figure.name}.pdf{config}")
     return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."
