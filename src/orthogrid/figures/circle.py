@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from ..run import CIRCLE_START, Run
-from .panels import canvas, decades, inside, note
+from .panels import canvas, decades, inside
 from .style import GREY, PENALTIES, figure
 
 START = (0.8, 1.2)  # where the directions of the penalties differ; at the thread's own point they hardly do
@@ -55,9 +55,7 @@ def draw_circle(run: Run) -> Figure:
         ax.set_title(rf"$\mathbf{{{'abc'[i]}}}$  {heading}")
         below.set(yscale="log", ylim=(1e-9, 2), xlabel="step")
         decades(below, most=4)
-    note(axes[0, 0], f"start ({START[0]:g}, {START[1]:g})", START, (0, 5), ha="center", color="black")
-    note(axes[0, 0], "the thread's", CIRCLE_START, (-5, 2), ha="right")
-    inside(axes[1, 1], "absolute values", (0.98, 0.5), color=PENALTIES["l1"], ha="right")
+    inside(axes[1, 1], "absolute values", (0.98, 0.4), color=PENALTIES["l1"], ha="right")
     inside(axes[1, 1], "square", (0.98, 0.2), color=PENALTIES["fro2"], ha="right")
     axes[0, 0].set_ylabel("$y$", labelpad=0)
     axes[1, 0].set_ylabel("distance to\na solution")

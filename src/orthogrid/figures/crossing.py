@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from .. import theory
 from ..run import Run
-from .panels import Panel, decades, inside, mark, note, side_by_side, steps_axis
+from .panels import Panel, decades, inside, limits, mark, note, side_by_side, steps_axis
 from .starts import SIDES
 from .style import COLOURS, GREY, LAW, figure
 
@@ -54,7 +54,7 @@ def _determinant(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
         text = f"{outcome},\n$\\gamma={reg:g}={float(reg / theory.trap_threshold('fro2', lam)):.2g}\\cdot2\\lambda$"
         inside(ax, text, (0.03, 0.97 if outcome == "recovered" else 0.72), color=COLOURS[outcome], va="top")
     steps_axis(ax, cells["steps"].max())
-    ax.set_ylabel(r"$\pm|\det W|^{1/n}$, positive: target's side")
+    ax.set_ylabel(r"$\pm|\det W|^{1/n}$, positive: target’s side")
 
 
 def _losses(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
@@ -65,8 +65,8 @@ def _losses(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
         if outcome == "trapped":
             trap = one["predicted_trap_loss"].iloc[0] / theory.wrong_floor(one["predicted_lambda_min"].iloc[0])
             ax.axhline(trap, **LAW)
-            note(ax, rf"trap: {trap:.2f}$\,\cdot\,4\lambda$", (0, trap), (2, -4), va="top")
-    ax.set(yscale="log", ylabel=r"data loss $/\,4\lambda$", ylim=(1e-4, None))
+            note(ax, rf"trap: {trap:.2f}$\,(4\lambda)$", (0, trap), (2, -4), va="top")
+    ax.set(yscale="log", ylabel=r"data loss $/\,4\lambda$", ylim=limits(trace["ratio"], 10))
     decades(ax)
     steps_axis(ax, cells["steps"].max())
 
@@ -88,4 +88,4 @@ def _coin(ax: Axes, cells: pd.DataFrame) -> None:
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.text(1.0, -0.7, "end right", transform=ax.get_yaxis_transform(), ha="right", va="center", size=7.5)
     agree = ((cells["slow_sign"] > 0) == ~cells["wrong"]).mean()
-    ax.set_xlabel(f"{100 * agree:.0f} % end where the light sign says")
+    ax.set_xlabel(f"{100 * agree:.0f}$\\,$% end where the light sign says")

@@ -64,7 +64,7 @@ def _log_b(ax: Axes, run: Run) -> None:
     cells = run.block("thread_b")
     trace = run.trace(cells).assign(orthogonality_fro2=lambda t: t["orthogonality_fro"] ** 2)
     for column, shade, marker, label in (
-        ("fit", "#007a87", "o", DATA_LOSS),
+        ("fit", "black", "o", DATA_LOSS),
         ("orthogonality_fro2", colour("fro2"), "s", r"$\|S\|_F^2$"),
     ):
         for seed, one in trace.groupby("seed"):
@@ -95,7 +95,7 @@ def draw_convergence(run: Run) -> Figure:
     names, regs = in_order(list(cells["penalty"].unique())), sorted(cells["reg"].unique())
     rows = [(method, column) for method in sorted(cells["method"].unique()) for column in ("orthogonality_fro", "fit")]
     colours = shades(regs)
-    fig, axes = canvas(0.5 + 1.15 * len(rows), len(rows), len(names), sharex=True, sharey="row")
+    fig, axes = canvas(0.5 + 0.95 * len(rows), len(rows), len(names), sharex=True, sharey="row")
     trace = run.trace(cells)
     for (method, column), line in zip(rows, axes, strict=True):
         label = {"orthogonality_fro": S_FRO, "fit": DATA_LOSS}[column]
@@ -109,7 +109,7 @@ def draw_convergence(run: Run) -> Figure:
             ax.set_xlabel("step" if (method, column) == rows[-1] else "")
         line[0].set_ylabel(f"{'SGD' if method == 'sgd' else 'Adam'}: {label}")
     for ax, name in zip(axes[0], names, strict=True):
-        ax.set_title(word(name), color=colour(name))
+        ax.set_title(word(name))
     labels = [f"{REG} = {regs[0]:g}", *map(number, regs[1:])]
     handles = {label: Line2D([], [], color=colours[reg]) for label, reg in zip(labels, regs, strict=True)}
     handles |= {name: Line2D([], [], color=GREY, linestyle=style) for name, style in SCHEDULES.items()}

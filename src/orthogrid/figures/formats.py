@@ -26,7 +26,7 @@ def draw_precision(run: Run) -> Figure:
     easy = formats[match & few] if (match & few).any() else formats[match]
     panels = [
         Panel("starts on the right side", _orthogonality, easy),
-        Panel("on the wrong side", _sides, formats[~match & (formats["predicted_lambda_min"] > 0)]),
+        Panel("… on the wrong side", _sides, formats[~match & (formats["predicted_lambda_min"] > 0)]),
         Panel("time of a step", partial(_growth, "seconds_per_step", "seconds", (2, 3)), sizes, 0.9),
         Panel("orthogonality", partial(_growth, "orthogonality_fro", S_FRO, (1,)), sizes, 0.9),
     ]

@@ -17,6 +17,9 @@ from ..run import Run, arms
 from .panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
 from .style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
 
+PANEL = np.array([95.0, 125.0])  # points: how large a front is, nearly
+SIDES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
+
 
 @figure("large_convergence convergence rates beta1")
 def draw_fronts(run: Run) -> Figure:
@@ -40,21 +43,19 @@ def draw_fronts(run: Run) -> Figure:
 def _front(every: pd.DataFrame, ax: Axes, cells: pd.DataFrame) -> None:
     """Medians and ranges, a line a penalty, a point a weight; `every` has the cells of both panels, for their limits."""
     ax.set(xscale="log", yscale="log")
-    names, told = ordered_arms(every), []
+    names, paths = ordered_arms(every), {}
     xlim, ylim = limits(every["fit"], 10), limits(every["orthogonality_fro"], 10)
     for name in names:
         own = cells[arms(cells) == name]
+        if own.empty:
+            continue
         levels = own.groupby("reg")[["fit", "orthogonality_fro"]].agg(["median", "min", "max"])
         x, y = levels["fit"], levels["orthogonality_fro"]
         reach = [[each["median"] - each["min"], each["max"] - each["median"]] for each in (x, y)]
         style = dict(color=colour(name), marker=MARKERS[names.index(name)], elinewidth=0.6, markersize=3)
         ax.errorbar(x["median"], y["median"], reach[1], reach[0], **style)
-        for reg in levels.index[::-1]:
-            at = np.array([x["median"][reg], y["median"][reg]])
-            place = np.log10(at / [xlim[0], ylim[0]]) / np.log10([xlim[1] / xlim[0], ylim[1] / ylim[0]])
-            if all((abs(place - other) > (0.1, 0.06)).any() for other in told):  # no label upon another
-                told.append(place)
-                note(ax, f"{reg:g}", tuple(at), (3, 2), color=colour(name), fontsize=7, va="bottom")
+        paths[name] = pd.Series(list(np.stack([x["median"], y["median"]], axis=1)), index=levels.index)
+    _weights(ax, paths, np.array([xlim, ylim]))
     if cells["schedule"].iloc[0] == "constant":  # which leaves the lower right empty
         for i, name in enumerate(reversed(names)):
             inside(ax, word(name), (0.98, 0.03 + 0.08 * i), color=colour(name), ha="right")
@@ -63,6 +64,31 @@ def _front(every: pd.DataFrame, ax: Axes, cells: pd.DataFrame) -> None:
     ax.set_ylabel(f"final {S_FRO}")
     decades(ax)
     decades(ax, "x", most=5)
+
+
+def _weights(ax: Axes, paths: dict[str, pd.Series], box: np.ndarray) -> None:
+    """The weight beside each point, where there is most room for it; none where there is none. The ends of a line come first."""
+    spots = {name: {r: PANEL * np.log10(at / box[:, 0]) / np.log10(box[:, 1] / box[:, 0]) for r, at in path.items()}
+             for name, path in paths.items()}  # fmt: skip
+    lines = [list(spot.values()) for spot in spots.values()]
+    taken = np.concatenate(
+        [np.linspace(a, b, 25) for line in lines for a, b in zip([line[0], *line], line, strict=False)]
+    )
+    ends = [(name, reg) for name in paths for reg in (min(paths[name].index), max(paths[name].index))]
+    inner = [(name, reg) for name in paths for reg in paths[name].index]
+    for name, reg in dict.fromkeys([*ends, *inner]):
+        size = np.array([4.0 * len(f"{reg:g}"), 6.5])
+        places = [spots[name][reg] + side * (size / 2 + 3) for side in map(np.array, SIDES)]
+        room = [(abs(taken - place) - size / 2).max(axis=1).min() for place in places]
+        best = int(np.argmax(room))
+        if room[best] > 1:
+            shift = tuple(places[best] - spots[name][reg])
+            note(
+                ax, f"{reg:g}", tuple(paths[name][reg]), shift, color=colour(name), fontsize=7, ha="center", va="center"
+            )
+            taken = np.concatenate(
+                [taken, places[best] + size / 2 * np.array([(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)])]
+            )
 
 
 def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:

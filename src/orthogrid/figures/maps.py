@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from ..run import Run, arms
 from .panels import canvas, legend, outcome_patches
-from .style import COLOURS, LAW, REG, Nothing, figure, nonempty, number, ordered_arms
+from .style import COLOURS, LAW, REG, Nothing, figure, nonempty, number, ordered_arms, word
 
 
 def mosaic(ax: Axes, cells: pd.DataFrame, x: str, y: str, columns: Sequence, rows: Sequence) -> None:
@@ -96,7 +96,7 @@ def draw_grid(run: Run) -> Figure:
             if regs[arm] == [0]:
                 ax.set_xticks([])
             if row == 0:
-                ax.set_title(arm, loc="center")
+                ax.set_title(word(arm), loc="center")
             ax.tick_params(labelbottom=row == len(sides) - 1)
             ax.set_xlabel(REG if row == len(sides) - 1 and len(regs[arm]) > 1 else "")
             for n in cells["dimension"].unique():  # from here on the data determine W

@@ -44,6 +44,7 @@ def side_by_side(height: float, panels: Sequence[Panel]) -> Figure:
     for letter, ax, panel in zip("abcdefgh", axes[0], panels, strict=False):
         panel.draw(ax, panel.cells)
         ax.set_title((rf"$\mathbf{{{letter}}}$  " if len(panels) > 1 else "") + panel.title)
+    fig.align_xlabels([ax for ax in axes[0] if ax.get_xlabel()])
     return fig
 
 
@@ -55,7 +56,7 @@ def legend(fig: Figure, handles: dict[str, Line2D | Patch]) -> None:
 
 def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float] = (0, 0), **style) -> None:
     """A label inside a panel, at a point of its data; `shift` is in points. Over lines it keeps a white rim."""
-    style = dict(color=GREY, fontsize=7.5, textcoords="offset points", zorder=9, linespacing=1.05) | style
+    style = dict(color=GREY, fontsize=8, textcoords="offset points", zorder=9, linespacing=1.05) | style
     rim = [Stroke(linewidth=2, foreground="white")]
     for effects in (rim, None):  # the rim alone is drawn as a path: text with effects could not be searched or copied
         ax.annotate(text, at, xytext=shift, path_effects=effects, **style)

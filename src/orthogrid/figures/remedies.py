@@ -15,7 +15,7 @@ from .style import COLOURS, DATA_LOSS, LAW, ROUGHNESS, figure, nonempty, word
 
 STACK = ("recovered", "unfinished", "trapped", "diverged")  # from the left
 CURES = {
-    "adam": "none",
+    "adam": "no cure",
     "reg_ramp": "weight ramped up",
     "early_rate": "large rate early",
     "restart": "fresh restart",
@@ -43,7 +43,7 @@ def draw_remedies(run: Run) -> Figure:
             _stack(ax, i, same[same["method"] == name])
         list_rows(ax, [CURES.get(name, name) for name in names])
         ax.set(xlim=(0, 1), xticks=[])
-        ax.set_xlabel(f"$\\gamma={one['reg']:g}$\n{one['steps']} steps", linespacing=0.95)
+        ax.set_xlabel(f"$\\gamma={one['reg']:g}$\n{one['steps']} steps", linespacing=1.15)
         ax.spines[:].set_visible(False)
         ax.set_title(title if title != before else "")
         before = title
@@ -75,7 +75,7 @@ def draw_methods(run: Run) -> Figure:
     left, middle, right = axes[0]
     for j, (n, some) in enumerate(everything[everything["seconds_per_step"] > 0].groupby("dimension")):
         some = some.assign(ms=1e3 * some["seconds_per_step"], row=some["method"].map(row))
-        style = dict(color=("0.65", "0.2", "0.45")[j % 3], marker="os^"[j % 3], linestyle="none")
+        style = dict(color=("0.5", "0.1", "0.3")[j % 3], marker="os^"[j % 3], linestyle="none")
         bars(left, some, "row", "ms", across=True, **style)
         inside(left, f"$n={n}$", (0.98, 0.97 - 0.07 * j), ha="right", va="top", color=style["color"])
     left.set(xscale="log", xlabel="milliseconds a step")
@@ -106,7 +106,7 @@ def draw_methods(run: Run) -> Figure:
     dot = dict(linestyle="none", marker="o", color="black")
     handles = {
         "start wrong": Line2D([], [], **dot),
-        "start right": Line2D([], [], **dot | dict(marker="D", color="0.55")),
+        "start right": Line2D([], [], **dot | dict(marker="D", color="0.55", markerfacecolor="white")),
         "hollow: ended right": Line2D([], [], **dot, markerfacecolor="white"),
         r"$4\lambda$": Line2D([], [], **LAW),
     }

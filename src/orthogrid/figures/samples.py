@@ -59,9 +59,10 @@ def _main(ax: Axes, cells: pd.DataFrame) -> None:
     ax.axvline(n, color=GREY, linewidth=0.5)
     first = cells[cells["samples"] == cells["samples"].min()]
     place = first["samples"].iloc[0], first["distance"].median()
-    text = f"$k={place[0]}$: {place[1]:.1f};\nan unrelated\nmatrix: {math.sqrt(2 * n):.1f}"
-    inside(ax, text, (0.04, 0.66), va="top")
-    note(ax, r"law $\sqrt{2(n-r)}$", (n, 1.1 * math.sqrt(2 * n)), (-4, 0), va="top", ha="right")
+    text = f"{place[1]:.1f}; an unrelated\nmatrix: {math.sqrt(2 * n):.1f}"
+    note(ax, text, place, (-1, -20), va="top")
+    middle = math.sqrt(cells["samples"].min() * n)
+    note(ax, r"law $\sqrt{2(n-r)}$", (middle, theory.coset_distance(n, middle)), (4, 4), va="bottom")
     for i, kind in enumerate(sorted(cells["inputs"].unique())):
         inside(ax, f"{word(kind)} inputs", (0.04, 0.04 + 0.1 * i), color=INPUTS[kind][0], va="bottom")
     unrelated = math.sqrt(2 * n)

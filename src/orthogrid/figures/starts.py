@@ -26,12 +26,12 @@ def draw_outcomes(run: Run) -> Figure:
     groups = {
         "white": run.block("capture_white", "large_white"),
         "uniform, no bias": run.block("capture"),
-        "uniform": run.block("large_trap"),
+        "uniform, bias": run.block("large_trap"),
     }
     groups = {name: _against_threshold(cells) for name, cells in groups.items()}
     groups = {name: cells for name, cells in groups.items() if len(cells)}
     nonempty(pd.concat(groups.values()) if groups else pd.DataFrame())
-    widths = [max(np.ptp(np.log10(cells["x"])), 1) + 0.6 for cells in groups.values()]
+    widths = [max(np.ptp(np.log10([1, *cells["x"]])), 1) + 0.6 for cells in groups.values()]
     fig, axes = canvas(2.9, 2, len(groups), sharey=True, sharex="col", width_ratios=widths)
     for column, (name, cells) in enumerate(groups.items()):
         for row, (start, side) in enumerate(SIDES.items()):
@@ -39,6 +39,8 @@ def draw_outcomes(run: Run) -> Figure:
             ax.set(xscale="log", ylim=(0, 1), yticks=[0, 0.5, 1])
             _stack(ax, cells[cells["determinant"] == start])
             for place, style in ((1, "--"), (cells["spread"].median(), ":")):
+                if style == ":" and place < 1.2:
+                    continue  # where they are one
                 line = ax.axvline(place, **LAW | dict(linestyle=style, zorder=5))
                 line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])
             ax.set_ylabel("" if column else f"start on the {side} side\nshare of runs")
@@ -92,8 +94,8 @@ def draw_capture(run: Run) -> Figure:
             style = dict(color=colours[lr], marker=MARKERS[j], elinewidth=0.7)
             ax.errorbar(place, value, yerr=[value - low, high - value], **style)
             text = rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"
-            if start == "match":
-                inside(ax, text, (0.98, 0.98 - 0.1 * j), color=colours[lr], ha="right", va="top")
+            if start == "mismatch":
+                inside(ax, text, (0.8, 0.16 - 0.1 * j), color=colours[lr], ha="right")
         ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=UNIT)
         ax.axvline(1, **LAW)
         ax.axvline(cells["spread"].median(), **LAW | dict(linestyle=":"))

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib._mathtext as mathtext
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -26,7 +27,7 @@ MARKERS = "osD^vP*X<>hpd"
 SCHEDULES = {"constant": "-", "cosine": (0, (3, 1.5))}
 S_FRO = r"$\|S\|_F$"
 ROUGHNESS = r"$\|S\|_F/\sqrt{n}$"
-DISTANCE = r"$\|W-\rho^\mathsf{T}\|_F$"
+DISTANCE = r"$\|W-\rho^{\!\mathrm{T}}\|_F$"
 DATA_LOSS = "data loss"
 REG = r"weight $\gamma$"
 UNIT = r"$\gamma/2\lambda$"
@@ -49,7 +50,8 @@ INPUTS = {"uniform": ("#7a3b0c", "o"), "whitened": ("#3f8fc4", "D")}
 # What penalties are called where there is room for words.
 WORDS = {"l1": "absolute values", "fro2": "squares", "fro": "norm", "whitened": "white"}
 
-TICKS = {"labelsize": 7.5, "major.width": 0.5, "major.size": 2.5, "major.pad": 2, "minor.size": 1.5}
+mathtext.SHRINK_FACTOR, mathtext.GROW_FACTOR = 0.88, 1 / 0.88  # of 8 points: no exponent or index under 7
+TICKS = {"labelsize": 8, "major.width": 0.5, "major.size": 2.5, "major.pad": 2, "minor.size": 1.5}
 STYLE = {
     "font.family": "STIXGeneral",  # the document's Termes is a Times, too; this one ships with matplotlib
     "mathtext.fontset": "stix",
@@ -59,7 +61,7 @@ STYLE = {
     "axes.titlesize": 8,
     "axes.titlepad": 4,
     "axes.titlelocation": "left",
-    "legend.fontsize": 7.5,
+    "legend.fontsize": 8,
     **{f"{axis}tick.{name}": value for axis in "xy" for name, value in TICKS.items()},
     "axes.axisbelow": True,
     "axes.linewidth": 0.5,
@@ -178,7 +180,7 @@ def colour(arm: str) -> str:
 
 def shades(values: Collection) -> dict:
     """A colour for each value of an ordered axis, from light to dark."""
-    palette = mpl.colormaps["viridis_r"](np.linspace(0.25, 1, len(values)))
+    palette = mpl.colormaps["viridis_r"](np.linspace(0.4, 1, len(values)))
     return dict(zip(values, map(tuple, palette), strict=True))
 
 
@@ -195,7 +197,7 @@ def ordered_arms(cells: pd.DataFrame) -> list[str]:
 
 def number(value: float) -> str:
     """0.001 → 10⁻³, 30 → 30: as short as a tick label should be."""
-    if value > 0 and not 0.01 <= value < 1000 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
+    if value > 0 and not 0.001 <= value < 10000 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
         return rf"$10^{{{round(math.log10(value))}}}$"
     return f"{value:g}"
 

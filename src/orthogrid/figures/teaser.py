@@ -46,8 +46,9 @@ def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
         over_steps(ax, a[a["step"] > 0], "mean", PLAIN)
         level = (a["predicted_detached_plateau"] / a["dimension"] ** 2).median()
         ax.plot([30, 1.15 * last], [level, level], **LAW)
-    text = f"no gradient: stays at\n$\\sum|S_{{ij}}|={printed_plateau(run):.0f}$"
-    note(ax, text, (1.15 * last, level), (0, 4), ha="right", linespacing=1.2)
+    mean = printed_plateau(run) / Cell().dimension ** 2
+    text = f"no gradient: stays at {mean:.2g}\n($\\sum|S_{{ij}}|={printed_plateau(run):.0f}$)"
+    note(ax, text, (1.15 * last, level), (0, 6), ha="right", linespacing=1.2)
     curves = [("fro2", b, f"squares, $\\gamma={b['reg'].iloc[0]:g}$")] if len(b) else []
     for penalty in ("l1", "fro"):
         best = best_fitted(run.block("large_convergence"), penalty, schedule="cosine")
@@ -62,7 +63,7 @@ def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
         note(ax, text, (line.index[-1], np.exp(height)), (3, 0), color=colour(name), va="center")
     decades(ax)
     decades(ax, "x")
-    ax.set_ylabel("mean $|S_{ij}|$,  $S=WW^\\mathsf{T}-I$")
+    ax.set_ylabel("mean $|S_{ij}|$,  $S=WW^\\mathrm{T}-I$")
 
 
 def _samples(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
@@ -76,7 +77,7 @@ def _samples(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
     bars(ax, cells[thread], "x", "y", color="black", marker="*", markersize=8, linestyle="none", zorder=5)
     if thread.any():
         k, x, y = cells.loc[thread, ["samples", "x", "y"]].median()
-        text = f"the thread, $k={k:g}$: {100 * y:.0f} % of\nan unrelated matrix"
+        text = f"the thread, $k={k:g}$: {100 * y:.0f}$\\,$% of\nan unrelated matrix"
         note(ax, text, (x, 1.03), (4, 0), va="bottom", color="black")
     note(ax, r"law $\sqrt{1-k/n}$", (0.6, np.sqrt(0.4)), (4, 1))
     ax.set(xlabel="samples over dimension, $k/n$", ylabel=r"distance to the target $/\sqrt{2n}$")
@@ -106,5 +107,5 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
     top = float(theory.path_loss(0.0, reg, 1.0)) / unit
     note(ax, f"$\\gamma={2 * GAMMA:g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])
     ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-1.35, 1.06 * top))
-    ax.set_xticks([-1, 0, 1], ["$-1$, twin", "0", "1, target"])
+    ax.set_xticks([-1, 0, 1], ["−1, twin", "0", "1, target"])
     ax.set_yticks(range(int(top) + 1))

@@ -14,7 +14,7 @@ from .. import theory
 from ..cell import spec_name
 from ..run import Run, arms
 from .panels import Panel, canvas, dots, inside, legend, note, outcome_marks, side_by_side
-from .style import COLOURS, GREY, LAW, UNIT, figure, nonempty, ordered_arms, shades
+from .style import COLOURS, GREY, LAW, UNIT, figure, nonempty, ordered_arms, shades, word
 
 WEIGHTS = (1, 2, 4, 20)  # over lambda, of the curves drawn
 
@@ -50,14 +50,14 @@ def _curves(ax: Axes, cells: pd.DataFrame) -> None:
         where = s[(s > -0.9) & (h > 1.7)][0] if steep else -0.1
         style = dict(va="center") if steep else dict(ha="center", va="top" if reg == cells["reg"].min() else "bottom")
         place = where, float(theory.path_loss(where, reg, 1.0)) / unit
-        shift = (3, 0) if steep else (0, -3 if style["va"] == "top" else 1)
-        note(ax, f"$\\gamma={reg}\\lambda$", place, shift, color=colours[reg], **style)
+        shift = (3, 0) if steep else (0, -6 if style["va"] == "top" else 4)
+        note(ax, f"$\\gamma={reg if reg > 1 else ''}\\lambda$", place, shift, color=colours[reg], **style)
         least = float(theory.trap_position(reg, 1.0))
         if not math.isnan(least):
             ax.plot(least, theory.path_loss(least, reg, 1.0) / unit, "o", color=COLOURS["trapped"], zorder=5)
     ax.plot(1, 0, "D", color=COLOURS["recovered"], markerfacecolor="white", zorder=5)
     ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-0.12, top), xlim=(-1.3, 1.3))
-    ax.set_xticks([-1, -0.5, 0, 1], ["$-1$, twin", "$-1/2$", "0", "1, target"])
+    ax.set_xticks([-1, -0.5, 0, 1], ["−1, twin", "−1/2", "0", "1, target"])
 
 
 def _ends(ax: Axes, cells: pd.DataFrame) -> None:
@@ -117,7 +117,7 @@ def draw_law(run: Run) -> Figure:
         told = f"$\\gamma_{{*}}={float(f'{held[name]:.2g}'):g}\\,\\lambda$"
         if math.isnan(held[name]):
             told = r"$\gamma_{*}=0$" if here["relative"].median() == 0 else r"no $\gamma_{*}$"
-        ax.set_title(f"{name}, {told}")
+        ax.set_title(f"{word(name)}, {told}")
         if i + across >= len(names):  # nothing below it
             ax.set_xlabel(UNIT if math.isnan(held[name]) else r"$\gamma/\gamma_{*}$")
             ax.tick_params(labelbottom=True)

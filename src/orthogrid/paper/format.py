@@ -128,7 +128,7 @@ def code(name: object) -> str:
 
 def estimate(value: float, low: float, high: float, form=number) -> str:
     """A value with its interval, where it has one."""
-    return form(value) + (f" [{form(low)}, {form(high)}]" if low < high else "")
+    return form(value) + (rf" \mbox{{[{form(low)}, {form(high)}]}}" if low < high else "")
 
 
 def digits2(value) -> str:

@@ -108,7 +108,7 @@ def differences(verdicts: pd.DataFrame) -> str:
     """The claims whose verdict differs from that of the exploratory run, with both verdicts."""
     other = verdicts[(verdicts["explored"] != "") & (verdicts["explored"] != verdicts["verdict"])]
     if (verdicts["explored"] == "").all():
-        return MISSING
+        return "none can be told, for this one is exploratory itself"
     return enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples()) if len(other) else "none"
 
 
@@ -140,10 +140,10 @@ def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
         for row in verdicts[verdicts["author"] == author].itertuples():
             seen = estimate(row.measured, row.interval_low, row.interval_high)
             verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
-            lines.append(" & ".join([rf"\enquote{{{text(row.quote)}}}", text(row.statement), seen, verdict]))
+            lines.append(" & ".join([rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}", text(row.statement), seen, verdict]))
     head = ["Words", "Statement tested", "Measured", "Verdict"]
     spaced = [row for line in lines for row in ([line], [])]
-    return tabular(rf"{ragged(52)}{ragged(50)}{ragged(22)}l", head, spaced[:-1])
+    return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, spaced[:-1])
 
 
 @table()
@@ -151,7 +151,8 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
     head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}{ragged(26)}{ragged(50)}r{ragged(24)}{ragged(22)}r@{{}}}}",
+        rf"\begin{{longtable}}{{@{{}}{ragged(20)}{ragged(49)}r{ragged(33)}{ragged(20)}r@{{}}}}",
+        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{6}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
         r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
     own = verdicts["section"] == OWN
@@ -159,7 +160,7 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
     for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
         lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
-        lines += [" & ".join(_claim(row)) + r" \\" for row in part.itertuples()]
+        lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
         lines.append(r"\addlinespace")
     return "\n".join([*lines[:-1], r"\end{longtable}", ""])
 
@@ -169,12 +170,12 @@ def _claim(row) -> list[str]:
     if not is_missing(row.expected):
         expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
     if row.interval_low < row.interval_high:
-        interval = f"[{number(row.interval_low)}, {number(row.interval_high)}]"
+        interval = rf"\mbox{{[{number(row.interval_low)}, {number(row.interval_high)}]}}"
     # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
-    return [verdict, f"{text(row.statement)} {code(row.id)}", number(row.measured), interval, expected, integer(row.cells)]
+    return [verdict, f"{code(row.id)}: {text(row.statement)}", number(row.measured), interval, expected, integer(row.cells)]
 
 
 def _expected(relation: str, value: str, tolerance: float) -> str:
@@ -190,7 +191,7 @@ def _expected(relation: str, value: str, tolerance: float) -> str:
 def numbers_table(found: Mapping[str, Value]) -> str:
     """The estimates among the paper's numbers that no claim is behind: key, as printed, interval or range, blocks, cells."""
     rows = [
-        [rf"\valuerow{{{key}}}", value.printed, interval(value), text(value.blocks), integer(value.cells) if value.cells else MISSING]
+        [rf"\valuerow{{{key}}}", value.printed, interval(value), text(value.blocks), integer(value.cells) if value.cells else ""]
         for key, value in found.items()
         if place_of(key, value).startswith("value.")
     ]  # fmt: skip
@@ -199,7 +200,7 @@ def numbers_table(found: Mapping[str, Value]) -> str:
 
 
 def interval(value: Value) -> str:
-    return f"{number(value.low)}, {number(value.high)}" if value.low < value.high else MISSING
+    return f"{number(value.low)}, {number(value.high)}" if value.low < value.high else ""
 
 
 @table("*")
@@ -216,7 +217,7 @@ def versions_table(run: Run, verdicts: pd.DataFrame) -> str:
         ["", package, _version(package)]
         for package in ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "snakemake")
     ]
-    return tabular(rf"ll{ragged(100)}", ["", "", "Version"], rows)
+    return tabular(rf"ll{ragged(70)}", ["", "", "Version"], rows)
 
 
 def _version(package: str) -> str:

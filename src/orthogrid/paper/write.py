@@ -65,5 +65,5 @@ def source_line(run: Run, figure: Reader) -> str:
     blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
     source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
     config = "" if run.config.run == "default" else f" --configfile {source}"
-    command = code(f"snakemake {run.config.root}/figures/{figure.name}.pdf{config}")
+    command = rf"\mbox{{{code(f'snakemake {run.config.root}/figures/{figure.name}.pdf{config}')}}}"
     return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."
