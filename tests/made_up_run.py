@@ -53,7 +53,8 @@ def make_up(sources: Path, results: Path, **change: str | dict[str, str]) -> Non
         (results / folder).mkdir(parents=True, exist_ok=True)
     if "figure" not in change.get("without", ""):
         for name in names.figures:
-            command = rf"\texttt{{snakemake results/made-up/figures/{name}.pdf}}"
+            shown = name.replace("_", r"\_")
+            command = rf"\texttt{{snakemake results/made-up/figures/{shown}.pdf}}"
             lines.append(rf"\setfigure{{{name}}}{{blocks: \texttt{{some}}; {command}; \texttt{{figures/some.py}}}}")
             (results / "figures" / f"{name}.pdf").write_bytes(figure())
     if "table" not in change.get("without", ""):

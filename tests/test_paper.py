@@ -8,11 +8,13 @@ import runpy
 import pytest
 import torch
 from conftest import ROOT
+from pypdf import PdfReader
 
 from orthogrid.sources import COMMENT
 
 PAPER = ROOT / "paper"
 WORDS, NUMBERS = 150, 5  # of the abstract, at most
+LENGTH = 10, 12  # pages
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -40,6 +42,14 @@ def test_the_abstract_is_short():
     words = plain((PAPER / "sections" / "abstract.tex").read_text(encoding="utf-8")).split()
     assert len(words) <= WORDS
     assert sum(word.startswith(r"\val") for word in words) <= NUMBERS
+
+
+def test_the_paper_has_its_length():
+    """The one that the README links, on which every sentence is borne out as foretold."""
+    pages = PdfReader(ROOT / "docs" / "paper.pdf").pages
+    assert LENGTH[0] <= len(pages) <= LENGTH[1]
+    assert "does not bear out" not in pages[0].extract_text()
+    assert 5 <= len(set(re.findall(r"Figure (\d+):", " ".join(page.extract_text() for page in pages)))) <= 8
 
 
 @pytest.mark.parametrize("file", ["abstract", "remedy"])

@@ -235,7 +235,6 @@ def test_tables(small_run, empty_run, tmp_path, name):
         assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
         assert len(set(columns(table))) == 1
         assert not re.search(r"\bnan\b|None|\binf\b", table)
-        assert table.isascii()
 
 
 def test_figures_and_tables_are_those_that_the_sources_ask_for():

@@ -71,9 +71,10 @@ def results(project: Path) -> Path:
 
 
 def test_the_pdf_shows_the_runs_own_numbers(smoke):
-    reader = PdfReader(results(smoke) / "paper.pdf")
-    text = " ".join(re.sub(r"\s+", " ", page.extract_text()) for page in reader.pages)
-    assert len(reader.pages) > 8 and "??" not in text and "[?]" not in text
+    paper, supplement = (PdfReader(results(smoke) / f"{name}.pdf") for name in ("paper", "supplement"))
+    text = " ".join(re.sub(r"\s+", " ", page.extract_text()) for page in [*paper.pages, *supplement.pages])
+    assert 10 <= len(paper.pages) <= 13 and "??" not in text and "[?]" not in text
+    assert "This run does not bear out" in paper.pages[0].extract_text()  # too small to, and says so
     values = dict(re.findall(r"\\setval\{([^}]*)\}\{(.*)\}", (results(smoke) / "values.tex").read_text()))
     assert values["run-name"] in text and values["cells-total"] in text
     shown = {key: value for key, value in values.items() if re.fullmatch(r"\d+\.\d{2,}", value)}
@@ -135,7 +136,7 @@ def test_a_failed_paper_leaves_the_last_one_and_is_not_taken_for_it(smoke):
             assert (
                 "Undefined control sequence" in output
                 and "\\first" in output
-                and "paper.pdf is the one before" in output
+                and "From before: results/smoke/paper.pdf" in output
             )
             assert "\\second" not in output and "Traceback" not in output
             assert paper.read_bytes() == before

@@ -201,9 +201,9 @@ class _Document:
             raise LatexError(f"{self.name}.tex failed:\n{first_error(self.log(), done.stdout + done.stderr)}")
         self.passes += 1
         # Lua reads values and blocks, too, and leaves no record of it.
-        recorded = re.findall(r"^INPUT (?:\./)?(.+)$", (self.work / f"{self.name}.fls").read_text(), re.M)
+        recorded = re.findall(r"^INPUT (?:\./)?(.+)$", self._read(".fls"), re.M)
         self.state |= {"pass": before, "read": sorted({"values.tex", "blocks.tex", *recorded} & self.given)}
-        if entries := re.findall(r"^\\(?:citation|bib)\S*", (self.work / f"{self.name}.aux").read_text(), re.M):
+        if entries := re.findall(r"^\\(?:citation|bib)\S*", self._read(".aux"), re.M):
             asked = [
                 *sorted(set(entries)),
                 self._digest(part for part in self.given if part.endswith((".bib", ".bst"))),
@@ -222,7 +222,11 @@ class _Document:
         return {name: path.read_bytes() for name, path in paths.items() if name not in self.given}
 
     def log(self) -> str:
-        path = self.work / f"{self.name}.log"
+        return self._read(".log")
+
+    def _read(self, suffix: str) -> str:
+        """A file that the last pass made; empty if it made none."""
+        path = self.work / f"{self.name}{suffix}"
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def _call(self, *command: str) -> subprocess.CompletedProcess[str]:
