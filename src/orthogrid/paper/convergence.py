@@ -8,12 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..cell import Cell
-from ..run import LOG_A, Run, thread_cells
 from ..analysis.intervals import farthest, geometric_mean, mean
-from .format import MISSING, digits2, median, setting
-from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
-from .tables import table, tabular
 from ..analysis.select import (
     best_by_seed,
     best_ratio,
@@ -30,6 +25,11 @@ from ..analysis.select import (
     printed_plateau,
 )
 from ..analysis.settings import CONSTANT_WITHIN, EARLY_STEPS, EQUAL_FIT, FITTED, ROUNDING, SIMILAR
+from ..cell import Cell
+from ..run import LOG_A, Run, thread_cells
+from .format import MISSING, digits2, median, setting
+from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
+from .tables import table, tabular
 
 # The logs.
 

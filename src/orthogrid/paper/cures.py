@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..run import Run
 from ..analysis.intervals import share
 from ..analysis.select import methods, paired, problems
 from ..analysis.settings import PROBLEM
+from ..run import Run
 from .ledger import UNTESTED, Measurement, claim, measured
 
 # Ten runs that all come back have a Wilson interval from 0.79 on; so "always" is claimed as more than three quarters.

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from .. import theory
-from ..run import Run
 from ..analysis.intervals import geometric_mean, mean
-from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..analysis.select import by_seed, fitted, law_error, only, thread_like
 from ..analysis.settings import FITTED
+from ..run import Run
+from .ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 
 
 @claim(

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ..analysis import select, settings
+from ..analysis.intervals import Estimate
 from ..catalog import ConfigError
 from ..run import Run
 from ..views import RUN_TABLES, View
-from ..analysis import select, settings
-from ..analysis.intervals import Estimate
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
 SECTIONS = (

@@ -6,10 +6,6 @@ import math
 
 import pandas as pd
 
-from ..catalog import having
-from ..catalog import methods as known
-from ..cell import spec_name
-from ..run import Run
 from ..analysis.intervals import mean, share
 from ..analysis.select import (
     at_best_rate,
@@ -25,6 +21,10 @@ from ..analysis.select import (
     wrong_side,
 )
 from ..analysis.settings import FLOOR_TOLERANCE
+from ..catalog import having
+from ..catalog import methods as known
+from ..cell import spec_name
+from ..run import Run
 from .format import MISSING, code, d1, d2, digits2, median, out_of, setting
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from .tables import table, tabular

@@ -6,7 +6,6 @@ import math
 
 import pandas as pd
 
-from ..run import Run
 from ..analysis.intervals import share
 from ..analysis.select import (
     agreement,
@@ -21,6 +20,7 @@ from ..analysis.select import (
     with_trap,
 )
 from ..analysis.settings import LAW_SHARE, ORTHOGONAL
+from ..run import Run
 from .format import MISSING, code, digits2, median, number, out_of, setting
 from .ledger import UNTESTED, Measurement, claim, measured
 from .tables import table, tabular

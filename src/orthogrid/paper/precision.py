@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..cell import AXES
-from ..run import Run
 from ..analysis.intervals import Estimate, farthest, share_difference
-from .ledger import UNTESTED, Measurement, claim, measured
 from ..analysis.select import only, paired, paired_ratio
 from ..analysis.settings import COARSER
+from ..cell import AXES
+from ..run import Run
+from .ledger import UNTESTED, Measurement, claim, measured
 
 DTYPES = AXES["dtype"].choices  # from fine to coarse
 

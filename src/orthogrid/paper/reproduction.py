@@ -109,7 +109,11 @@ def differences(verdicts: pd.DataFrame) -> str:
     other = verdicts[(verdicts["explored"] != "") & (verdicts["explored"] != verdicts["verdict"])]
     if (verdicts["explored"] == "").all():
         return "none can be told, for this one is exploratory itself"
-    return enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples()) if len(other) else "none"
+    return (
+        enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples())
+        if len(other)
+        else "none"
+    )
 
 
 def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
@@ -140,7 +144,16 @@ def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
         for row in verdicts[verdicts["author"] == author].itertuples():
             seen = estimate(row.measured, row.interval_low, row.interval_high)
             verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
-            lines.append(" & ".join([rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}", text(row.statement), seen, verdict]))
+            lines.append(
+                " & ".join(
+                    [
+                        rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}",
+                        text(row.statement),
+                        seen,
+                        verdict,
+                    ]
+                )
+            )
     head = ["Words", "Statement tested", "Measured", "Verdict"]
     spaced = [row for line in lines for row in ([line], [])]
     return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, spaced[:-1])
@@ -175,7 +188,14 @@ def _claim(row) -> list[str]:
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
-    return [verdict, f"{code(row.id)}: {text(row.statement)}", number(row.measured), interval, expected, integer(row.cells)]
+    return [
+        verdict,
+        f"{code(row.id)}: {text(row.statement)}",
+        number(row.measured),
+        interval,
+        expected,
+        integer(row.cells),
+    ]
 
 
 def _expected(relation: str, value: str, tolerance: float) -> str:

@@ -26,7 +26,9 @@ def thread_values(run: Run) -> dict[str, Value | str]:
         "thread-a-plateau": _whole(printed_plateau(run)),
         "thread-a-entry": digits2(printed_plateau(run) / LOG_A.dimension**2),
         # Block thread_a: plateau, median over seeds, and the closed form.
-        "ours-a-plateau": Value(_whole(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)),
+        "ours-a-plateau": Value(
+            _whole(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)
+        ),
         "predicted-a-plateau": _whole(predicted_plateau(run)),
         # Last step of log B that is compared digit by digit.
         "thread-b-early-steps": integer(EARLY_STEPS),

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..outcomes import ALIGNED, NEAR
-from ..run import Run
 from ..analysis.intervals import bracketed, mean, share
-from .format import out_of
-from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
-from .values import Value, values
 from ..analysis.select import (
     boundaries,
     by_seed,
@@ -24,6 +19,11 @@ from ..analysis.select import (
     with_threshold,
 )
 from ..analysis.settings import EXISTENCE_SHARE, MARGIN, MOST
+from ..outcomes import ALIGNED, NEAR
+from ..run import Run
+from .format import out_of
+from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
+from .values import Value, values
 
 # Where runs end.
 
@@ -97,7 +97,9 @@ def _spread(cells: pd.DataFrame, determinant: str) -> pd.DataFrame:
     return used[(used["threshold"] > MARGIN) & (bound < 1 / MARGIN)]
 
 
-@claim("existence-not-capture", "With uniform inputs many wrong starts pass the trap", ">", blocks="map_haar large_trap")
+@claim(
+    "existence-not-capture", "With uniform inputs many wrong starts pass the trap", ">", blocks="map_haar large_trap"
+)
 def existence_not_capture(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of mismatched random starts of Adam, uniform inputs and a bias, with reg between 2 lambda and 2 mu, a factor {MARGIN}
     off both, that end on the right side, clustered by problem; against a fifth."""
@@ -133,7 +135,12 @@ def bound_bias(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(share(crossed(used), problems(used)), 0.05, used)
 
 
-@claim("coin", "Where the gap is wide, the start's light sign tells the side of the flow more often than not", ">", blocks="coin")
+@claim(
+    "coin",
+    "Where the gap is wide, the start's light sign tells the side of the flow more often than not",
+    ">",
+    blocks="coin",
+)
 def coin(run: Run, cells: pd.DataFrame) -> Measurement:
     """Share of random starts, by gradient descent with small steps, that end on the side of `slow_sign`, clustered by seed, since both
     sides of a seed share their samples; against one half, for the gap is finite."""

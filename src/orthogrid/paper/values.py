@@ -124,7 +124,13 @@ def _axis(key: str, run: Run) -> Value | None:
 
 def plain(printed: str) -> str:
     """What is printed, without LaTeX, for a table that people open elsewhere."""
-    for old, new in ((MISSING, "–"), (r"\,", " "), (r"\ensuremath", ""), (r"\times", "×"), (r"\infty", "∞"), (r"\%", "%")):
+    for old, new in (
+        (MISSING, "–"),
+        (r"\,", " "),
+        (r"\ensuremath", ""),
+        (r"\times", "×"),
+        (r"\infty", "∞"),
+        (r"\%", "%"),
+    ):
         printed = printed.replace(old, new)
     return re.sub(r"[{}$]", "", re.sub(r"\\(texttt|textbf|mbox)\b", "", printed)).replace("\\", "")
-
