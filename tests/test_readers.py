@@ -60,7 +60,7 @@ def test_every_reader_declares_exactly_what_it_asks_for(small_run, verdicts, kin
     spy, reader = Spy(small_run), READERS[kind, name]
     reader(spy, *([verdicts] if kind == "table" else []))
     assert spy.blocks == set(reader.blocks) or (WHOLE in spy.blocks and set(reader.blocks) == {WHOLE})
-    assert spy.tables <= set(reader.tables)  # what a figure draws of traces may not be in so small a run
+    assert spy.tables == set(reader.tables)
 
 
 @pytest.mark.parametrize("id", list(CLAIMS))

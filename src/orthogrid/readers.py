@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from functools import cache
 
 from .config import Block, Config
 from .declarations import Reader, own_readers, readers
@@ -17,10 +18,15 @@ WHOLE = "*"
 BLOCK_FIGURE = "block_"  # begins the name of the figure of a block that the package does not know
 
 
+@cache
+def known_blocks() -> frozenset[str]:
+    """The names of the blocks that the package reads."""
+    return frozenset(name for reader in readers() for name in reader.blocks)
+
+
 def unknown_blocks(config: Config) -> list[Block]:
     """The blocks of a config that nothing in the package reads by name: the paper gives each a section of its own."""
-    known = {name for reader in readers() for name in reader.blocks}
-    return [block for block in config.blocks if block.name not in known]
+    return [block for block in config.blocks if block.name not in known_blocks()]
 
 
 def block_figure_names(config: Config) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,11 +21,11 @@ def draw_crossing(run: Run) -> Figure:
     The start is the mismatched one with the smallest seed that recovers under one weight and is trapped under another, in block
     large_trap or, where it has none, capture; of the weights, the largest that lets it go and the smallest that traps it.
     """
-    pair, coin = _pair(run), run.block("coin")
+    pair, coin = run.trace(_pair(run)).sort_values("step"), run.block("coin")
     coin = coin[coin["slow_sign"].notna()]
     panels = [
-        Panel("determinant", partial(_determinant, run), pair),
-        Panel("data loss", partial(_losses, run), pair),
+        Panel("determinant", _determinant, pair),
+        Panel("data loss", _losses, pair),
         Panel("a coin", _coin, coin, 1.1),
     ]
     return side_by_side(2.2, panels)
@@ -41,25 +39,24 @@ def _pair(run: Run) -> pd.DataFrame:
             free, held = (same[same["outcome"] == name].sort_values("reg") for name in ("recovered", "trapped"))
             if len(free) and len(held):
                 return pd.concat([free.tail(1), held.head(1)])
-    return pd.DataFrame()
+    return cells.iloc[:0]
 
 
-def _determinant(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
-    trace = run.trace(cells).sort_values("step")
-    trace["det"] = trace["det_sign"] * trace["det_sign_target"] * np.exp(trace["log_abs_det"] / trace["dimension"])
+def _determinant(ax: Axes, trace: pd.DataFrame) -> None:
+    root = np.exp(trace["log_abs_det"] / trace["dimension"])
+    trace = trace.assign(det=trace["det_sign"] * trace["det_sign_target"] * root)
     ax.axhline(0, color=GREY, linewidth=0.5)
     for outcome, one in trace.groupby("outcome"):
         ax.plot(one["step"], one["det"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
         reg, lam = one["reg"].iloc[0], one["predicted_lambda_min"].iloc[0]
         text = f"{outcome},\n$\\gamma={reg:g}={float(reg / theory.trap_threshold('fro2', lam)):.2g}\\cdot2\\lambda$"
         inside(ax, text, (0.03, 0.97 if outcome == "recovered" else 0.72), color=COLOURS[outcome], va="top")
-    steps_axis(ax, cells["steps"].max())
+    steps_axis(ax, trace["steps"].max())
     ax.set_ylabel(r"$\pm|\det W|^{1/n}$, positive: target’s side")
 
 
-def _losses(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
-    trace = run.trace(cells).sort_values("step")
-    trace["ratio"] = trace["fit"] / theory.wrong_floor(trace["predicted_lambda_min"])
+def _losses(ax: Axes, trace: pd.DataFrame) -> None:
+    trace = trace.assign(ratio=trace["fit"] / theory.wrong_floor(trace["predicted_lambda_min"]))
     for outcome, one in trace.groupby("outcome"):
         ax.plot(one["step"], one["ratio"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
         if outcome == "trapped":
@@ -68,7 +65,7 @@ def _losses(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
             note(ax, rf"trap: {trap:.2f}$\,(4\lambda)$", (0, trap), (2, -4), va="top")
     ax.set(yscale="log", ylabel=r"data loss $/\,4\lambda$", ylim=limits(trace["ratio"], 10))
     decades(ax)
-    steps_axis(ax, cells["steps"].max())
+    steps_axis(ax, trace["steps"].max())
 
 
 def _coin(ax: Axes, cells: pd.DataFrame) -> None:

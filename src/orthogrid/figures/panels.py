@@ -133,12 +133,6 @@ def dots(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
         ax.plot(some[x], some[y], **mark(outcome, **style))
 
 
-def span(values: pd.Series) -> tuple[float, float, float]:
-    """Median, and how far the full range reaches below and above it."""
-    middle = values.median()
-    return middle, middle - values.min(), values.max() - middle
-
-
 RANGE = dict(estimator="median", errorbar=("pi", 100))  # medians, and the full range
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from .. import catalog
 from ..cell import spec_name
+from ..readers import BLOCK_FIGURE
 from ..run import Run, arms
 from ..views import reads
 
@@ -83,9 +84,9 @@ class Register(dict[str, Callable[[Run], Figure]]):
     of_block: Callable[[str], Callable[[Run], Figure]]  # the module of it sets this, for it imports this one
 
     def __missing__(self, name: str) -> Callable[[Run], Figure]:
-        if not name.startswith("block_"):
+        if not name.startswith(BLOCK_FIGURE):
             raise KeyError(name)
-        return self.of_block(name.removeprefix("block_"))
+        return self.of_block(name.removeprefix(BLOCK_FIGURE))
 
 
 FIGURES = Register()

@@ -53,7 +53,7 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     yield rf"\emph{{{text(block.question)}}} {axes_sentence(block)} {ends_sentence(planned)}"
     yield r"\begin{figure}[htbp]\centering"
     yield rf"\includegraphics{{figures/{BLOCK_FIGURE}{block.name}}}"
-    yield rf"\caption{{Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bands the full range.}}"
+    yield rf"\caption{{Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range.}}"
     yield r"\end{figure}"
     yield from _figures(own)
     yield r"\begingroup\footnotesize"

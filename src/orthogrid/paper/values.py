@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..analysis.intervals import Estimate
 from ..analysis.select import values_of
 from ..cell import AXES
-from ..declarations import readers
+from ..readers import known_blocks
 from ..run import Run
 from ..views import reads
-from .format import MISSING, code, decimals, digits2, enumeration, integer, number, percent, setting
+from .format import MISSING, code, decimals, digits2, enumeration, integer, number, percent, seeds, setting
 
 
 class Value(NamedTuple):
@@ -59,11 +58,6 @@ def values(blocks: str = "", tables: str = "") -> Callable[[Section], Section]:
         return SECTIONS[-1]
 
     return enter
-
-
-def estimated(estimate: Estimate, cells: pd.DataFrame, blocks: str, form: Callable = number) -> Value:
-    """An estimate as a value: printed without its interval, which values.csv has."""
-    return Value(form(estimate.value), *estimate, blocks, len(cells))
 
 
 def all_values(
@@ -110,11 +104,11 @@ def _axis(key: str, run: Run) -> Value | None:
     if not match:
         return None
     axis, block = match[1], match[2].replace("-", "_")
-    if block not in {name for reader in readers() for name in reader.blocks} | {one.name for one in run.config.blocks}:
+    if block not in known_blocks() and not run.configured(block):
         return None
     if axis == "seeds":
-        count = len(values_of(run, block, "seed"))
-        return Value("1 seed" if count == 1 else f"{count or MISSING} seeds", count, blocks=block)
+        own = values_of(run, block, "seed")
+        return Value(seeds(pd.DataFrame({"seed": own})), len(own), blocks=block)
     settings = values_of(run, block, axis)
     if any(isinstance(value, str) for value in settings):
         return Value(enumeration(map(code, settings)), blocks=block)
