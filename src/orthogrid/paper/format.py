@@ -136,13 +136,13 @@ def digits2(value) -> str:
     return number(value if is_missing(value) or math.isinf(value) else float(f"{value:.1e}"), 2)
 
 
+def d0(value) -> str:
+    return decimals(value, 0)
+
+
 def d1(value) -> str:
     return decimals(value, 1)
 
 
 def d2(value) -> str:
     return decimals(value, 2)
-
-
-def d3(value) -> str:
-    return decimals(value, 3)

@@ -9,7 +9,7 @@ from ..analysis.select import LOG_A, block_size, only, plateau_by_seed, predicte
 from ..analysis.settings import EARLY_STEPS, FITTED, ORTHOGONAL
 from ..cell import Cell
 from ..run import CIRCLE_START, LOG_B_CLOSING, Run
-from .format import MISSING, d1, d2, decimals, digits2, integer, median, scientific, setting
+from .format import MISSING, d0, d1, d2, decimals, digits2, integer, median, scientific, setting
 from .tables import table, tabular
 from .values import Value, values
 
@@ -23,13 +23,13 @@ def thread_values(run: Run) -> dict[str, Value | str]:
         "thread-seed": str(script.seed),
         "thread-reg-a": setting(LOG_A.reg),
         "thread-reg-b": setting(script.reg),
-        "thread-a-plateau": _whole(printed_plateau(run)),
+        "thread-a-plateau": d0(printed_plateau(run)),
         "thread-a-entry": digits2(printed_plateau(run) / LOG_A.dimension**2),
         # Block thread_a: plateau, median over seeds, and the closed form.
         "ours-a-plateau": Value(
-            _whole(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)
+            d0(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)
         ),
-        "predicted-a-plateau": _whole(predicted_plateau(run)),
+        "predicted-a-plateau": d0(predicted_plateau(run)),
         # Last step of log B that is compared digit by digit.
         "thread-b-early-steps": integer(EARLY_STEPS),
         "circle-start": "({:.2f}, {:.2f})".format(*CIRCLE_START),
@@ -37,10 +37,6 @@ def thread_values(run: Run) -> dict[str, Value | str]:
         "fit-threshold": setting(FITTED),
         "orthogonal-threshold": setting(ORTHOGONAL),
     }
-
-
-def _whole(value: float) -> str:
-    return decimals(value, 0)
 
 
 @table("thread_a", tables="traces thread log_a log_b")
