@@ -18,6 +18,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from orthogrid.store import Store
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "workflow", "profiles", "paper", "data", "src", "pyproject.toml", "environment.yml")
 MANY = 10_000
@@ -54,8 +56,9 @@ def job_seconds(results: Path) -> pd.Series:
 
 def training_share(results: Path) -> dict[str, float]:
     """Training jobs: their wall seconds, and those in which the cores trained."""
-    rows = pd.concat([pd.read_csv(path) for path in (results / "rows").glob("*.csv")])
-    shards = {path.stem for path in (results / "rows").glob("*.csv")}
+    store = Store(results)
+    shards = set(store.held())
+    rows = pd.concat([store.rows(name) for name in shards])
     jobs = job_seconds(results)
     return {"jobs": jobs[jobs.index.isin(shards)].sum(), "training": rows["seconds"].sum() / (os.cpu_count() or 1)}
 
@@ -79,7 +82,7 @@ def run_from_nothing(folder: Path, say) -> tuple[Path, list[dict]]:
     rows += [
         (f"job {name}", s, "s")
         for name, s in job_seconds(results).items()
-        if not (results / f"rows/{name}.csv").exists()
+        if not Store(results).rows_file(name).exists()
     ]
     return project, [record(f"smoke: {what}", value, unit, cells) for what, value, unit in rows]
 

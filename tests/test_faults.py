@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import signal
 import subprocess
@@ -86,6 +87,29 @@ def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, name, wh
     if where != "worker":
         assert f"{32 - len(kept)} cells trained" in output or len(kept) == 32, output
     assert sorted(keys(rows_files(project, "mini"))) == sorted(pd.read_csv(project / TABLE)["key"])
+
+
+@pytest.mark.parametrize("part", ["one number", "every status", "half the file"])
+def test_rows_that_were_tampered_with_are_told_and_trained_again_by_plain_snakemake(tmp_path, part):
+    project, arguments = mini(tmp_path)
+    snakemake(project, TABLE, *arguments)
+    before = pd.read_csv(project / TABLE)
+    (path,) = rows_files(project, "mini")
+    data = path.read_bytes()
+    text = gzip.decompress(data).decode()
+    if part == "one number":
+        data = gzip.compress(text.replace(text.splitlines()[1].split(",")[18], "0.25", 1).encode())
+    elif part == "every status":
+        data = gzip.compress(text.replace(",ok,", ",diverged,").encode())
+    else:
+        data = data[: len(data) // 2]
+    path.write_bytes(data)
+    output = snakemake(project, "train_all", TABLE, *arguments)
+    assert f"{path.name}, or its traces, was damaged or edited" in output and "train_shard" in output
+    assert (project / "results" / "mini" / "damaged" / f"rows-{path.name}").read_bytes() == data
+    times = ["seconds", "seconds_per_step"]
+    pd.testing.assert_frame_equal(before.drop(columns=times), pd.read_csv(project / TABLE).drop(columns=times))
+    assert "damaged or edited" not in snakemake(project, "train_all", TABLE, *arguments)
 
 
 def test_a_live_runs_lock_stays(tmp_path):

@@ -1,6 +1,9 @@
 """Journal, rows files, and training jobs that are interrupted, killed, grown and shrunk."""
 
+import gzip
 import os
+import random
+import shutil
 import signal
 from dataclasses import replace
 
@@ -44,11 +47,11 @@ def train(cells, root, **how):
 
 
 def rows_of(root):
-    return pd.concat([read_table(path) for path in rows_files(root)], ignore_index=True)
+    return pd.concat([Store(root).rows(name) for name in names(root)], ignore_index=True)
 
 
 def rows_files(root):
-    return sorted((root / "rows").glob("*.csv"))
+    return sorted((root / "rows").glob("*.csv.gz"))
 
 
 def without_time(table):
@@ -72,7 +75,7 @@ def assert_same_rows(one, two):
 def test_a_finished_job_trains_nothing_and_writes_the_same_bytes(tmp_path, trained):
     assert train(CELLS, tmp_path) == 6
     (path,) = rows_files(tmp_path)
-    assert path.stem == shard_name(CELLS) and not list((tmp_path / "journal").iterdir())
+    assert path.name == f"{shard_name(CELLS)}.csv.gz" and not list((tmp_path / "journal").iterdir())
     first = path.read_bytes()
     assert train(CELLS[::-1], tmp_path) == 0 and len(trained) == 6
     assert rows_files(tmp_path) == [path] and path.read_bytes() == first
@@ -94,7 +97,7 @@ def test_a_grown_grid_trains_its_new_cells_and_a_shrunk_one_nothing(tmp_path, tr
 
 
 def names(root):
-    return [path.stem for path in rows_files(root)]
+    return [path.name.removesuffix(".csv.gz") for path in rows_files(root)]
 
 
 def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trained):
@@ -120,8 +123,8 @@ def test_a_foreign_journal_line_is_skipped(tmp_path, line):
 
 def test_rows_of_other_code_are_not_taken(tmp_path, trained):
     train(CELLS[:2], tmp_path)
-    (path,) = rows_files(tmp_path)
-    path.write_text(path.read_text().replace(CELLS[0].code, "0123456789ab"))
+    store, (name,) = Store(tmp_path), names(tmp_path)
+    store._put(name, store.rows(name).assign(code="0123456789ab"), store.traces(name))
     assert Store(tmp_path).files_of(CELLS) == ([], set())
     assert train(CELLS[:2], tmp_path) == 2
 
@@ -132,15 +135,99 @@ def test_rows_without_traces_count_as_not_there(tmp_path):
     assert Store(tmp_path).files_of(CELLS) == ([], set())
 
 
-def test_a_truncated_file_gives_the_rows_that_are_left(tmp_path, trained):
+def rewritten(path, edit):
+    """A compressed file with its text edited."""
+    path.write_bytes(gzip.compress(edit(gzip.decompress(path.read_bytes()).decode()).encode()))
+
+
+def in_line(number, column, value):
+    """An edit of one field, by the number of its line."""
+
+    def edit(text):
+        lines = [line.split(",") for line in text.splitlines()]
+        lines[number][lines[0].index(column)] = value
+        return "\n".join(map(",".join, lines)) + "\n"
+
+    return edit
+
+
+DAMAGE = {
+    "a number": ("rows", in_line(2, "distance", "0.5"), 1),
+    "a setting": ("rows", in_line(3, "reg", "2.0"), 1),
+    "a status": ("rows", in_line(1, "status", "diverged"), 1),
+    "a key": ("rows", in_line(1, "key", "0123456789ab"), 1),
+    "a code": ("rows", in_line(1, "code", "0123456789ab"), 1),
+    "a checksum": ("rows", in_line(4, "checksum", "0123456789ab"), 1),
+    "a missing column": ("rows", lambda text: text.replace("orthogonality_l1", "l1", 1), 6),
+    "no checksums": ("rows", lambda text: "\n".join(line.rpartition(",")[0] for line in text.splitlines()), 6),
+    "half a line": ("rows", lambda text: text[:-100], 1),
+    "nothing": ("rows", lambda text: "", 6),
+    "a point of a trace": ("traces", in_line(2, "fit", "1.0"), 1),
+    "a trace's last line": ("traces", lambda text: text[:-2], 1),
+    "no traces": ("traces", lambda text: "", 6),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_does_not_agree_with_its_checksum_is_trained_again_and_told(tmp_path, trained, capsys, damage):
+    kind, edit, lost = DAMAGE[damage]
+    train(CELLS, tmp_path / "calm")
+    train(CELLS, tmp_path / "x")
+    (path,) = (tmp_path / "x" / kind).iterdir()
+    rewritten(path, edit)
+    trained.clear()
+    assert train(CELLS, tmp_path / "x") == lost == len(trained)
+    told = capsys.readouterr().err
+    assert path.name in told and f"{6 - lost} of its cells agree" in told
+    assert len(list((tmp_path / "x" / "damaged").iterdir())) == 2
+    assert_same_rows(tmp_path / "calm", tmp_path / "x")
+    assert train(CELLS, tmp_path / "x") == 0 and Store(tmp_path / "x").damaged() == {}
+
+
+@pytest.mark.parametrize("kind", ["rows", "traces"])
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
+def test_a_file_cut_anywhere_keeps_the_cells_that_are_whole(tmp_path, kind, part):
+    train(CELLS, tmp_path / "calm")
+    train(CELLS, tmp_path / "x")
+    (path,) = (tmp_path / "x" / kind).iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    lost = train(CELLS, tmp_path / "x")
+    assert lost == {0.0: 6, 0.999: 0}.get(part, lost)
+    assert_same_rows(tmp_path / "calm", tmp_path / "x")
+
+
+def test_bytes_flipped_at_random_are_found(tmp_path):
+    train(CELLS, tmp_path / "calm")
+    draw = random.Random(1)
+    for number in range(20):
+        root = tmp_path / str(number)
+        shutil.copytree(tmp_path / "calm", root)
+        (path,) = (root / draw.choice(["rows", "traces"])).iterdir()
+        data = bytearray(path.read_bytes())
+        data[draw.randrange(10, len(data) - 8)] ^= 1 << draw.randrange(8)  # between gzip's own head and foot
+        path.write_bytes(data)
+        train(CELLS, root)
+        assert_same_rows(tmp_path / "calm", root)
+
+
+def test_a_doubled_row_counts_once(tmp_path):
     train(CELLS, tmp_path)
     (path,) = rows_files(tmp_path)
-    whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:4]) + lines[4][:40])
-    trained.clear()
-    assert len(Store(tmp_path).files_of(CELLS)[1]) == 3
-    assert train(CELLS, tmp_path) == 3 and len(trained) == 3
+    rewritten(path, lambda text: text + text.splitlines()[-1] + "\n")
+    store = Store(tmp_path)
+    assert store.damaged() == {} and len(store.finished(CELLS)[0]) == len(CELLS)
+    assert len(collect_cells(config_of(CELLS, tmp_path.parent, tmp_path.name), names(tmp_path))) == len(CELLS)
+
+
+def test_a_journal_whose_record_was_altered_gives_the_others(tmp_path):
+    store = Store(tmp_path)
+    store.append("x", [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:3])])
+    journal = store.journal_file("x")
+    first, second, third = journal.read_text().splitlines(keepends=True)
+    assert second.count('"seed": ') == 1
+    journal.write_text(first + second.replace('"seed": ', '"seed": 1') + third)
+    assert len(store.finished(CELLS)[0]) == 2
 
 
 def test_numbers_survive_the_file_to_the_last_bit_and_keys_stay_text(tmp_path):
@@ -195,10 +282,10 @@ def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
 
 def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(tmp_path):
     train(CELLS, tmp_path / "x")
-    (path,) = rows_files(tmp_path / "x")
-    table = read_table(path)
+    store, (name,) = Store(tmp_path / "x"), names(tmp_path / "x")
+    table = store.rows(name)
     table.loc[:1, "code"] = "0123456789ab"
-    write_table(table, path)
+    store._put(name, table, store.traces(name))
     assert len(Store(tmp_path / "x").files_of(CELLS, any_code=True)[1]) == 6
     with pytest.raises(RowsError, match="2 of 6"):
         collect_cells(config_of(CELLS, tmp_path), names(tmp_path / "x"))

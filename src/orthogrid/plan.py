@@ -159,6 +159,7 @@ def describe(plan: Plan, workers: int) -> str:
     lines += [line(block.name, block.cells, block.question) for block in config.blocks]
     lines += [line("all, each once", config.cells), ""]
     lines.append(f"{len(plan.missing)} cells to train in {len(plan.shards)} jobs; times are of {workers} cores.")
+    lines += plan.store.damaged().values()
     if len(versions := plan.store.torch_versions(config.cells)) > 1:
         lines.append("Rows were made by several versions of torch: " + counted(versions) + ".")
     return "\n".join(lines)

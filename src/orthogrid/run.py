@@ -33,7 +33,7 @@ def collect_cells(config: Config, names: Sequence[str]) -> pd.DataFrame:
     """
     store, wanted = Store(config.root), {cell.key: cell for cell in config.cells}
     codes = {key: cell.code for key, cell in wanted.items()}
-    rows = pd.concat([read_table(store.rows_file(name)) for name in names], ignore_index=True) if names else BLANK
+    rows = pd.concat([store.rows(name) for name in names], ignore_index=True) if names else BLANK
     rows = rows[rows["key"].isin(wanted)]
     today = rows["key"].map(codes) == rows["code"]
     rows = pd.concat([rows[today], rows[~today]]) if config.partial else rows[today]
@@ -53,7 +53,7 @@ def collect_cells(config: Config, names: Sequence[str]) -> pd.DataFrame:
 def collect_traces(config: Config, names: Sequence[str]) -> pd.DataFrame:
     """The traces of the configured cells, in their order: key, step and the metrics at logged steps."""
     store, wanted = Store(config.root), {cell.key: i for i, cell in enumerate(config.cells)}
-    parts = [read_table(store.traces_file(name)) for name in names]
+    parts = [store.traces(name) for name in names]
     traces = pd.concat([part[part["key"].isin(wanted)] for part in parts] or [BLANK], ignore_index=True)
     traces = traces.drop_duplicates(["key", "step"])
     return traces.iloc[(traces["key"].map(wanted) * 1e9 + traces["step"]).argsort(kind="stable")]
@@ -85,7 +85,7 @@ def _commit() -> str:
 
 def _date(rows: Path) -> str:
     """The day of the newest rows: of their commit where they are tracked, of the files else; empty without any."""
-    files = list(rows.glob("*.csv"))
+    files = list(rows.glob("*.csv.gz"))
     if not files:
         return ""
     committed = "" if _git(rows, "status", "--porcelain", ".") else _git(rows, "log", "-1", "--format=%cs", "--", ".")

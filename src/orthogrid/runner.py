@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -135,6 +136,8 @@ def train_cells(
     Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
     """
     store, target = Store(root), find_device(device)
+    for damage in store.set_aside():
+        print(damage, file=sys.stderr, flush=True)
     if name is None:
         cells = store.unfiled(cells)
         if not cells:

@@ -1,12 +1,14 @@
 """Rows and traces on disk: a journal that loses nothing, files named by what they hold, atomic writes.
 
     results/<run>/journal/<name>.jsonl    one line a finished cell, appended at once; gone when its rows file is written
-    results/<run>/rows/<name>.csv         the rows of one training job, written whole
+    results/<run>/rows/<name>.csv.gz      the rows of one training job, written whole
     results/<run>/traces/<name>.csv.gz    their traces
+    results/<run>/damaged/                files that were found damaged
 
 A name is a digest of the cells that the job trains and of their code, so two jobs never write one file. A finished row is
 found again by cell key and code digest, wherever among these it lies. Only finished cells are ever written: a failure is
-no result.
+no result. Each row carries a checksum of itself and its trace: what does not agree with it counts as not there, and is
+trained again.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +36,31 @@ from .cell import Cell
 TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
 # Numbers without a fraction, also where some are missing, which pandas would turn into 1.0.
 WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target")
+SUFFIX = ".csv.gz"
+CHECKSUM = "checksum"
 # How often files are looked for again when another process replaced one between the list and the look.
 LOOKS = 5
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path | StringIO) -> pd.DataFrame:
     """A CSV of ours, floats to the last bit (pandas ≥ 3.1 reads them so by default)."""
     return pd.read_csv(path, dtype=TEXT)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table."""
+    write_text(_as_text(table), path)
+
+
+def write_text(text: str, path: Path, level: int = 3) -> None:
+    """Write a file (compressed for .gz) whole or not at all."""
+    data = text.encode()
+    write_bytes(gzip.compress(data, compresslevel=level, mtime=0) if path.suffix == ".gz" else data, path)
+
+
+def _as_text(table: pd.DataFrame) -> str:
     whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
-    data = table.astype(whole).to_csv(index=False).encode()
-    write_bytes(gzip.compress(data, compresslevel=3, mtime=0) if path.suffix == ".gz" else data, path)
+    return table.astype(whole).to_csv(index=False)
 
 
 def write_bytes(data: bytes, path: Path) -> None:
@@ -62,8 +79,33 @@ def write_bytes(data: bytes, path: Path) -> None:
 
 def shard_name(cells: Iterable[Cell]) -> str:
     """The name of the files of some cells: twelve hex digits of their keys and code."""
-    text = "\n".join(sorted(f"{cell.key} {cell.code}" for cell in cells))
+    return _name({cell.key: cell.code for cell in cells})
+
+
+def _name(codes: dict[str, str]) -> str:
+    return _digest("\n".join(sorted(f"{key} {code}" for key, code in codes.items())))
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class RowsFile:
+    """A rows file as text: its header, those of its lines that agree with their checksums, and whether it is without damage."""
+
+    header: str
+    lines: list[str]
+    whole: bool
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """The code of each row, by cell key."""
+        return {_key(line): line.rsplit(",", 2)[1] for line in self.lines}
+
+    def table(self) -> pd.DataFrame:
+        """The rows, without their checksums."""
+        return read_table(StringIO("\n".join([self.header, *self.lines]))).drop(columns=CHECKSUM)
 
 
 class Store:
@@ -71,12 +113,17 @@ class Store:
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
+        self._read: dict[str, tuple[tuple[int, ...], RowsFile]] = {}
 
     def rows_file(self, name: str) -> Path:
-        return self.root / "rows" / f"{name}.csv"
+        return self.root / "rows" / f"{name}{SUFFIX}"
 
     def traces_file(self, name: str) -> Path:
-        return self.root / "traces" / f"{name}.csv.gz"
+        return self.root / "traces" / f"{name}{SUFFIX}"
+
+    def rows_files(self) -> list[Path]:
+        """Those that there are, in the order of names."""
+        return sorted(self.root.glob(f"rows/*{SUFFIX}"))
 
     def journal_file(self, name: str) -> Path:
         return self.root / "journal" / f"{name}.jsonl"
@@ -88,35 +135,68 @@ class Store:
         with path.open("ab+") as file:
             if file.tell() and not _ends_line(file):
                 file.write(b"\n")  # a torn line stays alone and is skipped when read
-            file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+            file.write("".join(map(_line, records)).encode())
             file.flush()
             os.fsync(file.fileno())
 
     def held(self) -> dict[str, dict[str, str]]:
-        """For each rows file that has its traces, in the order of names: the code of the rows by cell key.
+        """For each rows file that has its traces, in the order of names: the code of its sound rows by cell key.
 
         By Python's own reader: a plan needs no pandas.
         """
-        names: dict[str, dict[str, str]] = {}
-        for path in sorted(self.root.glob("rows/*.csv")):
-            if not self.traces_file(path.stem).exists():
-                continue
+        return {name: file.codes for name, file in self._files()}
+
+    def _files(self) -> Iterator[tuple[str, RowsFile]]:
+        for path in self.rows_files():
+            name = path.name.removesuffix(SUFFIX)
             try:
-                with path.open(encoding="utf-8", newline="") as file:
-                    lines = csv.reader(file)
-                    header = next(lines, [])
-                    if {"key", "code"} <= set(header):
-                        key, code = header.index("key"), header.index("code")
-                        names[path.stem] = {row[key]: row[code] for row in lines if len(row) == len(header)}
+                yield name, self.sound(name)
             except FileNotFoundError:
-                continue  # replaced meanwhile; whoever replaced it wrote another
-        return names
+                continue  # without traces, or replaced meanwhile; whoever replaced it wrote another
+
+    def sound(self, name: str) -> RowsFile:
+        """A rows file, each row held against its checksum. Raises FileNotFoundError, also where the traces are missing."""
+        paths = self.rows_file(name), self.traces_file(name)
+        stamp = tuple(number for path in paths for number in (path.stat().st_mtime_ns, path.stat().st_size))
+        if name not in self._read or self._read[name][0] != stamp:
+            self._read[name] = stamp, _check(*paths)
+        return self._read[name][1]
+
+    def rows(self, name: str) -> pd.DataFrame:
+        """The sound rows of a rows file."""
+        return self.sound(name).table()
+
+    def traces(self, name: str) -> pd.DataFrame:
+        """The traces of these rows."""
+        of_key = _by_key(_readable(self.traces_file(name))[0])
+        return read_table(StringIO("\n".join(of_key[key] for key in ("key", *self.sound(name).codes))))
+
+    def damaged(self) -> dict[str, str]:
+        """What to tell of the rows files that were damaged or edited, by name."""
+        return {
+            name: f"{self.rows_file(name)}, or its traces, was damaged or edited: "
+            f"{len(file.lines)} of its cells agree with their checksums; the others are trained again."
+            for name, file in self._files()
+            if not file.whole
+        }
+
+    def set_aside(self) -> list[str]:
+        """Move damaged files to damaged/; their sound rows go on in files of their own. Returns a line to tell for each."""
+        told, aside = self.damaged(), self.root / "damaged"
+        for name in told:
+            file = self.sound(name)
+            kept = (file.table(), self.traces(name)) if file.lines else None
+            aside.mkdir(exist_ok=True)
+            for kind, old in (("rows", self.rows_file(name)), ("traces", self.traces_file(name))):
+                os.replace(old, aside / f"{kind}-{old.name}")
+            if kept:
+                self._put(_name(file.codes), *kept)
+        return [f"{line} It is now in {aside}." for line in told.values()]
 
     def timed_rows(self) -> Iterator[dict[str, str]]:
         """The rows of all rows files, as text; for their times, so whatever code made them."""
-        for path in sorted(self.root.glob("rows/*.csv")):
-            with path.open(encoding="utf-8", newline="") as file:
-                yield from csv.DictReader(file)
+        for _, file in self._files():
+            yield from csv.DictReader([file.header, *file.lines])
 
     def torch_versions(self, cells: Sequence[Cell]) -> Counter[str]:
         """How many of these cells each version of torch trained."""
@@ -162,9 +242,8 @@ class Store:
         names, found = self.files_of(cells)
         rows, traces = [], []
         for name in names:
-            table = read_table(self.rows_file(name))
+            table, trace = self.rows(name), self.traces(name)
             table = table[table["key"].map(wanted) == table["code"]]
-            trace = read_table(self.traces_file(name))
             rows.append(table)
             traces.append(trace[trace["key"].isin(table["key"])])
         if len(found) < len(wanted):
@@ -187,8 +266,8 @@ class Store:
                 try:
                     record = json.loads(line)
                 except json.JSONDecodeError:
-                    continue  # torn by a crash: that cell is not finished
-                if isinstance(record, dict) and {"row", "trace"} <= set(record):
+                    continue  # torn by a crash, or damaged: that cell is not finished
+                if isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record)):
                     records.append(record)
         return records
 
@@ -199,8 +278,15 @@ class Store:
         missing = set(keys) - set(rows["key"])
         if missing:
             raise KeyError(f"{len(missing)} cells of {name} are not finished")
-        write_table(traces.sort_values(["key", "step"]), self.traces_file(name))
-        write_table(rows.set_index("key").loc[keys].reset_index(), self.rows_file(name))
+        self._put(name, rows.set_index("key").loc[keys].reset_index(), traces)
+
+    def _put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
+        trace = _as_text(traces.sort_values(["key", "step"]))
+        columns, *lines = _lines(_as_text(rows))
+        of_key = _by_key(trace)
+        sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
+        write_text(trace, self.traces_file(name), level=9)
+        write_text("\n".join([f"{columns},{CHECKSUM}", *sealed, ""]), self.rows_file(name), level=9)
 
     def settle(self, name: str, cells: Sequence[Cell]) -> set[str]:
         """Turn what a journal holds of some cells into a rows file of its own; returns the keys of those that are finished.
@@ -238,13 +324,61 @@ class Store:
         if len(found) < len({cell.key for cell in cells}):
             return []  # a run in pieces: what would be removed holds cells that it still needs
         needed = {self.rows_file(name) for name in names} | {self.traces_file(name) for name in names}
-        old = [p for p in (*self.root.glob("rows/*.csv"), *self.root.glob("traces/*.csv.gz")) if p not in needed]
-        old += self.root.glob("journal/*.jsonl")
+        old = [p for p in (*self.rows_files(), *self.root.glob(f"traces/*{SUFFIX}")) if p not in needed]
+        old += [*self.root.glob("journal/*.jsonl"), *self.root.glob("damaged/*")]
         for path in old:
             path.unlink()
         return old
 
 
+def _line(record: dict[str, Any]) -> str:
+    """A journal's line. Of log |det| five decimals are kept: what is left of a zero is float32's."""
+    trace = [point | {"log_abs_det": round(point["log_abs_det"], 5)} for point in record["trace"]]
+    kept = {"row": record["row"], "trace": trace}
+    return json.dumps(kept | {CHECKSUM: _digest(json.dumps(kept))}) + "\n"
+
+
 def _ends_line(file) -> bool:
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"
+
+
+def _readable(path: Path) -> tuple[str, bool]:
+    """What can be read of a compressed file: all of it, or what comes before its first damage; and whether it is all."""
+    pieces, whole = [], True
+    with gzip.open(path) as file:
+        try:
+            while piece := file.read1(1 << 20):
+                pieces.append(piece)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            whole = False
+    return b"".join(pieces).decode(errors="replace"), whole
+
+
+def _check(rows: Path, traces: Path) -> RowsFile:
+    (text, rows_whole), (trace, traces_whole) = _readable(rows), _readable(traces)
+    header, *lines = _lines(text)
+    columns, _, last = header.rpartition(",")
+    if not (columns.startswith("key,") and columns.endswith(",code") and last == CHECKSUM):
+        return RowsFile(header, [], False)
+    of_key = _by_key(trace)
+    sound = [line for line in lines if line.rpartition(",")[2] == _seal(columns, line.rpartition(",")[0], of_key)]
+    return RowsFile(header, sound, len(sound) == len(lines) and rows_whole and traces_whole)
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
+
+
+def _key(line: str) -> str:
+    return line.split(",", 1)[0]
+
+
+def _by_key(traces: str) -> dict[str, str]:
+    """The lines of traces by cell key, their header under `key`."""
+    return {key: "\n".join(lines) for key, lines in groupby(_lines(traces), _key)}
+
+
+def _seal(columns: str, row: str, traces: dict[str, str]) -> str:
+    """The checksum of a cell: of its row, its trace, and the names of their columns."""
+    return _digest("\n".join([columns, row, traces.get("key", ""), traces.get(_key(row), "")]))

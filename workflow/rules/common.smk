@@ -13,6 +13,7 @@ from orthogrid.latex import failed_build, missing_latex
 from orthogrid.plan import Plan
 from orthogrid.readers import block_figure_names
 from orthogrid.sources import asked
+from orthogrid.store import Store
 from snakemake.exceptions import WorkflowError
 
 orthogrid.offer_to_child_processes()
@@ -30,7 +31,12 @@ def here(path):
 def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
     try:
-        return Plan(check_config(config, source=", ".join(map(os.path.relpath, files))))
+        checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
+        if workflow.is_main_process:
+            # Even for a dry run: a damaged file in the place of one to be written would look finished.
+            for damage in Store(checked.root).set_aside():
+                logger.warning(damage)
+        return Plan(checked)
     except ConfigError as error:
         raise WorkflowError(str(error))
 

@@ -1,5 +1,5 @@
 # Files that hold finished rows of this run, and those that its training jobs will write.
-ROWS = expand("{root}/rows/{name}.csv", root=PLAN.config.root, name=PLAN.names)
+ROWS = expand("{root}/rows/{name}.csv.gz", root=PLAN.config.root, name=PLAN.names)
 TRACES = expand("{root}/traces/{name}.csv.gz", root=PLAN.config.root, name=PLAN.names)
 
 
@@ -14,7 +14,7 @@ rule train_all:
 # A process of its own gets a terminal's signals; its text depends on wildcards alone, since it would trigger a rerun.
 rule train_shard:
     output:
-        rows="{root}/rows/{shard}.csv",
+        rows="{root}/rows/{shard}.csv.gz",
         traces="{root}/traces/{shard}.csv.gz",
     log:
         "{root}/logs/train/{shard}.log",

@@ -8,11 +8,11 @@ from orthogrid.config import check_config
 from orthogrid.freeze import frozen
 from orthogrid.outcomes import with_outcomes
 from orthogrid.run import collect_cells, collect_traces, compare_thread, membership, summary
-from orthogrid.store import read_table, write_bytes, write_table
+from orthogrid.store import SUFFIX, read_table, write_bytes, write_table
 
 if __name__ == "__main__":
     config = check_config(snakemake.config)
-    names = [Path(path).stem for path in snakemake.input.rows]
+    names = [Path(path).name.removesuffix(SUFFIX) for path in snakemake.input.rows]
     logs = [read_table(Path(snakemake.input[name])) for name in ("log_a", "log_b")]
     cells = with_outcomes(collect_cells(config, names), read_table(Path(snakemake.input.predictions)))
     traces = collect_traces(config, names)
