@@ -41,7 +41,7 @@ def test_unknown_is_what_nothing_reads_by_name(own):
 def test_its_section_shows_question_axes_plot_and_ends(own):
     section = block_sections(own)
     assert section.count(r"\section{") == 1 and r"\section{Block \texttt{tenfold\_rate}}" in section
-    assert r"Does 10\_x help \& why?" in section and "figures/block_tenfold_rate}" in section
+    assert r"Does 10\_x help \& why?" in section and r"\blockfigure{block_tenfold_rate}{" in section
     assert r"It varies \texttt{reg} (1, 100) and \texttt{lr} (0.001, 0.01)." in section
     assert r"\texttt{determinant} \texttt{mismatch}" in section and "There are 3 seeds." in section
     cells = own.block("tenfold_rate")

@@ -129,8 +129,8 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     assert "--only fro2 quartic" in claim.command
     assert FIGURES["quartic"](run).axes
     section = block_sections(run)  # of the block, which the paper does not know, with the figure that reads it
-    assert "figures/block_quartic}" in section and "Does a flatter penalty come as near?" in section
-    assert "figures/quartic}" in section and "How far from orthogonal" in section
+    assert r"\blockfigure{block_quartic}{" in section and "Does a flatter penalty come as near?" in section
+    assert r"\blockfigure{quartic}{" in section and "How far from orthogonal" in section
     assert "Of this run's own code" in TABLES["claims"](run, judge(run))
     for path in config.root.rglob("*.csv"):
         assert str(mine) not in path.read_text()

@@ -22,7 +22,6 @@ from orthogrid.paper.format import (
     scientific,
     seeds,
     setting,
-    spread,
     text,
 )
 from orthogrid.paper.penalties import held_from
@@ -272,8 +271,6 @@ def test_figures_and_tables_are_those_that_the_sources_ask_for():
         (percent(-0.0183, signed=True), r"\ensuremath{-}1.8\,\%"),
         (percent(0.05, 0), r"5\,\%"),
         (percent(math.nan), MISSING),
-        (spread(pd.Series([3.0, 1.0, 2.0])), "1.00--3.00"),
-        (spread(pd.Series([], dtype=float)), MISSING),
         (seeds(pd.DataFrame({"seed": [1]})), "1 seed"),
         (seeds(pd.DataFrame({"seed": [1, 2, 2]})), "2 seeds"),
         (enumeration(["a"]), "a"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..catalog import SOURCE
 from ..cell import AXES
 from ..config import Block
 from ..declarations import Reader, own_readers
@@ -20,6 +21,7 @@ from ..store import write_bytes
 from ..views import WHOLE
 from .format import MISSING, code, digits2, enumeration, integer, median, percent, setting, text
 from .tables import longtable, ragged
+from .write import source_line
 
 MOST_ROWS = 40  # of a table of medians: the axes that would exceed it are pooled
 MOST_VALUES = 6  # of an axis with more only the ends are named
@@ -33,7 +35,7 @@ def block_sections(run: Run) -> str:
     shown = {reader.name for block in blocks for reader in _reading(own, block.name)}
     rest = [reader for reader in own if reader.name not in shown]
     if rest:
-        lines += [r"\section{Figures of this run's own code}\label{sec:own}", *_figures(rest)]
+        lines += [r"\section{Figures of this run's own code}\label{sec:own}", *_figures(run, rest)]
     return "\n".join([*lines, ""]) if lines else "% The paper knows every block of this run.\n"
 
 
@@ -51,22 +53,23 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     cells = finished(planned)
     yield rf"\section{{Block {code(block.name)}}}\label{{sec:block-{block.name}}}"
     yield rf"\emph{{{text(block.question)}}} {axes_sentence(block)} {ends_sentence(planned)}"
-    yield r"\begin{figure}[htbp]\centering"
-    yield rf"\includegraphics{{figures/{BLOCK_FIGURE}{block.name}}}"
-    yield rf"\caption{{Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range.}}"
-    yield r"\end{figure}"
-    yield from _figures(own)
+    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), file=SOURCE / "figures" / "generic.py")
+    caption = f"Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range."
+    yield from _figure(run, drawn, caption, axes_sentence(block))
+    yield from _figures(run, own)
     yield r"\begingroup\footnotesize"
     yield medians_table(block, cells)
     yield r"\endgroup"
 
 
-def _figures(own: Iterable[Reader]) -> Iterator[str]:
+def _figures(run: Run, own: Iterable[Reader]) -> Iterator[str]:
     for figure in own:
-        yield from (
-            r"\begin{figure}[htbp]\centering", rf"\includegraphics{{figures/{figure.name}}}",
-            rf"\caption{{{code(figure.name)}. {text(figure.text)}}}", r"\end{figure}",
-        )  # fmt: skip
+        yield from _figure(run, figure, f"{code(figure.name)}. {text(figure.text)}", text(figure.text))
+
+
+def _figure(run: Run, figure: Reader, caption: str, alternative: str) -> Iterator[str]:
+    yield rf"\setfigure{{{figure.name}}}{{{source_line(run, figure)}}}"
+    yield rf"\blockfigure{{{figure.name}}}{{{caption}}}{{{alternative}}}"
 
 
 def varied_axes(block: Block) -> dict[str, list]:

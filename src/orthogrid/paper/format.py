@@ -95,12 +95,6 @@ def percent(value, places: int = 1, signed: bool = False) -> str:
     return ("+" if signed and value > 0 else "") + decimals(100 * value, places) + r"\,\%"
 
 
-def spread(values: pd.Series, form=number) -> str:
-    """The full range, lo--hi."""
-    values = values.dropna()
-    return f"{form(values.min())}--{form(values.max())}" if len(values) else MISSING
-
-
 def median(values: pd.Series) -> float:
     return float(values.median()) if values.notna().any() else math.nan
 

@@ -1,4 +1,4 @@
-"""What a run hands to LaTeX: values.csv and values.tex, the tables, and the sections of blocks that the paper does not know."""
+"""What a run hands to LaTeX: values.csv and values.tex, the tables, and the line under each figure."""
 
 from __future__ import annotations
 
