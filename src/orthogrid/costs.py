@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -62,6 +63,10 @@ class Costs:
                 self._known[shape] = step_seconds(cell) * cell.steps + around_seconds(cell)
         return self._known[shape]
 
+    def measured(self, cell: Cell) -> bool:
+        """Whether rows of this cell's shape told its time."""
+        return tuple(str(getattr(cell, name)) for name in TIMED) in self._taken
+
     def batch_seconds(self, batch: Sequence[Cell]) -> float:
         """The same for cells of one shape."""
         return self.seconds(batch[0]) * len(batch) if batch else 0.0
@@ -82,6 +87,23 @@ def step_seconds(cell: Cell) -> float:
         added += _interpolated(base, method, n) - _interpolated(base, "adam", n)
     number_format = {"float64": 2.0, "tf32": 2.0, "bfloat16": 4.0}.get(cell.dtype, 1.0)
     return max(data, data + added) * number_format
+
+
+def bytes_needed(cell: Cell) -> int:
+    """Memory of a cell in training: six matrices in its precision and the method's own, six in float64 while metrics are
+    taken; data twice over."""
+    size = {"float64": 8, "bfloat16": 2}.get(cell.dtype, 4)
+    n, k = cell.dimension, cell.samples
+    own = methods()[spec_name(cell.method)].matrices
+    return n * n * ((6 + own) * size + 6 * 8) + k * n * (3 * size + 4 * 8)
+
+
+def cpu_name() -> str:
+    """What a row says of the processor that made it, such as `cpu (AMD EPYC, 1 thread)`."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"cpu ({found[0] if found else platform.processor() or platform.machine()}, 1 thread)"
 
 
 def around_seconds(cell: Cell) -> float:

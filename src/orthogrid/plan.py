@@ -12,12 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from .catalog import ConfigError, methods, use_code
 from .cell import AXES, Cell, shape_of, spec_name
 from .config import Config
-from .costs import Costs, operations
+from .costs import Costs, bytes_needed, cpu_name, operations
 from .progress import duration
 from .store import Store, shard_name, write_bytes
 
@@ -26,6 +27,10 @@ CPU_ELEMENTS = 2_000_000
 CPU_MOST = 64
 # Seconds of a batch on one core: a batch is what an interruption costs.
 CPU_SECONDS = 60.0
+# Of a training process before its first cell: torch and its libraries.
+PROCESS_BYTES = 3e8
+# How many changes of the code are named.
+MOST_CHANGES = 3
 
 
 def require_libraries(cells: Sequence[Cell]) -> None:
@@ -99,6 +104,7 @@ class Plan:
         self.config = config
         self.store = Store(config.root)
         self.files, found = self.store.files_of(config.cells, any_code=config.partial)
+        self.held = self.store.held()
         self.missing = [cell for cell in config.cells if cell.key not in found]
         self.shards = {} if config.partial else shards(self.missing, config.shards, Costs())
 
@@ -110,6 +116,22 @@ class Plan:
                 "cells": [list(cell.settings.values()) for cell in cells],
             })  # fmt: skip
             write_bytes(text.replace("], [", "],\n [").encode(), self.config.root / "shards" / f"{name}.json")
+
+    @cached_property
+    def stale(self) -> dict[str, str]:
+        """The missing cells that have a row of another code: key → that code."""
+        other = {key: code for codes in self.held.values() for key, code in codes.items()}
+        return {cell.key: other[cell.key] for cell in self.missing if cell.key in other}
+
+    def why_stale(self) -> list[str]:
+        """What changed in the code since stale rows were made, with how many rows, most rows first."""
+        today = {cell.key: cell for cell in self.missing}
+        counts = Counter((code, today[key].code) for key, code in self.stale.items())
+        made = {cell.code: cell.code_parts for cell in {today[key].code: today[key] for key in self.stale}.values()}
+        reasons: Counter[str] = Counter()
+        for (old, new), count in counts.items():
+            reasons[changes(self.store.code_parts(old), made[new])] += count
+        return [f"{count} rows are stale: {reason}" for reason, count in reasons.most_common()]
 
     @property
     def names(self) -> list[str]:
@@ -141,28 +163,71 @@ class Shard:
         return cls(path.stem, path.parents[1], raw["device"], tuple(raw["code"]), cells)
 
 
+def changes(old: dict[str, str] | None, new: dict[str, str]) -> str:
+    """What of some code changed, in words: `penalties.py: l1 changed`."""
+    if old is None:
+        return "the code that made them is not on record"
+    told = [
+        *(f"{name} changed" for name in new if name in old and old[name] != new[name]),
+        *(f"{name} is new" for name in new if name not in old),
+        *(f"{name} is gone" for name in old if name not in new),
+    ]
+    rest = f" and {len(told) - MOST_CHANGES} more" if len(told) > MOST_CHANGES else ""
+    return ", ".join(told[:MOST_CHANGES]) + rest or "the same code in another order"
+
+
 def describe(plan: Plan, workers: int) -> str:
-    """For the command line: a run's blocks with their cells, what is new, and what it costs."""
-    config, costs = plan.config, Costs()
+    """For the command line: a run's blocks with what is finished, new and stale in them, and what is to be trained costs."""
+    config = plan.config
+    costs = measured_costs(plan.store)
     missing = {cell.key for cell in plan.missing}
     lines = [
         f"{config.run}: {config.title}",
         "",
-        f"{'block':<20}{'cells':>8}{'new':>8}{'Tflop':>10}{'time':>14}  question",
+        f"{'block':<20}{'cells':>8}{'finished':>10}{'new':>8}{'stale':>8}{'Tflop':>10}{'time':>14}  question",
     ]
 
     def line(name: str, cells: Sequence[Cell], words: str = "") -> str:
         new = [cell for cell in cells if cell.key in missing]
+        stale = sum(cell.key in plan.stale for cell in new)
         time = duration(sum(map(costs.seconds, new)) / workers) if new else "-"
-        return f"{name:<20}{len(cells):>8}{len(new):>8}{sum(map(operations, new)) / 1e12:>10.2f}{time:>14}  {words}".rstrip()
+        counts = f"{len(cells):>8}{len(cells) - len(new):>10}{len(new) - stale:>8}{stale:>8}"
+        return f"{name:<20}{counts}{sum(map(operations, new)) / 1e12:>10.2f}{time:>14}  {words}".rstrip()
 
     lines += [line(block.name, block.cells, block.question) for block in config.blocks]
     lines += [line("all, each once", config.cells), ""]
-    lines.append(f"{len(plan.missing)} cells to train in {len(plan.shards)} jobs; times are of {workers} cores.")
-    lines += plan.store.damaged().values()
-    if len(versions := plan.store.torch_versions(config.cells)) > 1:
+    return "\n".join([*lines, *told(plan, workers)])
+
+
+def told(plan: Plan, workers: int) -> list[str]:
+    """A plan in a few lines: what is stale and why, what is to be trained and what it costs, and what is odd about the rows."""
+    lines = [*plan.why_stale(), _headline(plan, workers, measured_costs(plan.store)), *plan.store.damaged().values()]
+    if len(versions := plan.store.torch_versions(plan.config.cells)) > 1:
         lines.append("Rows were made by several versions of torch: " + counted(versions) + ".")
-    return "\n".join(lines)
+    return lines
+
+
+def measured_costs(store: Store) -> Costs:
+    """Costs as rows tell them that a processor like this one made."""
+    here = cpu_name()
+    return Costs(row for row in store.timed_rows() if row["device"] == here)
+
+
+def _headline(plan: Plan, workers: int, costs: Costs) -> str:
+    if not plan.missing:
+        return f"{plan.config.run}: all {len(plan.config.cells)} cells are finished."
+    if plan.config.partial:
+        return f"{plan.config.run}: {len(plan.missing)} of {len(plan.config.cells)} cells are missing; a partial run trains none."
+    seconds = sum(map(costs.seconds, plan.missing))
+    measured = sum(costs.measured(cell) for cell in plan.missing)
+    largest = max(len(batch) * bytes_needed(batch[0]) for batch in batches(plan.missing, costs))
+    memory = workers * (PROCESS_BYTES + largest) / 1e9
+    jobs = "1 job" if len(plan.shards) == 1 else f"{len(plan.shards)} jobs"
+    return (
+        f"{plan.config.run}: {len(plan.missing)} of {len(plan.config.cells)} cells to train in {jobs}: about "
+        f"{duration(seconds / workers)} on {workers} cores and {memory:.1f} GB of memory "
+        f"(times of {measured} cells as measured on this machine, others by the table)."
+    )
 
 
 def counted(counts: Counter[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import sys
 import threading
@@ -19,7 +18,7 @@ import torch
 from .catalog import ConfigError, methods, penalties
 from .cell import Cell, spec_name
 from .config import Config
-from .costs import Costs
+from .costs import Costs, bytes_needed, cpu_name
 from .methods import METHODS
 from .numerics.train import Result, train_batch
 from .own import load_code, loaded_code, run_again
@@ -65,29 +64,15 @@ def device_name(device: torch.device) -> str:
     """What the row says it was made on, such as `cuda (NVIDIA H200)` or `cpu (AMD EPYC, 1 thread)`."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({_processor()}, 1 thread)"
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return cpu_name()
 
 
 def gpu_batch(cell: Cell, device: torch.device) -> int | None:
     """Cells of this shape that fit into four fifths of the GPU's free memory; None on the CPU, which has a rule of its own."""
     if device.type != "cuda":
         return None
-    size = {"float64": 8, "bfloat16": 2}.get(cell.dtype, 4)
-    n, k = cell.dimension, cell.samples
-    # Six matrices in training precision and the method's own, six float64 ones while metrics are taken; data twice over.
-    own = methods()[spec_name(cell.method)].matrices
-    need = n * n * ((6 + own) * size + 6 * 8) + k * n * (3 * size + 4 * 8)
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, int(0.8 * free // need))
+    return max(1, 4 * free // (5 * bytes_needed(cell)))
 
 
 class Stop:
@@ -153,6 +138,8 @@ def train_cells(
             if missing:
                 job.run(stop, log)
         finally:
+            for code, cell in {cell.code: cell for cell in missing}.items():
+                store.keep_code(code, cell.code_parts)
             store.settle(name, cells)
     if stop.requested:
         raise KeyboardInterrupt
@@ -198,7 +185,7 @@ class Job:
         minutes: float | None,
     ):
         self.store, self.name, self.missing, self.done, self.device = store, name, missing, done, device
-        self.costs = Costs(store.timed_rows())
+        self.costs = Costs(row for row in store.timed_rows() if row["device"] == device_name(device))
         self.seconds = sum(map(self.costs.seconds, missing))
         self.workers = workers if device.type == "cpu" and self.seconds > WORTH_WORKERS else 1
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes

@@ -3,6 +3,7 @@
     results/<run>/journal/<name>.jsonl    one line a finished cell, appended at once; gone when its rows file is written
     results/<run>/rows/<name>.csv.gz      the rows of one training job, written whole
     results/<run>/traces/<name>.csv.gz    their traces
+    results/<run>/code/<digest>.json      what the code was made of that trained some rows: tells what changed when it does
     results/<run>/damaged/                files that were found damaged
 
 A name is a digest of the cells that the job trains and of their code, so two jobs never write one file. A finished row is
@@ -26,11 +27,12 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from .cell import Cell
+
+if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
+    import pandas as pd
 
 # As text, also where every one of them happens to look like a number.
 TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
@@ -44,6 +46,8 @@ LOOKS = 5
 
 def read_table(path: Path | StringIO) -> pd.DataFrame:
     """A CSV of ours, floats to the last bit (pandas ≥ 3.1 reads them so by default)."""
+    import pandas as pd
+
     return pd.read_csv(path, dtype=TEXT)
 
 
@@ -127,6 +131,19 @@ class Store:
 
     def journal_file(self, name: str) -> Path:
         return self.root / "journal" / f"{name}.jsonl"
+
+    def keep_code(self, code: str, parts: dict[str, str]) -> None:
+        """Keep what a code digest is made of."""
+        path = self.root / "code" / f"{code}.json"
+        if not path.exists():
+            write_bytes((json.dumps(parts, indent=0) + "\n").encode(), path)
+
+    def code_parts(self, code: str) -> dict[str, str] | None:
+        """What a code digest is made of, where it was kept."""
+        try:
+            return json.loads((self.root / "code" / f"{code}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
         """Put finished cells ({'row': …, 'trace': […]}) into a journal, on disk before this returns."""
@@ -238,6 +255,8 @@ class Store:
         raise AssertionError
 
     def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        import pandas as pd
+
         wanted = {cell.key: cell.code for cell in cells}
         names, found = self.files_of(cells)
         rows, traces = [], []

@@ -10,7 +10,7 @@ from orthogrid.config import check_config
 from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
 from orthogrid.latex import failed_build, missing_latex
-from orthogrid.plan import Plan
+from orthogrid.plan import Plan, told
 from orthogrid.readers import block_figure_names
 from orthogrid.sources import asked
 from orthogrid.store import Store
@@ -36,7 +36,11 @@ def make_plan(config, files):
             # Even for a dry run: a damaged file in the place of one to be written would look finished.
             for damage in Store(checked.root).set_aside():
                 logger.warning(damage)
-        return Plan(checked)
+        plan = Plan(checked)
+        if workflow.is_main_process:
+            for line in told(plan, workflow.cores or os.cpu_count()):
+                logger.info(line)
+        return plan
     except ConfigError as error:
         raise WorkflowError(str(error))
 
