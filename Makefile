@@ -4,8 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
+RUN ?= full
+# What of a run is kept with the project; all else is made from it.
+PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
-.PHONY: docs help paper smoke full published bench costs test test-all lint report ready env latex unlock check schema lock clean
+.PHONY: docs help paper smoke full published publish bench costs test test-all lint report ready env latex unlock check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -19,9 +22,15 @@ smoke: ready unlock ## a miniature of it in half a minute: results/smoke/paper.p
 full: ready unlock ## the published run; wants a GPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
-published: ready unlock ## the published run's paper again, from the rows that are kept with the project; trains nothing
-	@$(BIN)/python -m orthogrid plan --config config/full.yaml --nothing-new
-	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
+published: ready unlock ## the published run's paper again, from the rows that are kept with the project; trains nothing. RUN=name: another's
+	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(RUN).yaml
+
+publish: ready unlock ## RUN=name: put the finished run of config/name.yaml under git, so that a clone renders it without training
+	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(RUN).yaml all clear_old_rows
+	git add --force config/$(RUN).yaml $(addprefix results/$(RUN)/,$(PUBLISHED))
+	@echo "Commit now, with the files that its code: names. A clone renders it by: make published RUN=$(RUN)"
 
 bench: env ## what steps, memory and workflow cost, beside others: results/bench/<device>.csv; wants an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r benchmarks/requirements.txt

@@ -383,3 +383,36 @@ def test_environment_yml_has_the_pins_of_the_lock():
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+]+", line) for line in pins)
     locked = {line.partition("==")[0].lower() for line in pins}
     assert {"torch", "numpy", "pandas", "snakemake", "seaborn", "pytest", "pyyaml"} <= locked
+
+
+@pytest.mark.slow
+def test_a_run_that_is_published_is_rendered_by_a_colleagues_clone_without_training(smoke, tmp_path):
+    project, clone = tmp_path / "mine", tmp_path / "theirs"
+    shutil.copytree(smoke, project, ignore=shutil.ignore_patterns(".snakemake"))
+    for name in ("Makefile", ".gitignore"):
+        shutil.copy(ROOT / name, project / name)
+
+    def run(folder: Path, *words: str) -> str:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+    def make(folder: Path, *goals: str) -> str:
+        return run(folder, "make", *goals, f"VENV={BIN.parent}", *(w for goal in ("ready", "env") for w in ("-o", goal)))
+
+    def git(folder: Path, *words: str) -> str:
+        return run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@b", *words)
+
+    git(tmp_path, "init", "-q", str(project))
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "before")
+    assert not git(project, "ls-files", "results/smoke")
+    make(project, "publish", "RUN=smoke")
+    git(project, "commit", "-qm", "A run of mine")
+    kept = {Path(name).relative_to("results/smoke").parts[0] for name in git(project, "ls-files", "results/smoke").split()}
+    assert kept == {"rows", "traces", "code", "run.json", "paper.pdf", "supplement.pdf"}
+    run(tmp_path, "git", "clone", "-q", str(project), str(clone))
+    (results(clone) / "paper.pdf").unlink()
+    assert "train_shard" not in make(clone, "published", "RUN=smoke")
+    assert [len(PdfReader(results(folder) / "paper.pdf").pages) for folder in (project, clone)] == 2 * [
+        len(PdfReader(results(smoke) / "paper.pdf").pages)
+    ]
