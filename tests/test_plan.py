@@ -7,10 +7,11 @@ import time
 import pytest
 
 from orthogrid import runner
-from orthogrid.catalog import code_parts
+from orthogrid.cell import Cell
+from orthogrid.changes import MOST, changes, code_parts
 from orthogrid.config import check_config
 from orthogrid.costs import bytes_needed
-from orthogrid.plan import MOST_CHANGES, Plan, changes, describe, told
+from orthogrid.plan import Plan, describe, told
 from orthogrid.store import Store
 
 AXES = {"dimension": 6, "steps": 5, "penalty": ["fro2", "l1"], "samples": [3, 4], "seed": [1, 2, 3]}
@@ -18,6 +19,10 @@ AXES = {"dimension": 6, "steps": 5, "penalty": ["fro2", "l1"], "samples": [3, 4]
 
 def config_in(folder, **more):
     return check_config({"run": "x", "results": str(folder), "blocks": [{"name": "a", "axes": AXES | more}]})
+
+
+def parts_of(**settings):
+    return code_parts(Cell(**settings))
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def made_by(root, edit):
     """The rows of penalty l1 as if other code had made them, and that code's parts as `edit` gives them."""
     store = Store(root / "x")
     (name,) = store.held()
-    rows, today = store.rows(name), code_parts("l1", "adam")
+    rows, today = store.rows(name), parts_of(penalty="l1")
     store.keep_code("0123456789ab", edit(dict(today)))
     rows.loc[rows["penalty"] == "l1", "code"] = "0123456789ab"
     store._put(name, rows, store.traces(name))
@@ -56,7 +61,7 @@ def test_a_plan_tells_finished_new_and_stale_cells(trained):
 
 
 def test_code_that_came_or_went_is_named_too_and_unknown_code_is_said_to_be(trained):
-    new = dict(list(code_parts("l1", "adam").items())[1:])
+    new = dict(list(parts_of(penalty="l1").items())[1:])
     made_by(trained, lambda parts: new | {"penalties.py: gone": "00000000"})
     (first, _) = told(Plan(config_in(trained)), 2)
     assert "numerics/train.py: train_batch is new, penalties.py: gone is gone" in first
@@ -67,14 +72,14 @@ def test_code_that_came_or_went_is_named_too_and_unknown_code_is_said_to_be(trai
 def test_few_changes_are_named():
     old = {f"file.py: f{i}": "0" for i in range(9)}
     text = changes(old, dict.fromkeys(old, "1"))
-    assert text.count("changed") == MOST_CHANGES and text.endswith(f"and {9 - MOST_CHANGES} more")
+    assert text.count("changed") == MOST and text.endswith(f"and {9 - MOST} more")
 
 
 def test_the_parts_of_a_code_tell_its_penalty_and_method_from_others():
-    l1, fro2 = code_parts("l1", "adam"), code_parts("fro2", "adam")
+    l1, fro2 = parts_of(penalty="l1"), parts_of(penalty="fro2")
     assert "penalties.py: l1" in l1 and "penalties.py: l1" not in fro2
     assert {name for name in l1.keys() & fro2.keys() if l1[name] != fro2[name]} == set()
-    assert "methods/constraints.py: cayley" not in l1 and any("landing" in n for n in code_parts("none", "landing"))
+    assert "methods/constraints.py: cayley" not in l1 and any("landing" in n for n in parts_of(method="landing"))
 
 
 def test_rows_of_another_processor_do_not_tell_this_ones_times(trained):

@@ -397,7 +397,9 @@ def test_a_run_that_is_published_is_rendered_by_a_colleagues_clone_without_train
         return done.stdout + done.stderr
 
     def make(folder: Path, *goals: str) -> str:
-        return run(folder, "make", *goals, f"VENV={BIN.parent}", *(w for goal in ("ready", "env") for w in ("-o", goal)))
+        return run(
+            folder, "make", *goals, f"VENV={BIN.parent}", *(w for goal in ("ready", "env") for w in ("-o", goal))
+        )
 
     def git(folder: Path, *words: str) -> str:
         return run(folder, "git", "-c", "user.name=a", "-c", "user.email=a@b", *words)
@@ -408,7 +410,9 @@ def test_a_run_that_is_published_is_rendered_by_a_colleagues_clone_without_train
     assert not git(project, "ls-files", "results/smoke")
     make(project, "publish", "RUN=smoke")
     git(project, "commit", "-qm", "A run of mine")
-    kept = {Path(name).relative_to("results/smoke").parts[0] for name in git(project, "ls-files", "results/smoke").split()}
+    kept = {
+        Path(name).relative_to("results/smoke").parts[0] for name in git(project, "ls-files", "results/smoke").split()
+    }
     assert kept == {"rows", "traces", "code", "run.json", "paper.pdf", "supplement.pdf"}
     run(tmp_path, "git", "clone", "-q", str(project), str(clone))
     (results(clone) / "paper.pdf").unlink()

@@ -133,15 +133,6 @@ def forget_code() -> None:
 @cache
 def code_digest(penalty: str, method: str, root: Path = SOURCE, layout: Layout = HOUSE) -> str:
     """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
-    return _code(penalty, method, root, layout).value()
-
-
-def code_parts(penalty: str, method: str) -> dict[str, str]:
-    """What of the code is behind this digest, as `penalties.py: l1`, each with a digest of its own text."""
-    return _code(penalty, method, SOURCE, HOUSE).parts()
-
-
-def _code(penalty: str, method: str, root: Path, layout: Layout) -> Digest:
     digest = _trained(root, layout).copy()
     for kind, name in (("penalty", penalty), ("method", method)):
         entries = _entries(kind, root, layout)
@@ -155,7 +146,7 @@ def _code(penalty: str, method: str, root: Path, layout: Layout) -> Digest:
             counted = sorted((n, entry.trait(n)) for n, trait in TRAITS[kind].items() if trait.counts)
             digest.add_text(ascii((kind, name, sorted(entry.options.items()), counted)))
             _add_run_time(digest, kind, name, text, layout)
-    return digest
+    return digest.value()
 
 
 def digest_of(*names: tuple[str, str], root: Path = SOURCE, layout: Layout = HOUSE) -> str:

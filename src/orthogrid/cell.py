@@ -154,11 +154,6 @@ class Cell:
         return catalog.code_digest(spec_name(self.penalty), spec_name(self.method))
 
     @property
-    def code_parts(self) -> dict[str, str]:
-        """What that code is made of, each part with a digest of its own."""
-        return catalog.code_parts(spec_name(self.penalty), spec_name(self.method))
-
-    @property
     def label(self) -> str:
         """What a table calls its training: the penalty's name, or that of a method other than adam."""
         return spec_name(self.penalty if self.method == "adam" else self.method)

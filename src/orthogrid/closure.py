@@ -239,22 +239,6 @@ class Digest:
                 self._meet(piece, waiting)
         self._hash.update(b"\0end")
 
-    def parts(self) -> dict[str, str]:
-        """What was reached, as `file: name`, each with eight hex digits of its own text: they tell what changed a digest."""
-        effects = [(module, EFFECTS) for module in self.modules if module.effects]
-        return {self._label(node): self._own_text(node) for node in (*self._numbers, *effects)}
-
-    def _label(self, node: Node) -> str:
-        module, name = node
-        path = module.path.relative_to(self.source.root).as_posix() if module.inside else module.path.name
-        return f"{path}: {name or 'statements that make no name'}"
-
-    def _own_text(self, node: Node) -> str:
-        pieces = (
-            piece if isinstance(piece, bytes) else self._label(piece).encode() for piece in self.source.text(node)
-        )
-        return hashlib.sha256(b"\0".join(pieces)).hexdigest()[:8]
-
     def value(self) -> str:
         """Twelve hex digits. The statements that make no name come last, so that they know no order of modules either."""
         whole = self.copy()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .catalog import ConfigError, methods, use_code
 from .cell import AXES, Cell, shape_of, spec_name
+from .changes import changes, code_parts
 from .config import Config
 from .costs import Costs, bytes_needed, cpu_name, operations
 from .progress import duration
@@ -29,8 +30,6 @@ CPU_MOST = 64
 CPU_SECONDS = 60.0
 # Of a training process before its first cell: torch and its libraries.
 PROCESS_BYTES = 3e8
-# How many changes of the code are named.
-MOST_CHANGES = 3
 
 
 def require_libraries(cells: Sequence[Cell]) -> None:
@@ -127,7 +126,7 @@ class Plan:
         """What changed in the code since stale rows were made, with how many rows, most rows first."""
         today = {cell.key: cell for cell in self.missing}
         counts = Counter((code, today[key].code) for key, code in self.stale.items())
-        made = {cell.code: cell.code_parts for cell in {today[key].code: today[key] for key in self.stale}.values()}
+        made = {cell.code: code_parts(cell) for cell in {today[key].code: today[key] for key in self.stale}.values()}
         reasons: Counter[str] = Counter()
         for (old, new), count in counts.items():
             reasons[changes(self.store.code_parts(old), made[new])] += count
@@ -161,19 +160,6 @@ class Shard:
                 f"{path}: the code of its rows was edited since it was planned; run the same command again"
             )
         return cls(path.stem, path.parents[1], raw["device"], tuple(raw["code"]), cells)
-
-
-def changes(old: dict[str, str] | None, new: dict[str, str]) -> str:
-    """What of some code changed, in words: `penalties.py: l1 changed`."""
-    if old is None:
-        return "the code that made them is not on record"
-    told = [
-        *(f"{name} changed" for name in new if name in old and old[name] != new[name]),
-        *(f"{name} is new" for name in new if name not in old),
-        *(f"{name} is gone" for name in old if name not in new),
-    ]
-    rest = f" and {len(told) - MOST_CHANGES} more" if len(told) > MOST_CHANGES else ""
-    return ", ".join(told[:MOST_CHANGES]) + rest or "the same code in another order"
 
 
 def describe(plan: Plan, workers: int) -> str:

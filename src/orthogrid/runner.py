@@ -17,6 +17,7 @@ import torch
 
 from .catalog import ConfigError, methods, penalties
 from .cell import Cell, spec_name
+from .changes import code_parts
 from .config import Config
 from .costs import Costs, bytes_needed, cpu_name
 from .methods import METHODS
@@ -139,7 +140,7 @@ def train_cells(
                 job.run(stop, log)
         finally:
             for code, cell in {cell.code: cell for cell in missing}.items():
-                store.keep_code(code, cell.code_parts)
+                store.keep_code(code, code_parts(cell))
             store.settle(name, cells)
     if stop.requested:
         raise KeyboardInterrupt
