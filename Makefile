@@ -53,9 +53,8 @@ lint: env ## format and lint, as the tests check it
 report: env ## Snakemake's HTML report of a finished default run
 	$(BIN)/snakemake --report results/default/report.html
 
-docs: results/default/paper.pdf ## what the README shows: copies from the finished default run
-	cp results/default/paper.pdf results/default/supplement.pdf docs/
-	pdftoppm -r 200 -png -singlefile results/default/figures/teaser.pdf docs/teaser
+docs: published ## what the README shows, from the published run
+	pdftoppm -r 200 -png -singlefile results/full/figures/teaser.pdf docs/teaser
 
 # Both at once: one waits for the network where the other unpacks.
 ready:

@@ -26,7 +26,7 @@ def draw_crossing(run: Run) -> Figure:
     panels = [
         Panel("determinant", _determinant, pair),
         Panel("data loss", _losses, pair),
-        Panel("a coin", _coin, coin, 1.1),
+        Panel("a coin?", _coin, coin, 1.1),
     ]
     return side_by_side(2.2, panels)
 
@@ -49,8 +49,9 @@ def _determinant(ax: Axes, trace: pd.DataFrame) -> None:
     for outcome, one in trace.groupby("outcome"):
         ax.plot(one["step"], one["det"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
         reg, lam = one["reg"].iloc[0], one["predicted_lambda_min"].iloc[0]
-        text = f"{outcome},\n$\\gamma={reg:g}={float(reg / theory.trap_threshold('fro2', lam)):.2g}\\cdot2\\lambda$"
-        inside(ax, text, (0.03, 0.97 if outcome == "recovered" else 0.72), color=COLOURS[outcome], va="top")
+        text = f"{outcome},\n$\\gamma={reg:g}$\n$={float(reg / theory.trap_threshold('fro2', lam)):.2g}\\cdot2\\lambda$"
+        place, va = (0.97, "top") if outcome == "recovered" else (0.12, "bottom")  # left of the crossings
+        inside(ax, text, (0.02, place), color=COLOURS[outcome], va=va)
     steps_axis(ax, trace["steps"].max())
     ax.set_ylabel(r"$\pm|\det W|^{1/n}$, positive: target’s side")
 

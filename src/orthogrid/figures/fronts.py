@@ -14,7 +14,7 @@ from .. import theory
 from ..catalog import methods
 from ..cell import spec_options
 from ..run import Run, arms
-from .panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
+from .panels import Panel, bars, decades, inside, limits, note, side_by_side
 from .style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
 
 PANEL = np.array([95.0, 125.0])  # points: how large a front is, nearly
@@ -105,7 +105,7 @@ def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
     ax.plot(rates, theory.l1_floor(1, rates), **LAW)
     ax.set_xlabel(r"learning rate $\eta$")
     ax.set_ylabel(r"final mean $|S_{ij}|$")
-    ticks(ax, rates)
+    ticks(ax, rates[::-2])  # every second: there is no room for more
     ax.margins(x=0.12, y=0.12)
     decades(ax)
 

@@ -81,7 +81,7 @@ def _draw(run: Run, name: str) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel(NAMES.get(x, x))
     if ended:  # where the colours of lines are those of their names
-        legend(fig, outcome_patches(cells))
+        legend(fig, outcome_patches(cells["outcome"]))
     elif line:
         marks = [Line2D([], [], color=colours[one], marker=MARKERS[j % len(MARKERS)]) for j, one in enumerate(lines)]
         legend(fig, dict(zip([f"{line} {lines[0]}", *map(str, lines[1:])], marks, strict=True)))

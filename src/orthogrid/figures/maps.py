@@ -73,7 +73,7 @@ def draw_map(run: Run) -> Figure:
         ax.set_xlabel(REG)
     axes[0, 0].set_ylabel("samples $k$")
     law = {r"$\gamma=2\lambda$, median over seeds": Line2D([], [], **LAW | dict(linestyle="-"))}
-    legend(fig, outcome_patches(cells) | law)
+    legend(fig, outcome_patches(cells["outcome"]) | law)
     return fig
 
 
@@ -102,5 +102,5 @@ def draw_grid(run: Run) -> Figure:
             for n in cells["dimension"].unique():  # from here on the data determine W
                 ax.axhline(float(np.searchsorted(samples, n, side="right")) - 0.5, color="black", linewidth=0.8)
         axes[row, 0].set_ylabel(f"start {'right' if side == 'match' else 'wrong'}\nsamples $k$")
-    legend(fig, outcome_patches(cells) | {"$k=n$": Line2D([], [], color="black", linewidth=0.8)})
+    legend(fig, outcome_patches(cells["outcome"]) | {"$k=n$": Line2D([], [], color="black", linewidth=0.8)})
     return fig

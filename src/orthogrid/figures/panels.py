@@ -122,9 +122,17 @@ def outcome_marks(cells: pd.DataFrame) -> dict[str, Line2D]:
     return {name: Line2D([], [], **mark(name)) for name in COLOURS if name in set(cells["outcome"])}
 
 
-def outcome_patches(cells: pd.DataFrame) -> dict[str, Patch]:
-    """The same as areas."""
-    return {name: Patch(color=COLOURS[name]) for name in COLOURS if name in set(cells["outcome"])}
+def sided(cells: pd.DataFrame) -> pd.Series:
+    """The outcome, and of an unfinished run the side on which it ended."""
+    side = np.where(cells["wrong"], "wrong", "right")
+    return cells["outcome"].where(
+        cells["outcome"] != "unfinished", "unfinished, " + pd.Series(side, cells.index) + " side"
+    )
+
+
+def outcome_patches(outcomes: pd.Series) -> dict[str, Patch]:
+    """The same as areas, of outcomes or of those with their side."""
+    return {name: Patch(color=COLOURS[name]) for name in COLOURS if name in set(outcomes)}
 
 
 def dots(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:

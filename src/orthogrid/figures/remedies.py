@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from .. import theory
 from ..analysis.select import at_best_rate, roughness
 from ..run import Run
-from .panels import bars, canvas, decades, inside, legend, limits, list_rows, outcome_patches
+from .panels import bars, canvas, decades, inside, legend, limits, list_rows, outcome_patches, sided
 from .style import COLOURS, DATA_LOSS, LAW, ROUGHNESS, figure, nonempty, word
 
-STACK = ("recovered", "unfinished", "trapped", "diverged")  # from the left
+STACK = ("recovered", "unfinished, right side", "unfinished, wrong side", "trapped", "diverged")  # from the left
 CURES = {
     "adam": "no cure",
     "reg_ramp": "weight ramped up",
@@ -47,17 +47,19 @@ def draw_remedies(run: Run) -> Figure:
         ax.spines[:].set_visible(False)
         ax.set_title(title if title != before else "")
         before = title
-    legend(fig, outcome_patches(here))
+    legend(fig, outcome_patches(sided(here)))
     return fig
 
 
 def _stack(ax: Axes, row: int, cells: pd.DataFrame) -> None:
     left = 0.0
     for name in STACK:
-        count = int((cells["outcome"] == name).sum())
+        count = int((sided(cells) == name).sum())
         if count:
             ax.barh(row, count / len(cells), 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
-            style = dict(ha="center", va="center_baseline", size=7, color="black" if name == "unfinished" else "white")
+            style = dict(
+                ha="center", va="center_baseline", size=7, color="black" if name.startswith("unfinished") else "white"
+            )
             ax.text(left + count / len(cells) / 2, row, f"{count}", **style)
             left += count / len(cells)
 

@@ -13,10 +13,10 @@ from matplotlib.ticker import NullLocator
 from .. import theory
 from ..analysis.intervals import share
 from ..run import Run
-from .panels import canvas, decades, inside, legend, outcome_patches
+from .panels import canvas, decades, inside, legend, outcome_patches, sided
 from .style import COLOURS, GREY, LAW, MARKERS, UNIT, figure, nonempty, shades
 
-STACK = ("trapped", "unfinished", "recovered")  # from below
+STACK = ("trapped", "unfinished, wrong side", "unfinished, right side", "recovered")  # from below
 SIDES = {"mismatch": "wrong", "match": "right"}
 
 
@@ -48,7 +48,7 @@ def draw_outcomes(run: Run) -> Figure:
         sizes = sorted(cells["dimension"].unique())
         axes[0, column].set_title(f"{name}, $n={'$, $'.join(map(str, sizes))}$", pad=11)
         axes[1, column].set_xlabel(UNIT)
-    handles = outcome_patches(pd.concat(groups.values()))
+    handles = outcome_patches(sided(pd.concat(groups.values())))
     lines = {r"$\gamma=2\lambda$": "--", r"$\gamma=2\mu$, median": ":"}
     legend(fig, handles | {text: Line2D([], [], **LAW | dict(linestyle=style)) for text, style in lines.items()})
     return fig
@@ -70,7 +70,7 @@ def _stack(ax: Axes, cells: pd.DataFrame) -> None:
         left, right = 10 ** (place / bins), 10 ** ((place + 1) / bins)
         bottom = 0.0
         for name in STACK:
-            part = (same["outcome"] == name).mean()
+            part = (sided(same) == name).mean()
             style = dict(color=COLOURS[name], edgecolor="white", linewidth=0.4)
             ax.bar(left, part, right - left, bottom, align="edge", **style)
             bottom += part

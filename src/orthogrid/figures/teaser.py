@@ -25,7 +25,12 @@ GAMMA = 8.0  # in units of 2 lambda, of the well that is drawn
 def draw_teaser(run: Run) -> Figure:
     """Why it is hard, in three panels: a penalty without gradient, too few samples, a barrier; and what cures the first and the last."""
     panels = [
-        Panel("no gradient, a plateau", partial(_plateau, run), run.block("thread_a", "thread_b", "large_convergence")),
+        Panel(
+            "no gradient, a plateau",
+            partial(_plateau, run),
+            run.block("thread_a", "thread_b", "large_convergence"),
+            1.25,
+        ),
         Panel("few samples, another matrix", partial(_samples, run), run.block("identifiability", "thread_b"), 0.9),
         Panel("wrong side, a trap", _well, run.block("large_trap", "large_cure"), 1.05),
     ]
@@ -96,11 +101,12 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
     cells = cells.assign(y=loss / theory.wrong_floor(cells["lambda_min"]))
     for lifted, outcome in ((False, "trapped"), (True, "recovered")):
         every = cells[(cells["method"] == "lifted") == lifted]
-        some = every[every["outcome"] == outcome]
+        some = every[every["wrong"] if outcome == "trapped" else every["outcome"] == outcome]
         ax.plot(some["position"], some["y"], **mark(outcome, markersize=4.5, zorder=6))
         if len(every):
-            ends = every["outcome"].value_counts()
-            told = [f"{ends[name]} {name}" for name in ("trapped", "recovered", "unfinished") if ends.get(name, 0)]
+            counts = {"on the wrong side": every["wrong"], "recovered": every["outcome"] == "recovered"}
+            counts["unfinished"] = ~(counts["on the wrong side"] | counts["recovered"])
+            told = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
             text = f"one row more, no barrier:\n{', '.join(told)}" if lifted else ",\n".join(told)
             place = dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
             note(ax, text, place.pop("xy"), color=COLOURS[outcome], **place)

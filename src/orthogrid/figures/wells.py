@@ -17,6 +17,7 @@ from .panels import Panel, canvas, dots, inside, legend, note, outcome_marks, si
 from .style import COLOURS, GREY, LAW, UNIT, figure, nonempty, ordered_arms, shades, word
 
 WEIGHTS = (1, 2, 4, 20)  # over lambda, of the curves drawn
+TOP = 2.5  # of the panel of ends; what lies above is drawn on its edge
 
 
 @figure("existence map_twin")
@@ -68,11 +69,12 @@ def _ends(ax: Axes, cells: pd.DataFrame) -> None:
     curve = _trap_curve("fro2", math.nan, low, high)
     ax.plot(*curve, **LAW)
     ax.plot([low, 1, 1], [0, 0, curve[1][0]], **LAW)
-    dots(ax, cells[~cells["exact"]], "x", "y", markersize=2.5, alpha=0.45)
+    pale = cells[~cells["exact"]]
+    dots(ax, pale.assign(y=pale["y"].clip(upper=TOP)), "x", "y", markersize=2.5, alpha=0.45, clip_on=False)
     dots(ax, cells[cells["exact"]], "x", "y", markersize=3.2)
     inside(ax, "no wrong\nminimum", (0.04, 0.45), va="center")
     inside(ax, r"at the trap, $\lambda(1-s_*)^2$", (0.98, 0.45), ha="right")
-    ax.set(xlabel=UNIT, ylabel=r"final data loss $/\,4\lambda$", ylim=(-0.08, None), xlim=(low, high))
+    ax.set(xlabel=UNIT, ylabel=r"final data loss $/\,4\lambda$", ylim=(-0.08, TOP), xlim=(low, high))
     ax.minorticks_off()
 
 

@@ -68,7 +68,7 @@ def told_values(told: Mapping[str, Any]) -> dict[str, Value | str]:
 def frozen_sentence(told: Mapping[str, Any]) -> str:
     if not told.get("freezes"):
         return "Nothing was frozen before its rows were seen: it explores."
-    count = "once" if told["freezes"] == 1 else f"{told['freezes']} times"
+    count = {1: "once", 2: "twice"}.get(told["freezes"], f"{told['freezes']} times")
     commit = rf", commit \texttt{{{text(told['commit'])}}}" if told["commit"] else ""
     frozen = f"Ledger and published configuration were frozen {count}, last on {text(told['date'])}{commit}."
     if not told["config_holds"]:
