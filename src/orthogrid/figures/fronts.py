@@ -14,7 +14,7 @@ from .. import theory
 from ..catalog import methods
 from ..cell import spec_options
 from ..run import Run, arms
-from .panels import Panel, bars, decades, inside, limits, note, side_by_side
+from .panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
 from .style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
 
 PANEL = np.array([95.0, 125.0])  # points: how large a front is, nearly

@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from .. import theory
 from ..analysis.intervals import share
 from ..run import Run
-from .panels import canvas, decades, inside, legend, outcome_patches, sided
+from .panels import canvas, decades, legend, outcome_patches, sided
 from .style import COLOURS, GREY, LAW, MARKERS, UNIT, figure, nonempty, shades
 
 STACK = ("trapped", "unfinished, wrong side", "unfinished, right side", "recovered")  # from below
@@ -85,7 +85,7 @@ def draw_capture(run: Run) -> Figure:
     middle = cells["predicted_lambda_min"].drop_duplicates().median()  # the runs of one weight share a place
     cells = cells.assign(x=cells["reg"] / theory.trap_threshold("fro2", middle))
     fig, axes = canvas(2.0, 1, 2, sharey=True)
-    colours = shades(sorted(cells["lr"].unique()))
+    colours, handles = shades(sorted(cells["lr"].unique())), {}
     for ax, (start, side) in zip(axes[0], SIDES.items(), strict=True):
         for j, (lr, some) in enumerate(cells[cells["determinant"] == start].groupby("lr")):
             found = some.groupby("x")["wrong"].apply(share)
@@ -93,13 +93,14 @@ def draw_capture(run: Run) -> Figure:
             place = found.index * 1.06 ** (j - 0.5)  # side by side
             style = dict(color=colours[lr], marker=MARKERS[j], elinewidth=0.7)
             ax.errorbar(place, value, yerr=[value - low, high - value], **style)
-            text = rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"
-            if start == "mismatch":
-                inside(ax, text, (0.8, 0.16 - 0.1 * j), color=colours[lr], ha="right")
+            handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = Line2D(
+                [], [], color=colours[lr], marker=MARKERS[j]
+            )
         ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=UNIT)
         ax.axvline(1, **LAW)
         ax.axvline(cells["spread"].median(), **LAW | dict(linestyle=":"))
         ax.set_title(f"start on the {side} side")
         ax.xaxis.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("share that ends wrong")
+    legend(fig, handles)
     return fig
