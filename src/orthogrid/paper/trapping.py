@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from .. import theory
 from ..analysis.intervals import bracketed, mean, share
 from ..analysis.select import (
     boundaries,
@@ -21,9 +22,9 @@ from ..analysis.select import (
 from ..analysis.settings import EXISTENCE_SHARE, MARGIN, MOST
 from ..outcomes import ALIGNED, NEAR
 from ..run import Run
-from .format import out_of
+from .format import MISSING, digits2, out_of
 from .ledger import ANSWERER, UNTESTED, Measurement, claim, measured
-from .values import Value, values
+from .values import FORMS, Value, values
 
 # Where runs end.
 
@@ -176,6 +177,22 @@ def rate(run: Run, cells: pd.DataFrame) -> Measurement:
     if pairs.empty:
         return UNTESTED
     return measured(mean((pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean()), 0.0, used)
+
+
+@values("capture capture_fast")
+def rate_values(run: Run) -> dict[str, Value | str]:
+    """The same for starts on the right side, and how far a step of Adam can move s at the largest rate. Read off the rows: no claim."""
+    used = _spread(run.block("capture", "capture_fast"), "match")
+    if used["lr"].nunique() < 2:
+        return {"rate-right-points": MISSING, "largest-step": MISSING}
+    used = used.assign(held=used["wrong"].astype(float))
+    pairs = paired(used, "held", "lr", used["lr"].min(), used["lr"].max(), apart=["steps"], keep=("seed", "reg"))
+    told = mean((pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean())
+    step = theory.largest_step(used["dimension"].max(), used["lr"].max())
+    return {
+        "rate-right-points": Value(FORMS["points"](told.value), *told, blocks="capture capture_fast", cells=len(used)),
+        "largest-step": Value(digits2(step), step),
+    }
 
 
 @claim(
