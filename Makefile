@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 RUN ?= full
+# Modules are compiled when they are first imported, and kept; else each of a run's many processes would compile them anew.
+export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
 PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
