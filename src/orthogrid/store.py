@@ -365,7 +365,7 @@ def _ends_line(file) -> bool:
 def _readable(path: Path) -> tuple[str, bool]:
     """What can be read of a compressed file: all of it, or what comes before its first damage; and whether it is all."""
     pieces, whole = [], True
-    with gzip.open(path) as file:
+    with gzip.open(path, "rb") as file:
         try:
             while piece := file.read1(1 << 20):
                 pieces.append(piece)

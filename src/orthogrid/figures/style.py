@@ -39,7 +39,6 @@ COLOURS = {
     "trapped": "#d55e00",
     "unfinished": "#a6a6a6",
     "unfinished, wrong side": "#f3c19d",
-    "unfinished, right side": "#a6a6a6",
     "unidentified": "#009e73",
     "diverged": "#000000",
 }
