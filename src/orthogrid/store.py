@@ -53,10 +53,10 @@ def read_table(path: Path | StringIO) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table."""
-    write_text(_as_text(table), path)
+    write_file(_as_text(table), path)
 
 
-def write_text(text: str, path: Path, level: int = 3) -> None:
+def write_file(text: str, path: Path, level: int = 3) -> None:
     """Write a file (compressed for .gz) whole or not at all."""
     data = text.encode()
     write_bytes(gzip.compress(data, compresslevel=level, mtime=0) if path.suffix == ".gz" else data, path)
@@ -304,8 +304,8 @@ class Store:
         columns, *lines = _lines(_as_text(rows))
         of_key = _by_key(trace)
         sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
-        write_text(trace, self.traces_file(name), level=9)
-        write_text("\n".join([f"{columns},{CHECKSUM}", *sealed, ""]), self.rows_file(name), level=9)
+        write_file(trace, self.traces_file(name), level=9)
+        write_file("\n".join([f"{columns},{CHECKSUM}", *sealed, ""]), self.rows_file(name), level=9)
 
     def settle(self, name: str, cells: Sequence[Cell]) -> set[str]:
         """Turn what a journal holds of some cells into a rows file of its own; returns the keys of those that are finished.

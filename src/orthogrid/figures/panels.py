@@ -123,11 +123,8 @@ def outcome_marks(cells: pd.DataFrame) -> dict[str, Line2D]:
 
 
 def sided(cells: pd.DataFrame) -> pd.Series:
-    """The outcome, and of an unfinished run the side on which it ended."""
-    side = np.where(cells["wrong"], "wrong", "right")
-    return cells["outcome"].where(
-        cells["outcome"] != "unfinished", "unfinished, " + pd.Series(side, cells.index) + " side"
-    )
+    """The outcome; of an unfinished run also the side where that is the wrong one."""
+    return cells["outcome"].mask((cells["outcome"] == "unfinished") & cells["wrong"], "unfinished, wrong side")
 
 
 def outcome_patches(outcomes: pd.Series) -> dict[str, Patch]:

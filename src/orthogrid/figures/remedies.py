@@ -13,7 +13,7 @@ from ..run import Run
 from .panels import bars, canvas, decades, inside, legend, limits, list_rows, outcome_patches, sided
 from .style import COLOURS, DATA_LOSS, LAW, ROUGHNESS, figure, nonempty, word
 
-STACK = ("recovered", "unfinished, right side", "unfinished, wrong side", "trapped", "diverged")  # from the left
+STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left
 CURES = {
     "adam": "no cure",
     "reg_ramp": "weight ramped up",

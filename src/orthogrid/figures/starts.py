@@ -16,7 +16,7 @@ from ..run import Run
 from .panels import canvas, decades, legend, outcome_patches, sided
 from .style import COLOURS, GREY, LAW, MARKERS, UNIT, figure, nonempty, shades
 
-STACK = ("trapped", "unfinished, wrong side", "unfinished, right side", "recovered")  # from below
+STACK = ("trapped", "unfinished, wrong side", "unfinished", "recovered")  # from below
 SIDES = {"mismatch": "wrong", "match": "right"}
 
 
