@@ -10,25 +10,25 @@ export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
 PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
-.PHONY: docs help paper smoke full published publish bench costs test test-all lint report ready env latex unlock check schema lock clean
+.PHONY: docs help paper smoke full published publish bench costs test test-all lint report ready env latex check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
 
-paper: ready check unlock ## the default run, from nothing to results/default/paper.pdf
+paper: ready check ## the default run, from nothing to results/default/paper.pdf
 	$(BIN)/snakemake --cores $(CORES)
 
-smoke: ready unlock ## a miniature of it in half a minute: results/smoke/paper.pdf
+smoke: ready ## a miniature of it in half a minute: results/smoke/paper.pdf
 	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
 
-full: ready unlock ## the published run; wants a GPU
+full: ready ## the published run; wants a GPU
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
-published: ready unlock ## the published run's paper again, from the rows that are kept with the project; trains nothing. RUN=name: another's
+published: ready ## the published run's paper again, from the rows that are kept with the project; trains nothing. RUN=name: another's
 	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(RUN).yaml
 
-publish: ready unlock ## RUN=name: put the finished run of config/name.yaml under git, so that a clone renders it without training
+publish: ready ## RUN=name: put the finished run of config/name.yaml under git, so that a clone renders it without training
 	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(RUN).yaml all clear_old_rows
 	git add --force config/$(RUN).yaml $(addprefix results/$(RUN)/,$(PUBLISHED))
@@ -79,10 +79,6 @@ latex:
 
 check: env
 	@$(BIN)/python -m orthogrid check
-
-# A Snakemake that was killed outright leaves a lock behind.
-unlock: env
-	@$(BIN)/python -m orthogrid unlock
 
 schema: env ## regenerate workflow/schemas/config.schema.yaml after editing an axis
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml

@@ -16,7 +16,9 @@ import psutil
 import pytest
 from test_workflow import TABLE, command, keys, mini, rows_files, snakemake
 
+from orthogrid.catalog import ConfigError
 from orthogrid.config import load_config
+from orthogrid.locks import hold, let_go
 from orthogrid.store import Store
 
 
@@ -79,10 +81,6 @@ def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, name, wh
         assert time.monotonic() - started < 15
     kept = set(Store(project / "results" / "mini").finished(load_config(project / "mini.yaml").cells)[0]["key"])
     assert kept
-    unlocked = subprocess.run(
-        [sys.executable, "-m", "orthogrid", "unlock"], cwd=project, capture_output=True, text=True, check=True
-    )
-    assert ("killed" in unlocked.stderr) == (where != "worker" and process.returncode < 0)
     output = snakemake(project, TABLE, *arguments)
     if where != "worker":
         assert f"{32 - len(kept)} cells trained" in output or len(kept) == 32, output
@@ -112,20 +110,31 @@ def test_rows_that_were_tampered_with_are_told_and_trained_again_by_plain_snakem
     assert "damaged or edited" not in snakemake(project, "train_all", TABLE, *arguments)
 
 
-def test_a_live_runs_lock_stays(tmp_path):
-    project, process, _ = long_run(tmp_path)
+@pytest.mark.parametrize("second", ["snakemake", "train"])
+def test_a_second_run_in_a_folder_is_refused_and_told_who_is_at_work(tmp_path, second):
+    project, process, arguments = long_run(tmp_path)
     try:
-        told = subprocess.run(
-            [sys.executable, "-m", "orthogrid", "unlock"], cwd=project, capture_output=True, text=True
-        )
-        assert f"process {process.pid}" in told.stderr and any((project / ".snakemake" / "locks").iterdir())
+        call = {
+            "snakemake": command(TABLE, *arguments),
+            "train": [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"],
+        }[second]
+        told = subprocess.run(call, cwd=project, capture_output=True, text=True)
+        output = told.stdout + told.stderr
+        assert told.returncode != 0 and f"a run is at work here, process {process.pid}" in output
+        assert "Traceback" not in output and at_work(project)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
 
 
-def test_a_config_that_is_edited_meanwhile_changes_nothing_of_the_run(tmp_path):
-    project, process, _ = long_run(tmp_path)
-    (project / "mini.yaml").write_text("blocks: nonsense\n")
-    assert process.wait(timeout=120) == 0, (project / "out.log").read_text()
-    assert len(pd.read_csv(project / TABLE)) == 32
+def test_the_lock_dies_with_its_holder(tmp_path):
+    code = "import sys, time; from pathlib import Path; from orthogrid.locks import hold; hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ConfigError, match=f"process {holder.pid} "):
+        hold(tmp_path)
+    holder.kill()
+    holder.wait()
+    hold(tmp_path)
+    hold(tmp_path)
+    let_go()

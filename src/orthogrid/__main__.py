@@ -1,4 +1,4 @@
-"""Command line: python -m orthogrid {check,plan,train,freeze,schema,unlock,latex}."""
+"""Command line: python -m orthogrid {check,plan,train,freeze,schema,latex}."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 
 from .catalog import ConfigError
 from .config import json_schema, load_config
@@ -48,7 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
     )
     freeze.add_argument("--why", required=True, help="what this freeze decides or changes")
     commands.add_parser("schema", help="print the JSON Schema of a config as YAML")
-    commands.add_parser("unlock", help="clear the lock that a killed Snakemake left in this folder; never a live one's")
     latex = commands.add_parser("latex", help="say whether LaTeX can build the paper, and what is missing")
     latex.add_argument("--install", action="store_true", help="install it where that needs no question")
     options = parser.parse_args(arguments)
@@ -103,6 +101,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from .locks import hold, let_go
     from .own import load_code
     from .plan import Shard
     from .runner import TrainingError, train_cells, train_run  # imports torch
@@ -122,11 +121,14 @@ def _train(options: argparse.Namespace) -> int:
             return 0
         config = load_config(options.config, results=options.results)
         cells = config.part(options.blocks, options.seeds, options.only)
+        hold(config.root)
         how["log"] = options.log or config.root / "logs" / "train.log"
         trained = train_run(config, cells, device=options.device or config.device, **how)
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 1
+    finally:
+        let_go()
     print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
     return 0
 
@@ -139,15 +141,8 @@ def _freeze(options: argparse.Namespace) -> int:
     return 0
 
 
-def _unlock(options: argparse.Namespace) -> int:
-    from .locks import clear_dead_lock
-
-    print(clear_dead_lock(Path.cwd()), end="", file=sys.stderr)
-    return 0
-
-
 COMMANDS = {
-    "check": _check, "plan": _plan, "train": _train, "freeze": _freeze, "schema": _schema, "unlock": _unlock, "latex": _latex,
+    "check": _check, "plan": _plan, "train": _train, "freeze": _freeze, "schema": _schema, "latex": _latex,
 }  # fmt: skip
 
 if __name__ == "__main__":

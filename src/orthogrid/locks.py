@@ -1,32 +1,46 @@
-"""The lock that Snakemake leaves in a folder when it is killed outright."""
+"""One run at a time in a folder: a lock of the operating system's, which names its holder and dies with it."""
 
 from __future__ import annotations
 
-import shutil
+import fcntl
+import os
+import platform
+import time
 from pathlib import Path
+from typing import TextIO
 
-import psutil
+from .catalog import ConfigError
 
-
-def clear_dead_lock(folder: Path) -> str:
-    """Remove Snakemake's locks in a folder unless one of this machine's processes is a Snakemake at work there.
-
-    Returns what to tell, empty where there is no lock. A Snakemake on another machine is not seen: on a cluster's shared
-    folder, look before you call this.
-    """
-    locks = folder / ".snakemake" / "locks"
-    if not locks.is_dir() or not any(locks.iterdir()):
-        return ""
-    owners = [process.pid for process in psutil.process_iter() if _works_in(process, folder)]
-    if owners:
-        return f"Snakemake is at work here (process {owners[0]}); its lock stays\n"
-    shutil.rmtree(locks)
-    return "cleared the lock of a run that was killed\n"
+_held: dict[Path, TextIO] = {}  # kept open: closing a file lets go of its lock
 
 
-def _works_in(process: psutil.Process, folder: Path) -> bool:
+def hold(root: Path) -> None:
+    """Take a run's folder until this process ends. Raises ConfigError where another process has it, or it cannot be written."""
+    path = root.resolve() / ".lock"
+    if path in _held:
+        return
     try:
-        is_snakemake = any(Path(part).name == "snakemake" for part in process.cmdline())
-        return is_snakemake and Path(process.cwd()).resolve() == folder.resolve()
-    except (psutil.Error, OSError):
-        return False
+        root.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{root} cannot be written: {error.strerror}; choose another folder for results, or change its permissions"
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise ConfigError(f"{root}: a run is at work here, {holder}; wait for it or stop it, then call again") from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()} since {time.strftime('%Y-%m-%d %H:%M')}\n")
+    file.flush()
+    _held[path] = file
+
+
+def let_go() -> None:
+    """Give all folders back before this process ends."""
+    for file in _held.values():
+        file.close()
+    _held.clear()

@@ -10,6 +10,7 @@ from orthogrid.config import check_config
 from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
 from orthogrid.latex import failed_build, missing_latex
+from orthogrid.locks import hold
 from orthogrid.plan import Plan, told
 from orthogrid.readers import block_figure_names
 from orthogrid.sources import asked
@@ -71,6 +72,14 @@ def source_digest(code):
     own = {path for file in code for path in imported_files(Path(file).expanduser())}
     files = [*sorted(Path(orthogrid.__file__).parent.rglob("*.py")), *sorted(own)]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def hold_folder():
+    """One run at a time in a folder of results."""
+    try:
+        hold(PLAN.config.root)
+    except ConfigError as error:
+        raise WorkflowError(str(error))
 
 
 def require_code(code):
