@@ -30,7 +30,7 @@ published: ready ## the published run's paper again, from the rows that are kept
 
 publish: ready ## RUN=name: put the finished run of config/name.yaml under git, so that a clone renders it without training
 	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
-	$(BIN)/snakemake --cores $(CORES) --configfile config/$(RUN).yaml all clear_old_rows
+	$(BIN)/snakemake all clear_old_rows --cores $(CORES) --configfile config/$(RUN).yaml
 	git add --force config/$(RUN).yaml $(addprefix results/$(RUN)/,$(PUBLISHED))
 	@echo "Commit now, with the files that its code: names. A clone renders it by: make published RUN=$(RUN)"
 

@@ -393,8 +393,9 @@ def test_a_run_that_is_published_is_rendered_by_a_colleagues_clone_without_train
         shutil.copy(ROOT / name, project / name)
 
     def run(folder: Path, *words: str) -> str:
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
-        return done.stdout + done.stderr
+        done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
     def make(folder: Path, *goals: str) -> str:
         return run(
