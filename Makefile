@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
 PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
-.PHONY: docs help paper smoke full published publish bench costs test test-all lint report ready env latex check schema lock clean
+.PHONY: docs help paper smoke full published publish verify bench costs test test-all lint report ready env latex check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +27,9 @@ full: ready ## the published run; wants a GPU
 published: ready ## the published run's paper again, from the rows that are kept with the project; trains nothing. RUN=name: another's
 	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
 	$(BIN)/snakemake --cores $(CORES) --configfile config/$(RUN).yaml
+
+verify: env ## train a sample of the published rows again on this machine and compare, in about five minutes. RUN=name: another's
+	@$(BIN)/python -m orthogrid verify --config config/$(RUN).yaml
 
 publish: ready ## RUN=name: put the finished run of config/name.yaml under git, so that a clone renders it without training
 	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new

@@ -1,4 +1,4 @@
-"""Command line: python -m orthogrid {check,plan,train,freeze,schema,latex}."""
+"""Command line: python -m orthogrid {check,plan,train,show,diff,verify,freeze,schema,latex}."""
 
 from __future__ import annotations
 
@@ -37,6 +37,22 @@ def main(arguments: list[str] | None = None) -> int:
     add("--minutes", type=float, metavar="M", help="cheapest cells first; start nothing new after M minutes")
     add("--shard", metavar="FILE", help="one job as the workflow planned it, in place of a config")
     add("--log", metavar="FILE", help="where progress is also written")
+    add("--key", metavar="KEY", help="one cell, by its key or the beginning of it")
+    add("--again", action="store_true", help="with --key: train it apart from the run's files and compare the bits")
+    one = commands.add_parser("show", help="one cell: settings, what came out, its trace")
+    one.add_argument("key", help="the cell's key, or the beginning of it")
+    one.add_argument("--config", default="config/config.yaml", help="YAML file (default: %(default)s)")
+    one.add_argument("--png", metavar="FILE", help="draw the trace into a picture")
+    two = commands.add_parser("diff", help="what changed between two runs")
+    for name in ("a", "b"):
+        two.add_argument(name, help="a folder such as results/default, or COMMIT:results/full")
+    two.add_argument("--json", action="store_true", help="for machines")
+    again = commands.add_parser("verify", help="train a sample of a run's rows once more and compare")
+    again.add_argument("--config", default="config/full.yaml", help="YAML file (default: %(default)s)")
+    again.add_argument("--minutes", type=float, default=5.0, help="about how long (default: %(default)s)")
+    again.add_argument("--cells", type=int, metavar="N", help="at most so many")
+    again.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
+    again.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     freeze = commands.add_parser(
         "freeze", help="record ledger and published config as decided, before their rows are seen"
     )
@@ -105,8 +121,11 @@ def _train(options: argparse.Namespace) -> int:
     from .own import load_code
     from .plan import Shard
     from .runner import TrainingError, train_cells, train_run  # imports torch
+    from .show import again, find_cell
     from .workers import die_with_parent
 
+    if options.again and not options.key:
+        raise ConfigError("--again goes with --key KEY: it trains one cell once more")
     for name in ("seeds", "minutes", "workers"):
         if (value := getattr(options, name)) is not None and value <= 0:
             raise ConfigError(f"--{name} {value}: must be > 0; leave it out to train everything")
@@ -120,7 +139,13 @@ def _train(options: argparse.Namespace) -> int:
             print(json.dumps({"shard": shard.name, "cells": len(shard.cells), "trained": trained}))
             return 0
         config = load_config(options.config, results=options.results)
+        if options.key and options.again:
+            load_code(config.code)
+            told, agrees = again(config, options.key)
+            print(told)
+            return 0 if agrees else 1
         cells = config.part(options.blocks, options.seeds, options.only)
+        cells = [find_cell(config, options.key)] if options.key else cells
         hold(config.root)
         how["log"] = options.log or config.root / "logs" / "train.log"
         trained = train_run(config, cells, device=options.device or config.device, **how)
@@ -133,6 +158,37 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _show(options: argparse.Namespace) -> int:
+    from .show import show
+
+    print(show(load_config(options.config), options.key, options.png))
+    return 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from .diff import describe, difference
+
+    found = difference(options.a, options.b)
+    print(json.dumps(found, indent=1) if options.json else describe(found))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .own import load_code
+    from .plan import measured_costs
+    from .store import Store
+    from .verify import verify
+
+    config = load_config(options.config)
+    load_code(config.code)
+    costs = measured_costs(Store(config.root))
+    told, agrees = verify(
+        config, costs, options.minutes, options.workers or os.cpu_count() or 1, options.seed, options.cells
+    )
+    print(told)
+    return 0 if agrees else 1
+
+
 def _freeze(options: argparse.Namespace) -> int:
     from .freeze import add_freeze
 
@@ -142,7 +198,7 @@ def _freeze(options: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "check": _check, "plan": _plan, "train": _train, "freeze": _freeze, "schema": _schema, "latex": _latex,
+    "check": _check, "plan": _plan, "train": _train, "show": _show, "diff": _diff, "verify": _verify, "freeze": _freeze, "schema": _schema, "latex": _latex,
 }  # fmt: skip
 
 if __name__ == "__main__":
