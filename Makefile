@@ -19,9 +19,11 @@ paper: ready check ## the default run, from nothing to results/default/paper.pdf
 	$(BIN)/snakemake --cores $(CORES)
 
 smoke: ready ## a miniature of it in half a minute: results/smoke/paper.pdf
+	@$(BIN)/python -m orthogrid check --config config/smoke.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
 
 full: ready ## the published run; wants a GPU
+	@$(BIN)/python -m orthogrid check --config config/full.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 
 published: ready ## the published run's paper again, from the rows that are kept with the project; trains nothing. RUN=name: another's

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return COMMANDS[options.command](options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        print(str(error).encode(errors="backslashreplace").decode(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

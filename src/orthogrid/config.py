@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import catalog
 from .catalog import ConfigError
 from .cell import AXES, Axis, Cell, as_number, canonical, nearest, spec_name
+from .costs import bytes_needed
 from .declarations import own_readers
+from .yamlfile import read_yaml
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,15 @@ BLOCK_KEYS = {
 }
 DEVICES = ("auto", "cpu", "cuda")
 MOST_SHARDS = 100_000
-_RUN_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+MOST_CELLS = 2_000_000
+MOST_STEPS = 10**9
+MOST_BYTES = 10**12  # of one cell in training: more than any machine has
+LONGEST = 300  # of a title or question
+_RUN_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
+_BLOCK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
+TAKEN = ("bench",)  # folders of results that are no run's
+# Snakemake runs what stands under these keys as Python.
+RUNS_CODE = ("__use_yte__", "__definitions__", "__variables__")
 
 
 def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
@@ -145,10 +154,20 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
 
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{source}: expected a mapping with the keys {', '.join(CONFIG_KEYS)}")
-    check_keys(source, raw, CONFIG_KEYS)
+    for key in RUNS_CODE:
+        if key in raw:
+            complain(
+                source,
+                f"key '{key}' lets Snakemake run what stands in the file as Python; a config is data, so take it out",
+            )
+    check_keys(source, {key: value for key, value in raw.items() if key not in RUNS_CODE}, CONFIG_KEYS)
     run = raw.get("run", "unnamed")
-    if not (isinstance(run, str) and _RUN_NAME.match(run)):
-        complain("run", f"'{run}' is not allowed: lower-case letters, digits, '-' and '_'")
+    if not (isinstance(run, str) and _RUN_NAME.fullmatch(run)) or run in TAKEN:
+        allowed = "a letter, then at most 63 lower-case letters, digits, '-' and '_'"
+        complain("run", f"'{run}' is not allowed: {allowed}; and not {', '.join(TAKEN)}")
+    title = raw.get("title", run)
+    if not _is_line(title):
+        complain("title", f"'{title}' is not allowed: {LINE}")
     device = raw.get("device", "auto")
     if device not in DEVICES:
         complain("device", f"'{device}' is not allowed: one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
@@ -161,7 +180,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     if not isinstance(shards, int) or not 1 <= shards <= MOST_SHARDS:
         complain("shards", f"'{raw['shards']}' is not allowed: an integer from 1 to {MOST_SHARDS}")
     results = raw.get("results", "results")
-    if not isinstance(results, str) or not results:
+    if not isinstance(results, str) or not results.strip() or not results.isprintable():
         complain("results", f"'{results}' is not allowed: the name of a folder")
     code = raw.get("code", [])
     code = [code] if isinstance(code, str) else code
@@ -173,9 +192,9 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
             own_readers(code)
         except ConfigError as error:
             complain("code", str(error))
-    defaults = raw.get("defaults") or {}
+    defaults = {} if raw.get("defaults") is None else raw["defaults"]
     if not isinstance(defaults, Mapping):
-        complain("defaults", "expected a mapping from axis to value")
+        complain("defaults", f"'{defaults}' is not allowed: a mapping from axis to value")
         defaults = {}
     for name, value in defaults.items():
         if isinstance(value, list):
@@ -183,6 +202,10 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     raw_blocks = raw.get("blocks", [])
     if not isinstance(raw_blocks, list) or (not raw_blocks and "blocks" in raw):
         complain("blocks", "expected a list with at least one block")
+        raw_blocks = []
+    total = sum(_count({**defaults, **block["axes"]}) for block in raw_blocks if _has_axes(block))
+    if total > MOST_CELLS:
+        complain("blocks", f"the config asks for {total} cells; at most {MOST_CELLS} are allowed: shorten its lists")
         raw_blocks = []
     blocks: list[Block] = []
     seen: set[str] = set()
@@ -194,8 +217,8 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         name = block.get("name", where)
         where = f"block '{name}'"
         check_keys(where, block, BLOCK_KEYS)
-        if not isinstance(name, str) or not name:
-            complain(where, "a block's name is a word")
+        if not isinstance(name, str) or not _BLOCK_NAME.fullmatch(name):
+            complain(where, f"name '{name}' is not allowed: at most 40 letters, digits, '-' and '_'")
         elif name in seen:
             complain(where, "the name is used twice; each block needs its own")
         seen.add(str(name))
@@ -203,12 +226,31 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         if not isinstance(axes, Mapping):
             complain(where, "axes: expected a mapping from axis to value or list of values")
             continue
-        cells = _expand(where, {**defaults, **axes}, complain)
-        blocks.append(Block(str(name), str(block.get("question", "")), tuple(cells)))
+        question = block.get("question", "")
+        if not _is_line(question):
+            complain(where, f"question '{question}' is not allowed: {LINE}")
+        every = {**defaults, **axes}
+        blocks.append(Block(str(name), str(question), tuple(_expand(where, every, complain))))
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
         raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
-    return Config(run, str(raw.get("title", run)), device, partial, shards, results, tuple(code), tuple(blocks), source)
+    return Config(run, title, device, partial, shards, results, tuple(code), tuple(blocks), source)
+
+
+def _has_axes(block: Any) -> bool:
+    return isinstance(block, Mapping) and isinstance(block.get("axes"), Mapping)
+
+
+def _count(axes: Mapping[str, Any]) -> int:
+    """The cells of a cross product, before it is made."""
+    return math.prod(len(set(map(repr, values))) if isinstance(values, list) else 1 for values in axes.values())
+
+
+LINE = f"one line of text that prints, of at most {LONGEST} characters; write numbers and dates in quotes"
+
+
+def _is_line(text: Any) -> bool:
+    return isinstance(text, str) and len(text) <= LONGEST and text.isprintable()
 
 
 def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
@@ -237,6 +279,12 @@ def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
         except ConfigError as error:
             complain(where, str(error))
             return []
+        if cell.steps > MOST_STEPS or bytes_needed(cell) > MOST_BYTES:
+            which = f"dimension {cell.dimension}, samples {cell.samples}, steps {cell.steps}"
+            complain(
+                where, f"{which}: no machine trains that: at most {MOST_STEPS} steps, and a terabyte of memory a cell"
+            )
+            return []
         cells[cell.key] = cell
     return list(cells.values())
 
@@ -246,18 +294,7 @@ def load_config(path: str | Path, results: str | None = None) -> Config:
 
     Raises ConfigError, also for text that is no YAML.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ConfigError(
-            f"{path} is a folder, not a config; in it: {', '.join(sorted(p.name for p in path.glob('*.yaml')))}"
-        )
-    if not path.exists():
-        known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.exists() else []
-        raise ConfigError(f"{path}: no such file{nearest(path.name, known)} (there: {', '.join(known) or 'none'})")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no valid YAML: {error}") from None
+    raw = read_yaml(path)
     if results is not None and isinstance(raw, Mapping):
         raw = {**raw, "results": results}
     return check_config(raw, source=str(path))

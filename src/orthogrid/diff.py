@@ -37,7 +37,7 @@ def read_run(name: str) -> dict[str, pd.DataFrame]:
             f"{name}: {done.stderr.decode(errors='replace').strip()}; give a commit and a folder that it has"
         )
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        with tarfile.TarFile(fileobj=io.BytesIO(done.stdout)) as archive:
             archive.extractall(folder, filter="data")
         return _tables(Path(folder, path), name)
 

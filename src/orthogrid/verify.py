@@ -115,8 +115,8 @@ def verify(
     store = Store(config.root)
     files, found = store.files_of(config.cells, any_code=True)
     kept = pd.concat([store.rows(name) for name in files]).drop_duplicates("key").set_index("key", drop=False)
-    # Half of the time, since estimates may be off by as much.
-    chosen = sample(config, [c for c in config.cells if c.key in found], costs, 30 * minutes * workers, seed)[:most]
+    # Three quarters of the time: estimates may be off.
+    chosen = sample(config, [c for c in config.cells if c.key in found], costs, 45 * minutes * workers, seed)[:most]
     with tempfile.TemporaryDirectory() as folder:
         train_cells(chosen, folder, "cpu", workers=workers)
         again = Store(folder).finished(chosen)[0].set_index("key", drop=False)

@@ -6,7 +6,7 @@ import subprocess
 import orthogrid
 import psutil
 from orthogrid.catalog import ConfigError, digest_of
-from orthogrid.config import check_config
+from orthogrid.config import RUNS_CODE, check_config
 from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
 from orthogrid.latex import failed_build, missing_latex
@@ -15,6 +15,7 @@ from orthogrid.plan import Plan, told
 from orthogrid.readers import block_figure_names
 from orthogrid.sources import asked
 from orthogrid.store import Store
+from orthogrid.yamlfile import read_yaml
 from snakemake.exceptions import WorkflowError
 
 orthogrid.offer_to_child_processes()
@@ -32,6 +33,10 @@ def here(path):
 def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
     try:
+        for file in files:  # Snakemake has read it already, by another reader, which takes what ours refuses
+            raw = read_yaml(file)
+            if any(key in raw for key in RUNS_CODE):
+                check_config(raw, source=os.path.relpath(file))  # which names the key
         checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
         if workflow.is_main_process:
             # Even for a dry run: a damaged file in the place of one to be written would look finished.
