@@ -34,6 +34,19 @@ include: "workflow/rules/paper.smk"
 include: "workflow/rules/checks.smk"
 
 
+# On a cluster training alone is sent to it. The rest takes seconds.
+localrules:
+    predict_cells,
+    aggregate_cells,
+    draw_figures,
+    write_values,
+    build_paper,
+    claims,
+    clear_old_rows,
+    train_all,
+    all,
+
+
 rule all:
     default_target: True
     input:
