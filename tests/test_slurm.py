@@ -35,7 +35,7 @@ pytestmark = [
     ),
 ]
 CLUSTER = ("--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue", "--set-threads", "train_shard=1",
-           "--default-resources", "mem_mb=500", "runtime=20", "--seconds-between-status-checks", "3", "--latency-wait", "20")  # fmt: skip
+           "--default-resources", "mem_mb=500", "runtime=20", "--seconds-between-status-checks", "3", "--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "20")  # fmt: skip
 
 CONF = """
 ClusterName=test
