@@ -127,6 +127,23 @@ def test_a_second_run_in_a_folder_is_refused_and_told_who_is_at_work(tmp_path, s
         process.wait(timeout=30)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own needs root")
+def test_a_full_disk_is_told_in_words_and_what_was_finished_is_kept(tmp_path):
+    project, _ = mini(tmp_path, dimension=30, samples=40, steps=400, seed=list(range(1, 16)))
+    (project / "results").mkdir()
+    call = [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"]
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(project / "results")]).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        full = subprocess.run(call, cwd=project, capture_output=True, text=True)
+        assert full.returncode == 1 and "No space left on device" in full.stderr and "Traceback" not in full.stderr
+        subprocess.run(["mount", "-o", "remount,size=20m", str(project / "results")], check=True)
+        rest = subprocess.run(call, cwd=project, capture_output=True, text=True, check=True)
+        assert "more are finished already" in rest.stderr
+    finally:
+        subprocess.run(["umount", str(project / "results")], check=True)
+
+
 def test_the_lock_dies_with_its_holder(tmp_path):
     code = "import sys, time; from pathlib import Path; from orthogrid.locks import hold; hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,9 @@ import sys
 
 from .catalog import ConfigError
 from .config import json_schema, load_config
+
+# The disk is full or over its quota, or the folder may not be written.
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,6 +75,15 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(str(error).encode(errors="backslashreplace").decode(), file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        print(
+            f"{error.filename or 'the folder of results'}: {error.strerror}. What was finished before is kept; make room or choose "
+            "another folder, then call the same command again",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
 
