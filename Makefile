@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
 PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
-.PHONY: docs help paper smoke full published publish verify bench costs test test-all lint report ready env latex check schema lock clean
+.PHONY: docs help paper smoke full published publish verify bench costs test test-all lint types report ready env latex check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -56,6 +56,9 @@ lint: env ## format and lint, as the tests check it
 	$(BIN)/ruff format src tests workflow benchmarks
 	$(BIN)/ruff check --fix src tests workflow benchmarks
 	$(BIN)/snakefmt Snakefile workflow
+
+types: env ## check types
+	$(BIN)/mypy
 
 report: env ## Snakemake's HTML report of a finished default run
 	$(BIN)/snakemake --report results/default/report.html

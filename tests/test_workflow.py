@@ -375,6 +375,11 @@ def test_lint_and_format():
     subprocess.run([BIN / "ruff", "format", "--check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
+def test_types():
+    subprocess.run([BIN / "mypy"], cwd=ROOT, check=True)
+
+
 def test_environment_yml_has_the_pins_of_the_lock():
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(item["pip"] for item in dependencies if isinstance(item, dict))

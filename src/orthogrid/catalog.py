@@ -190,7 +190,7 @@ def _filed(root: Path, layout: Layout) -> tuple[dict[str, dict[str, Entry]], dic
     """By kind: the entries of the package's files, then those of a user's. And where each of them is defined."""
     source = _source(root, layout)
     modules = [source.named(module) for module in (*layout.penalties, *layout.methods)]
-    found, nodes = {"penalty": {}, "method": {}}, {}
+    found, nodes = {"penalty": {}, "method": {}}, {}  # type: ignore[var-annotated]
     for module in dict.fromkeys((*modules, *(_user_module(source, path) for path in _user_files))):
         for stmt, decorator in _registered(source, module):
             entry = _entry(source, module, stmt, decorator)
@@ -240,9 +240,9 @@ def _entry(source: Source, module: Module, stmt: Definition, decorator: ast.expr
     kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
     where, function = module, stmt
     if kind == "method":
-        where, function = source.constructor(module, stmt)
+        where, function = source.constructor(module, stmt)  # type: ignore[arg-type,assignment]
     traits = _traits(module, kind, decorator) if isinstance(decorator, ast.Call) else {}
-    options = {} if function is None else _options(where, kind, stmt.name, function)
+    options = {} if function is None else _options(where, kind, stmt.name, function)  # type: ignore[arg-type]
     summary = (ast.get_docstring(stmt) or "").split("\n")[0]
     return Entry(stmt.name, kind, options, summary, traits, str(module.path), stmt.lineno)
 
@@ -291,7 +291,7 @@ def _options(module: Module, kind: str, name: str, function: ast.FunctionDef) ->
                 f"{_at(module, argument)}: option '{argument.arg}' of {kind} '{name}' has {has}; it must have a number "
                 "written out, such as 0.25, since it is read without running the file"
             )
-        options[argument.arg] = float(value)
+        options[argument.arg] = float(value)  # type: ignore[arg-type]
     return options
 
 
@@ -303,7 +303,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _at(module: Module, node: ast.AST) -> str:
-    return f"{module.path}, line {node.lineno}"
+    return f"{module.path}, line {node.lineno}"  # type: ignore[attr-defined]
 
 
 def _place(entry: Entry) -> str:

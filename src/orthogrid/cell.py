@@ -271,8 +271,8 @@ def canonical(name: str, value: Any) -> Any:
             raise ValueError(f"'{value}' is not allowed: {axis.allowed}")
         return value
     number = as_number(value)
-    fits = number is not None and (number > axis.minimum if axis.exclusive else number >= axis.minimum)
-    if not fits or (axis.maximum is not None and number > axis.maximum) or (axis.kind is int and number != int(number)):
+    fits = number is not None and (number > axis.minimum if axis.exclusive else number >= axis.minimum)  # type: ignore[operator]
+    if not fits or (axis.maximum is not None and number > axis.maximum) or (axis.kind is int and number != int(number)):  # type: ignore[arg-type,operator]
         raise ValueError(f"'{value}' is not allowed: {axis.allowed}")
     return axis.kind(number)
 

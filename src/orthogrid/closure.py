@@ -56,7 +56,7 @@ class Source:
         """A file taken apart. Raises SyntaxError, ValueError or OSError where it is no Python."""
         if path not in self._modules:
             self._modules[path] = Module(path, inside, ast.parse(path.read_bytes(), str(path)).body)
-        return self._modules[path]
+        return self._modules[path]  # type: ignore[return-value]
 
     def _file(self, folder: Path, parts: list[str], inside: bool) -> Module | None:
         base = folder.joinpath(*parts)
@@ -93,13 +93,13 @@ class Source:
             self._found[module, name] = []  # ends a circle of re-exports
             found = [(module, name)] if name in module.makes else []
             for one in module.imports.get(name, ()):
-                found += self.imported(module, one)
+                found += self.imported(module, one)  # type: ignore[arg-type]
             if not found:
                 starred = [self.find(module, one) for one in module.stars]
-                found = [t for star in starred if isinstance(star, Module) for t in self.lookup(star, name)]
+                found = [t for star in starred if isinstance(star, Module) for t in self.lookup(star, name)]  # type: ignore[misc]
             if not found and module.path.name == "__init__.py" and not name.startswith("__"):
                 submodule = self._file(module.path.parent, [name], module.inside)
-                found = [submodule] if submodule else []
+                found = [submodule] if submodule else []  # type: ignore[list-item]
             self._found[module, name] = found
         return self._found[module, name]
 

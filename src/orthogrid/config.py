@@ -81,8 +81,7 @@ class Config:
             if block.name in (blocks or names):
                 first = list(dict.fromkeys(cell.seed for cell in block.cells))[:seeds]
                 kept |= {cell.key: cell for cell in block.cells if cell.seed in first}
-        asked = set(only)
-        return [c for c in kept.values() if not asked or asked & {spec_name(c.penalty), spec_name(c.method)}]
+        return [c for c in kept.values() if not only or {spec_name(c.penalty), spec_name(c.method)} & set(only)]
 
     @cached_property
     def digest(self) -> str:
@@ -234,7 +233,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
         raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
-    return Config(run, title, device, partial, shards, results, tuple(code), tuple(blocks), source)
+    return Config(run, title, device, partial, shards, results, tuple(code), tuple(blocks), source)  # type: ignore[arg-type]
 
 
 def _has_axes(block: Any) -> bool:
@@ -341,7 +340,7 @@ def json_schema() -> dict[str, Any]:
             },
         },
     }
-    bodies = {
+    bodies: dict[str, dict[str, Any]] = {
         "run": {"type": "string", "pattern": _RUN_NAME.pattern},
         "title": {"type": "string"},
         "device": {"enum": list(DEVICES), "default": "auto"},

@@ -62,7 +62,8 @@ def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
 
     Raises ConfigError for a declaration that cannot be read, a function with other arguments, or a name that is taken.
     """
-    source, found = Source(SOURCE, PACKAGE), {}
+    source = Source(SOURCE, PACKAGE)
+    found: dict[str, Reader] = {}
     for path in dict.fromkeys(Path(path).expanduser().resolve() for path in paths):
         for reader in _own(source, source.read(path)):
             taken = found.get(str(reader)) or next((r for r in readers() if str(r) == str(reader)), None)
@@ -81,7 +82,9 @@ def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
 
 def _declared(path: Path, decorator: str, affix: str) -> Iterator[Reader]:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator:
                 try:
                     name, blocks = _told(call, decorator, node.name.replace(affix, ""))
@@ -152,7 +155,8 @@ def _decorator(source: Source, module: Module, decorator: ast.expr) -> str | Non
     """Whether a decorator is the package's `figure` or `claim`, by whatever name."""
     names = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
     for target, rest in source.resolve(module, *names) if names else ():
-        ours = isinstance(target, tuple) and not rest and target[1] in OWN
-        if ours and target[0].path == source.root / OWN[target[1]][0]:
-            return target[1]
+        if isinstance(target, tuple) and not rest and target[1] in OWN:
+            module, name = target
+            if module.path == source.root / OWN[name][0]:
+                return name
     return None

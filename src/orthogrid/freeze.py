@@ -56,7 +56,7 @@ def read_freezes(path: str | Path) -> list[Freeze]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [Freeze(**row | {"number": int(row["number"])}) for row in csv.DictReader(file)]
+        return [Freeze(int(row.pop("number")), **row) for row in csv.DictReader(file)]
 
 
 def add_freeze(path: str | Path, config: Config, why: str, explored: str | Path | None = None) -> Freeze:

@@ -81,7 +81,9 @@ def _run(given: Path, path: Path) -> None:
             sys.modules.pop(imported, None)
     _refuse_hidden(given, path)
     loader = _Uncached(name, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path, loader=loader))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "there is one wherever a loader is given"
+    module = importlib.util.module_from_spec(spec)
     # One that ran before and stands beside this one is not run again when this one imports it.
     beside = {p.stem: m for p in _ran if p.parent == path.parent and p != path and (m := _imported_before(p))}
     beside = {stem: m for stem, m in beside.items() if stem not in sys.modules}

@@ -105,7 +105,7 @@ class Penalty:
 
     def multiplier_at(self, s: Tensor, **options: float) -> Tensor:
         """Z (B, n, n) at S, which it may overwrite."""
-        return self.factor * self.multiplier_of(s, **options)
+        return self.factor * self.multiplier_of(s, **options)  # type: ignore[misc]
 
     def gradient(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Decorator: `function(W, **options)` returns the gradient in W (B, n, n)."""

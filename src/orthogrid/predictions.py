@@ -106,8 +106,7 @@ def _draw(problems: Sequence[Cell]) -> Iterator[Spectrum]:
     """Their spectra, as they come: a process a core, each with one thread of LAPACK's. Threads would wait for Python's lock."""
     import torch
 
-    how = {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with ProcessPoolExecutor(os.cpu_count(), CONTEXT, **how) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), CONTEXT, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(_spectrum, problems)
 
 
@@ -142,7 +141,10 @@ class Kept:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}
         each = zip(keys, ranks, values, np.split(parts, np.cumsum(sizes)[:-1]), strict=True)
-        return {str(key): Spectrum(int(rank), *map(float, four), w) for key, rank, four, w in each}
+        return {
+            str(key): Spectrum(int(rank), float(smallest), float(following), float(largest), float(least), w)
+            for key, rank, (smallest, following, largest, least), w in each
+        }
 
     def write(self, spectra: Mapping[str, Spectrum]) -> None:
         """In place of what other code found."""
@@ -177,9 +179,9 @@ def predict_trap(cell: Cell, of: Spectrum) -> tuple[float, float, float]:
     if cell.noise:
         known = penalty.name == "fro2" and cell.inputs == "whitened"
         return theory.noisy_threshold(lam, of.least) if known else math.nan, math.nan, math.nan
-    penalty, delta = penalty.name, (penalty.options | spec_options(cell.penalty)).get("delta", math.inf)
+    delta = (penalty.options | spec_options(cell.penalty)).get("delta", math.inf)
     return (
-        float(theory.trap_threshold(penalty, lam, w, delta)),
-        float(theory.trap_position(cell.reg, lam, penalty, w, delta)),
-        float(theory.trap_loss(cell.reg, lam, penalty, w, delta)),
+        float(theory.trap_threshold(penalty.name, lam, w, delta)),
+        float(theory.trap_position(cell.reg, lam, penalty.name, w, delta)),
+        float(theory.trap_loss(cell.reg, lam, penalty.name, w, delta)),
     )

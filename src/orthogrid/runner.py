@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -84,7 +85,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():  # no other may handle signals
@@ -249,7 +250,9 @@ class Job:
         seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
         workers = min(self.workers, len(self.waiting))
         pool = Pool(_train_batch, self.waiting, workers, partial(run_again, loaded_code()))
-        first, again, last = deque(range(len(seconds))), deque(), set()
+        first = deque(range(len(seconds)))
+        again: deque[int] = deque()
+        last: set[int] = set()
         try:
             while first or again or pool.running:
                 if stop.requested:
@@ -293,6 +296,7 @@ def _in_memory(
     cells: list[Cell], device: torch.device, report: Callable[[float], None]
 ) -> Iterator[list[Result | Failure]]:
     """Train a batch in this process, in halves where the GPU's memory does not suffice."""
+    results: list[Result | Failure] | None
     try:
         results = _train_batch(cells, report, device)
     except torch.cuda.OutOfMemoryError as error:

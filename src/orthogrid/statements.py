@@ -193,7 +193,7 @@ class Reader:
         self.source, self.module = source, module
         self.scopes: list[Scope] = []
         self.pieces: list[str | Node] = []
-        self.owner, self.members = "", set()  # the class whose single method is read, and its methods
+        self.owner, self.members = "", set()  # type: ignore[var-annotated]  # the class whose single method is read, and its methods
 
     def say(self, text: str) -> None:
         self.pieces.append(text)
@@ -302,7 +302,7 @@ class Reader:
         text = ""
         for value in node.values:
             if isinstance(value, ast.Constant):
-                text += value.value
+                text += value.value  # type: ignore[operator]
                 continue
             self.say(ascii(text))
             text = ""
@@ -340,10 +340,10 @@ class Reader:
                     scope.outside |= names.outside
                     scope.imports |= names.imports
         else:
-            arguments = node.args
+            arguments = node.args  # type: ignore[attr-defined]
             for default in (*arguments.defaults, *arguments.kw_defaults):
                 self.tell(default)  # in the scope around the function
-            body = node.body if isinstance(node.body, list) else [node.body]
+            body = node.body if isinstance(node.body, list) else [node.body]  # type: ignore[attr-defined]
             names = Bound(body)
             parameters = {a.arg for a in ast.iter_child_nodes(arguments) if isinstance(a, ast.arg)}
             self.scopes.append(Scope(parameters | names.names, names.imports, names.outside))

@@ -228,7 +228,8 @@ class Store:
         """
         wanted = {cell.key: cell.code for cell in cells}
         held = self.held()
-        names, found = [], set()
+        names: list[str] = []
+        found: set[str] = set()
         for same_code in (True, False) if any_code else (True,):
             for name, codes in held.items():
                 new = {

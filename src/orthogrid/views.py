@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
@@ -70,18 +70,28 @@ class View:
             raise UndeclaredRead(f"table '{name}' is read, declared are: {', '.join(self._tables) or 'none'}")
 
 
-def reads(blocks: str = "", tables: str = "") -> Callable[[Callable], Callable]:
+class Declared(Protocol):
+    """A function of a run that says what of it it reads."""
+
+    blocks: tuple[str, ...]
+    tables: tuple[str, ...]
+
+    def __call__(self, run: Run, *rest: Any) -> Any: ...
+
+
+def reads(blocks: str = "", tables: str = "") -> Callable[[Callable], Declared]:
     """Declare what a function of a run reads, names parted by spaces; it is handed a view of just that."""
     blocks_read, tables_read = tuple(blocks.split()), tuple(tables.split())
     if unknown := set(tables_read) - set(RUN_TABLES):
         raise ValueError(f"no table of a run: {', '.join(sorted(unknown))} (tables: {', '.join(RUN_TABLES)})")
 
-    def declare(function: Callable) -> Callable:
+    def declare(function: Callable) -> Declared:
         @wraps(function)
         def reader(run: Run, *rest):
             return function(View(run, blocks_read, tables_read), *rest)
 
-        reader.blocks, reader.tables = blocks_read, tables_read
-        return reader
+        declared = cast(Declared, reader)
+        declared.blocks, declared.tables = blocks_read, tables_read
+        return declared
 
     return declare

@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass
 class _Worker:
-    process: multiprocessing.Process
+    process: Any  # of the context that workers come from
     pipe: Connection
     task: int | None = None  # the number it works on
 
@@ -73,7 +73,7 @@ class Pool:
 
     def wait(self, seconds: float) -> list[Outcome]:
         """The outcomes that are there, at the latest after so many seconds."""
-        busy = {w.pipe: w for w in self.workers if w.task is not None}
+        busy: dict[Any, _Worker] = {w.pipe: w for w in self.workers if w.task is not None}
         return [self._receive(busy[pipe]) for pipe in wait(list(busy), timeout=seconds)]
 
     def stop(self) -> list[Outcome]:
@@ -92,7 +92,7 @@ class Pool:
         inherited = [w.pipe for w in self.workers] + [ours]
         forked = CONTEXT.get_start_method() == "fork"
         inherited, prepare = (inherited, None) if forked else ([], self.prepare)
-        process = CONTEXT.Process(
+        process = CONTEXT.Process(  # type: ignore[attr-defined]  # every context has it
             target=_serve,
             args=(theirs, inherited, self.work, self.tasks, self.fractions, os.getpid(), prepare),
             daemon=True,
@@ -103,6 +103,7 @@ class Pool:
         return self.workers[-1]
 
     def _receive(self, worker: _Worker) -> Outcome:
+        assert worker.task is not None, "only a worker at work answers"
         number, worker.task = worker.task, None
         try:
             result, error = worker.pipe.recv()
@@ -153,7 +154,7 @@ def _serve(pipe, inherited, work, tasks, fractions, parent: int, prepare) -> Non
             fractions[number] = fraction
 
         try:
-            answer = (work(tasks[number], report), None)
+            answer: tuple[Any, Exception | None] = (work(tasks[number], report), None)
         except Exception as error:
             answer = (None, error)
         try:

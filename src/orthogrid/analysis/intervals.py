@@ -58,9 +58,9 @@ def bracketed(low: Iterable[float], high: Iterable[float]) -> Estimate:
     The t interval of the geometric middles, widened by the brackets: no finer than the grid.
     """
     low, high = (np.log(np.asarray(list(bound), dtype=float)) for bound in (low, high))
-    middle = mean((low + high) / 2)
+    middle = mean((low + high) / 2)  # type: ignore[operator]
     half = middle.high - middle.value
-    bounds = middle.value, low.mean() - half if len(low) else math.nan, high.mean() + half if len(high) else math.nan
+    bounds = middle.value, low.mean() - half if len(low) else math.nan, high.mean() + half if len(high) else math.nan  # type: ignore[arg-type,attr-defined]
     return _exponential(bounds)
 
 

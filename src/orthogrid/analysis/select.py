@@ -154,7 +154,7 @@ def plateau_by_seed(run: Run) -> pd.Series:
 def predicted_plateau(run: Run) -> float:
     """The closed form of that plateau, for the dimension and samples of block thread_a."""
     n, k = block_size(run, "thread_a")
-    return math.nan if n is None else float(theory.detached_plateau(n, theory.effective_rank(n, k)))
+    return math.nan if n is None else float(theory.detached_plateau(n, theory.effective_rank(n, k)))  # type: ignore[arg-type]
 
 
 def detached_spread(run: Run) -> float:

@@ -28,7 +28,7 @@ from ..imports import files_digest, imported_files
 from ..run import Run, arms
 from ..store import write_bytes
 from ..views import WHOLE
-from .style import FIGURES, in_order, render
+from .style import FIGURES, Drawing, in_order, render
 
 LIBRARIES = ("matplotlib", "numpy", "pandas")
 SECONDS = "seconds.json"  # in the cache: how long each figure took, so that the longest starts first
@@ -89,7 +89,7 @@ def _hashes(table: pd.DataFrame) -> np.ndarray:
     return pd.util.hash_pandas_object(table, index=False).to_numpy()
 
 
-def _code(figure: Callable) -> bytes:
+def _code(figure: Drawing) -> bytes:
     """Digest of the source files that a figure's module imports within the package, its own among them."""
     return files_digest(imported_files(Path(figure.source))).encode()
 
@@ -148,12 +148,12 @@ def draw_figures(
     before = drawn.seconds()
     missing = sorted((name for name in names if name not in kept), key=lambda name: -before.get(name, float("inf")))
     failures: list[FigureError] = []
-    for done, (name, data, seconds) in enumerate(_draw(run, missing, workers or _cores()), start=len(kept) + 1):
-        if isinstance(data, FigureError):
-            failures.append(data)
+    for done, (name, new, seconds) in enumerate(_draw(run, missing, workers or _cores()), start=len(kept) + 1):
+        if isinstance(new, FigureError):
+            failures.append(new)
             continue
-        drawn.put(name, digests[name], data, seconds)
-        write_bytes(data, folder / f"{name}.pdf")
+        drawn.put(name, digests[name], new, seconds)
+        write_bytes(new, folder / f"{name}.pdf")
         progress(done, len(names))
     if failures:
         raise FigureError("; ".join(map(str, failures))) from failures[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +12,7 @@ from ..cell import AXES, spec_name
 from ..run import Run
 from .maps import mosaic
 from .panels import bars, canvas, decades, legend, limits, outcome_patches, ticks
-from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, colour, nonempty, shades, styled
+from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, Drawing, colour, nonempty, shades, styled
 
 MEASURES = {"orthogonality_fro": S_FRO, "distance": DISTANCE, "fit": DATA_LOSS}
 NAMES = {
@@ -26,7 +24,7 @@ NAMES = {
 MOST_ROWS = 4
 
 
-def block_figure(name: str) -> Callable[[Run], Figure]:
+def block_figure(name: str) -> Drawing:
     """The figure `block_<name>`: it declares that block alone."""
     return styled(lambda run: _draw(run, name), name)
 

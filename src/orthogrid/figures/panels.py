@@ -88,7 +88,7 @@ def decades(ax: Axes, axis: str = "y", most: int = 6) -> None:
         which.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
-def ticks(ax: Axes, values: Sequence[float], always: Sequence[float] = ()) -> None:
+def ticks(ax: Axes, values: Sequence[float] | np.ndarray, always: Sequence[float] = ()) -> None:
     """Mark these places of a logarithmic horizontal axis and no others; label, beside those of `always`, those that have room."""
     told, reach = list(always), np.ptp(np.log(values)) or 1.0
     for value in sorted(values, reverse=True):

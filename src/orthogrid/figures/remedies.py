@@ -33,7 +33,7 @@ def draw_remedies(run: Run) -> Figure:
     columns = [same for part in parts for _, same in part.groupby(["reg", "steps"])]
     here = nonempty(pd.concat(parts))
     present = here["method"].unique()
-    names = [name for name in CURES if name in present] + sorted(set(present) - set(CURES))
+    names: list[str] = [name for name in CURES if name in present] + sorted(set(present) - set(CURES))
     fig, axes = canvas(0.8 + 0.17 * len(names), 1, len(columns), sharey=True)
     before = ""
     for ax, same in zip(axes[0], columns, strict=True):
@@ -41,7 +41,7 @@ def draw_remedies(run: Run) -> Figure:
         title = f"{word(one['inputs'])} inputs, $n={one['dimension']}$"
         for i, name in enumerate(names):
             _stack(ax, i, same[same["method"] == name])
-        list_rows(ax, [CURES.get(name, name) for name in names])
+        list_rows(ax, [CURES.get(name) or name for name in names])
         ax.set(xlim=(0, 1), xticks=[])
         ax.set_xlabel(f"$\\gamma={one['reg']:g}$\n{one['steps']} steps", linespacing=1.15)
         ax.spines[:].set_visible(False)

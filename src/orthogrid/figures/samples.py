@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,9 @@ def _by_inputs(ax: Axes, cells: pd.DataFrame, x: str, k: np.ndarray, at: np.ndar
         for bias, some in cells[cells["inputs"] == kind].groupby("bias"):
             step = 1 + 0.03 * (i - (len(kinds) - 1) / 2) if x == "samples" else 1
             some = some.assign(place=some[x] * step)
-            style = dict(color=colour, marker=marker, markerfacecolor=colour if bias else "white", markersize=4.2 - i)
+            style: dict[str, Any] = dict(
+                color=colour, marker=marker, markerfacecolor=colour if bias else "white", markersize=4.2 - i
+            )
             bars(ax, some, "place", "distance", linestyle="none", **style)
         ax.plot(at, _law(cells, kind, k), **LAW | dict(color=colour))
 
@@ -93,7 +96,7 @@ def _fresh(ax: Axes, cells: pd.DataFrame) -> None:
     colour, marker = INPUTS[kind]
     for sampling, some in cells.groupby("sampling"):
         fixed = sampling == "fixed"
-        style = dict(color=colour if fixed else "black", marker=marker if fixed else "v", linewidth=0.8)
+        style: dict[str, Any] = dict(color=colour if fixed else "black", marker=marker if fixed else "v", linewidth=0.8)
         bars(ax, some, "samples", "distance", linestyle="none" if fixed else "-", **style)
         last = some[some["samples"] == some["samples"].min()]
         place, text = (last["samples"].iloc[0], last["distance"].median()), f"fixed, {word(kind)}" if fixed else "fresh"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
+from typing import Protocol, cast
 
 import matplotlib as mpl
 import matplotlib._mathtext as mathtext
@@ -18,7 +19,7 @@ from .. import catalog
 from ..cell import spec_name
 from ..readers import BLOCK_FIGURE
 from ..run import Run, arms
-from ..views import reads
+from ..views import Declared, reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
 HEAD = 0.15  # inches above a figure for a note on what is missing
@@ -79,12 +80,20 @@ STYLE = {
 }
 
 
-class Register(dict[str, Callable[[Run], Figure]]):
+class Drawing(Declared, Protocol):
+    """A function of a run that draws a figure, and the file that it stands in."""
+
+    source: str
+
+    def __call__(self, run: Run) -> Figure: ...
+
+
+class Register(dict[str, Drawing]):
     """Figures by name. `block_<name>` is the figure of one block, whatever it is, made when it is asked for."""
 
-    of_block: Callable[[str], Callable[[Run], Figure]]  # the module of it sets this, for it imports this one
+    of_block: Callable[[str], Drawing]  # the module of it sets this, for it imports this one
 
-    def __missing__(self, name: str) -> Callable[[Run], Figure]:
+    def __missing__(self, name: str) -> Drawing:
         if not name.startswith(BLOCK_FIGURE):
             raise KeyError(name)
         return self.of_block(name.removeprefix(BLOCK_FIGURE))
@@ -93,13 +102,13 @@ class Register(dict[str, Callable[[Run], Figure]]):
 FIGURES = Register()
 
 
-def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Callable[[Run], Figure]]:
+def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Drawing]:
     """Register `draw_<name>` as the figure <name>, drawn in the paper's style from these blocks and tables alone.
 
     Outside the package a figure entered again takes the place of the first.
     """
 
-    def enter(function: Callable[[Run], Figure]) -> Callable[[Run], Figure]:
+    def enter(function: Callable[[Run], Figure]) -> Drawing:
         drawn, name = styled(function, blocks, tables), function.__name__.removeprefix("draw_")
         if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(drawn):
             raise catalog.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
@@ -109,12 +118,12 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
     return enter
 
 
-def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Callable[[Run], Figure]:
+def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Drawing:
     """A drawing in the paper's style, from these blocks and tables alone; a note above it counts the cells without a result."""
     narrowed = reads(blocks, tables)(function)
 
     @wraps(narrowed)  # with what it reads
-    def drawing(run: Run) -> Figure:
+    def draw(run: Run) -> Figure:
         with mpl.rc_context(STYLE):
             try:
                 fig = narrowed(run)
@@ -128,6 +137,7 @@ def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> 
                 fig.text(0.995, 1 - 0.02 / (height + HEAD), note, ha="right", va="top", color=GREY, size=7)
             return fig
 
+    drawing = cast(Drawing, draw)
     drawing.source = function.__code__.co_filename
     return drawing
 
@@ -156,7 +166,7 @@ def _without_result(cells: pd.DataFrame) -> str:
     return f"no result: {', '.join(told)} of {len(cells)} runs" if told else ""
 
 
-def _of_package(drawing: Callable[[Run], Figure]) -> bool:
+def _of_package(drawing: Drawing) -> bool:
     return Path(drawing.source).is_relative_to(Path(__file__).parent)
 
 

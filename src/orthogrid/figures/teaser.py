@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,9 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
             counts["unfinished"] = ~(counts["on the wrong side"] | counts["recovered"])
             told = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
             text = f"one row more, no barrier:\n{', '.join(told)}" if lifted else ",\n".join(told)
-            place = dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
+            place: dict[str, Any] = (
+                dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
+            )
             note(ax, text, place.pop("xy"), color=COLOURS[outcome], **place)
     top = float(theory.path_loss(0.0, reg, 1.0)) / unit
     note(ax, f"$\\gamma={2 * GAMMA:g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])

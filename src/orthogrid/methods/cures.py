@@ -81,7 +81,7 @@ class restart(adam):
             for i, problem in enumerate(batch.problems):
                 batch.weight[i], batch.bias[i] = problem.weight, problem.bias
                 batch.weight[i, 0].neg_()
-            batch.optimizer.restart()
+            batch.optimizer.restart()  # type: ignore[union-attr]
         batch.compute_gradient()
         done, steps = (half, batch.steps - half) if t >= half else (0, half)
         batch.update(t - done, steps=steps)

@@ -42,10 +42,10 @@ class PerCell(adam):
             self.set_rate(optimizer, self.batch.rates[i])
             optimizer.zero_grad()
             with torch.enable_grad():
-                self.weights[i].backward(self.batch.grad[i].contiguous())
+                self.weights[i].backward(self.batch.grad[i].contiguous())  # type: ignore[operator]
                 optimizer.step()
                 self.weights[i] = layer.weight
-            self.batch.weight[i] = self.weights[i].detach()
+            self.batch.weight[i] = self.weights[i].detach()  # type: ignore[operator]
 
 
 class _Layer(torch.nn.Module):
@@ -93,7 +93,7 @@ class geotorch(PerCell):
 
         layer = _Layer(start.clone())  # registering a parametrization overwrites the parameter's storage
         library.orthogonal(layer, "weight")
-        layer.weight = start
+        layer.weight = start  # type: ignore[assignment]
         return layer
 
 

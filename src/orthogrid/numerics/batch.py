@@ -134,11 +134,11 @@ class Batch:
         """The first half of `update`. A method that trains the weight in its own way finds each cell's rate in `rates`."""
         rates = [factor * learning_rate(self.cells[run.start], t, steps) for run in self.runs]
         self.rates = [rate for rate, run in zip(rates, self.runs, strict=True) for _ in run]
-        self.optimizer.set_rates(rates)
+        self.optimizer.set_rates(rates)  # type: ignore[union-attr]
 
     def apply_gradient(self) -> None:
         """The second half of `update`: the optimiser's step, at the rates that were set."""
-        self.optimizer.step()
+        self.optimizer.step()  # type: ignore[union-attr]
 
     def _data_gradient_by_residuals(self) -> None:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""

@@ -29,9 +29,9 @@ class Descent:
         """The rates of the next steps, group by group."""
         for i, rate in enumerate(rates):
             if isinstance(self.rates[i], Tensor):
-                self.rates[i].fill_(rate)
+                self.rates[i].fill_(rate)  # type: ignore[union-attr]
             else:
-                self.rates[i] = rate
+                self.rates[i] = rate  # type: ignore[call-overload]
 
     def step(self) -> None:
         """One update of every parameter."""
@@ -67,7 +67,7 @@ class Adam(Descent):
         self.count.add_(self.one)
         for (params, grads, means, squares), counts, rate in zip(self.groups, self.counts, self.rates, strict=True):
             if params:
-                torch._fused_adam_(
+                torch._fused_adam_(  # type: ignore[call-overload]
                     params, grads, means, squares, [], counts, lr=rate, amsgrad=False, maximize=False, **self.constants
                 )
 
@@ -90,7 +90,7 @@ class Momentum(Descent):
     def step(self) -> None:
         for (params, grads, velocities), rate in zip(self.groups, self.rates, strict=True):
             if params:
-                torch._fused_sgd_(
+                torch._fused_sgd_(  # type: ignore[call-overload]
                     params, grads, velocities, weight_decay=0.0, momentum=self.momentum, lr=rate, dampening=0.0,
                     nesterov=False, maximize=False, is_first_step=False,
                 )  # fmt: skip

@@ -38,7 +38,7 @@ class Repeated:
             self.work()
             return
         self.graph = self._captured()
-        self.graph.replay()  # capturing did not run it
+        self.graph.replay()  # type: ignore[attr-defined]  # capturing did not run it
 
     def _captured(self):
         graph = torch.cuda.CUDAGraph()

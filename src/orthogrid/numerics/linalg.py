@@ -128,9 +128,9 @@ class Products:
         self.emulated = self.tf32 and device.type != "cuda"
         self.precision = _TensorCores(self.tf32) if device.type == "cuda" else contextlib.nullcontext()
         if device.type == "cpu" and not self.tf32:
-            self.bmm, self.baddbmm = (
-                torch.bmm,
-                torch.baddbmm,
+            self.bmm, self.baddbmm = (  # type: ignore[method-assign]
+                torch.bmm,  # type: ignore[assignment]
+                torch.baddbmm,  # type: ignore[assignment]
             )  # nothing to add to them, and a step of small matrices is calls
 
     def bmm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:

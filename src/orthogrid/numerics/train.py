@@ -132,7 +132,7 @@ def _train_stack(
                 method.step(t)
         weights, biases = batch.weight.double().cpu(), batch.bias.double().cpu()
     ends = zip(cells, problems, weights, biases, range(len(cells)), strict=True)
-    results = _on_host(lambda end: _result(*end, logged), ends, device)
+    results = _on_host(lambda end: _result(*end, logged), ends, device)  # type: ignore[call-arg]
     for result in results:
         result.row["seconds_per_step"] = float(f"{stepping / (steps * len(cells)):.4g}")
     return results

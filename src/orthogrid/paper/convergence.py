@@ -269,4 +269,4 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
     """det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an odd one."""
     n, _ = block_size(run, "thread_b")
-    return measured((-1.0) ** n, -1.0, cells)
+    return measured((-1.0) ** n, -1.0, cells)  # type: ignore[operator]

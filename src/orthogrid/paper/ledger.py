@@ -97,7 +97,7 @@ class Claim:
         """What is measured and when the claim holds: its docstring, in which {FITTED} stands for that setting."""
         shown = {
             name: value() if callable(value) else f"{value:g}"
-            for name, value in (settings.SETTINGS | self.words).items()
+            for name, value in (settings.SETTINGS | self.words).items()  # type: ignore[operator]
         }
         what = (self.measure.__doc__ or "").format_map(shown)
         rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
@@ -105,7 +105,7 @@ class Claim:
 
     def evidence(self, run: Run) -> Measurement:
         """What the predicate finds in the finished cells of the claim's blocks."""
-        run = View(run, self.blocks, RUN_TABLES)
+        run = View(run, self.blocks, RUN_TABLES)  # type: ignore[assignment]
         cells = run.block(*self.blocks)
         return UNTESTED if cells.empty else self.measure(run, cells)
 

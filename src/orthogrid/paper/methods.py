@@ -102,7 +102,8 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
     """By method: cost of a step at two dimensions; at its best rate worst ‖S‖_F/√n, data loss by samples and side, changes of the sign."""
     cells, large = run.block("methods"), run.block("step_cost")
     costs = [step_costs(block) for block in (cells, large)]
-    rows, group = [], None
+    rows: list[list[str]] = []
+    group = None
     for name in sorted(cells["method"].unique(), key=_rank):
         if rows and _rank(name)[0] != group:
             rows.append([])

@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from ..run import Run
-from ..views import WHOLE, reads
+from ..views import WHOLE, Declared, reads
 from .format import MISSING
 
 Table = Callable[[Run, pd.DataFrame], str]
-TABLES: dict[str, Table] = {}
+TABLES: dict[str, Declared] = {}
 
 
-def table(blocks: str = "", tables: str = "") -> Callable[[Table], Table]:
+def table(blocks: str = "", tables: str = "") -> Callable[[Table], Declared]:
     """Register `<name>_table`, a function (run, verdicts) → LaTeX, with the blocks and tables of a run that it reads."""
 
-    def enter(function: Table) -> Table:
+    def enter(function: Table) -> Declared:
         name = function.__name__.removesuffix("_table")
         TABLES[name] = reads(blocks, tables)(function)
         return TABLES[name]

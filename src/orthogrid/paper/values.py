@@ -20,7 +20,7 @@ from ..analysis.select import values_of
 from ..cell import AXES
 from ..readers import known_blocks
 from ..run import Run
-from ..views import reads
+from ..views import Declared, reads
 from .format import MISSING, code, decimals, digits2, enumeration, integer, number, percent, seeds, setting
 
 
@@ -36,7 +36,7 @@ class Value(NamedTuple):
 
 
 Section = Callable[[Run], dict[str, Value | str]]
-SECTIONS: list[Section] = []
+SECTIONS: list[Declared] = []
 CLAIMED = re.compile(r"(measured|precise|expected|inverse|share|points|runs)-(.+)")
 FORMS = {
     "measured": digits2,
@@ -50,10 +50,10 @@ FORMS = {
 AXIS = re.compile(rf"({'|'.join(AXES)}|seeds)-(.+)")
 
 
-def values(blocks: str = "", tables: str = "") -> Callable[[Section], Section]:
+def values(blocks: str = "", tables: str = "") -> Callable[[Section], Declared]:
     """Register a function from a run to key → value, with the blocks and tables of a run that it reads."""
 
-    def enter(function: Section) -> Section:
+    def enter(function: Section) -> Declared:
         SECTIONS.append(reads(blocks, tables)(function))
         return SECTIONS[-1]
 
@@ -69,12 +69,12 @@ def all_values(
     """
     known: dict[str, Value] = {}
     for part in (*(section(run) for section in SECTIONS), *more):
-        for key, value in part.items():
+        for key, told in part.items():
             if key in known:
                 raise ValueError(f"defined twice: {key}")
-            known[key] = value if isinstance(value, Value) else Value(value)
+            known[key] = told if isinstance(told, Value) else Value(told)
     rows = verdicts.set_index("id")
-    found = {}
+    found: dict[str, Value] = {}
     for key, places in keys.items():
         value = known.get(key) or _claimed(key, rows) or _axis(key, run)
         if value is None:
