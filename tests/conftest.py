@@ -12,14 +12,14 @@ import yaml
 from small_house import FILES
 
 from orthogrid import catalog, offer_to_child_processes, own
+from orthogrid.collect import collect
 from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
 from orthogrid.methods import METHODS
-from orthogrid.outcomes import with_outcomes
 from orthogrid.paper import CLAIMS
 from orthogrid.penalties import PENALTIES
 from orthogrid.predictions import predict_cells
-from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
+from orthogrid.run import Run
 from orthogrid.runner import train_cells
 from orthogrid.store import read_table, shard_name, write_table
 
@@ -42,12 +42,9 @@ def make_run(config: Config, folder: Path) -> Run:
     root, names = config.root, [shard_name(config.cells)]
     train_cells(config.cells, root, device="cpu")
     predictions = predict_cells(config)
-    cells, traces = with_outcomes(collect_cells(config, names), predictions), collect_traces(config, names)
     data = ROOT / "data" / "thread"
-    thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
-    tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config)}
-    for name, table in {**tables, "thread.csv": thread, "predictions.csv": predictions}.items():
-        write_table(table, root / name)
+    write_table(predictions, root / "predictions.csv")
+    collect(config, names, predictions, (read_table(data / "log_a.csv"), read_table(data / "log_b.csv")))
     return Run.read(config, root, data)
 
 

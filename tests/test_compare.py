@@ -41,7 +41,7 @@ def edited(path, change):
     """The kept rows edited, and sealed again as a forger would."""
     store = Store(load_config(path).root)
     (name,) = store.held()
-    store._put(name, change(store.rows(name)), store.traces(name))
+    store.put(name, change(store.rows(name)), store.traces(name))
 
 
 def first(table, **values):

@@ -20,13 +20,13 @@ from pypdf import PdfReader
 from orthogrid import catalog, own, runner, workers
 from orthogrid.__main__ import main
 from orthogrid.catalog import ConfigError
+from orthogrid.collect import collect
 from orthogrid.config import Config, check_config, load_config
 from orthogrid.costs import Costs, operations
 from orthogrid.declarations import own_figure_names, own_readers
 from orthogrid.figures import FIGURES
 from orthogrid.figures.draw import Inputs
 from orthogrid.imports import imported_files
-from orthogrid.outcomes import with_outcomes
 from orthogrid.own import load_code
 from orthogrid.paper import CLAIMS, judge
 from orthogrid.paper.blocks import block_sections
@@ -36,7 +36,7 @@ from orthogrid.penalties import PENALTIES
 from orthogrid.plan import Plan
 from orthogrid.predictions import predict_cells
 from orthogrid.readers import unfed, unread_blocks
-from orthogrid.run import Run, collect_cells, collect_traces, compare_thread, membership
+from orthogrid.run import Run
 from orthogrid.runner import train_cells, train_run
 from orthogrid.store import read_table, write_table
 
@@ -116,13 +116,9 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     train_run(config, config.cells, device="cpu", workers=1)
     plan = Plan(load_config("config/mine.yaml"))
     assert plan.missing == []
-    cells = with_outcomes(collect_cells(config, plan.names), predict_cells(config))
-    traces = collect_traces(config, plan.names)
-    data = ROOT / "data" / "thread"
-    thread = compare_thread(cells, traces, read_table(data / "log_a.csv"), read_table(data / "log_b.csv"))
-    tables = {"cells.csv": cells, "traces.csv.gz": traces, "membership.csv": membership(config), "thread.csv": thread}
-    for name, table in (tables | {"predictions.csv": predict_cells(config)}).items():
-        write_table(table, config.root / name)
+    data, predictions = ROOT / "data" / "thread", predict_cells(config)
+    write_table(predictions, config.root / "predictions.csv")
+    collect(config, plan.names, predictions, (read_table(data / "log_a.csv"), read_table(data / "log_b.csv")))
     run = Run.read(config, config.root, data)
     (claim,) = judge(run).query("section == 'own'").itertuples()
     assert (claim.id, claim.verdict) == ("quartic-fades", "supported") and claim.cells == 12

@@ -44,7 +44,7 @@ def made_by(root, edit):
     rows, today = store.rows(name), parts_of(penalty="l1")
     store.keep_code("0123456789ab", edit(dict(today)))
     rows.loc[rows["penalty"] == "l1", "code"] = "0123456789ab"
-    store._put(name, rows, store.traces(name))
+    store.put(name, rows, store.traces(name))
 
 
 def test_a_plan_tells_finished_new_and_stale_cells(trained):
@@ -85,7 +85,7 @@ def test_the_parts_of_a_code_tell_its_penalty_and_method_from_others():
 def test_rows_of_another_processor_do_not_tell_this_ones_times(trained):
     store = Store(trained / "x")
     (name,) = store.held()
-    store._put(name, store.rows(name).assign(device="cpu (another, 1 thread)"), store.traces(name))
+    store.put(name, store.rows(name).assign(device="cpu (another, 1 thread)"), store.traces(name))
     assert "(times of 0 cells as measured" in told(Plan(config_in(trained, seed=[7])), 2)[0]
 
 

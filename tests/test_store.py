@@ -10,12 +10,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 
 from orthogrid import runner
 from orthogrid.catalog import ConfigError
 from orthogrid.cell import Cell
+from orthogrid.collect import RowsError, collect, pieces, summary
 from orthogrid.config import check_config
-from orthogrid.run import RowsError, collect_cells, summary
+from orthogrid.predictions import predict_cells
 from orthogrid.store import Store, read_table, shard_name, write_bytes, write_table
 
 CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
@@ -40,6 +42,10 @@ def with_workers(monkeypatch):
     """Small work goes to workers too, a few cells a batch."""
     monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
     monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
+
+
+def collect_cells(config, names):
+    return pd.concat([rows for rows, _, _ in pieces(config, names)], ignore_index=True)
 
 
 def train(cells, root, **how):
@@ -124,7 +130,7 @@ def test_a_foreign_journal_line_is_skipped(tmp_path, line):
 def test_rows_of_other_code_are_not_taken(tmp_path, trained):
     train(CELLS[:2], tmp_path)
     store, (name,) = Store(tmp_path), names(tmp_path)
-    store._put(name, store.rows(name).assign(code="0123456789ab"), store.traces(name))
+    store.put(name, store.rows(name).assign(code="0123456789ab"), store.traces(name))
     assert Store(tmp_path).files_of(CELLS) == ([], set())
     assert train(CELLS[:2], tmp_path) == 2
 
@@ -280,12 +286,33 @@ def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
     assert told["torch"] == {torch.__version__: 6}
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_collected_in_pieces_the_tables_have_the_same_bytes(tmp_path, size):
+    root = tmp_path / "x"
+    train(CELLS[:4], root)
+    train(CELLS[2:], root)  # cells 3 and 4 lie in two files
+    config = config_of([*reversed(CELLS), replace(CELLS[0], seed=9)], tmp_path, partial=True)
+    predictions = predict_cells(config)
+    logs = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
+    for folder, cells in (("whole", len(config.cells)), ("pieces", size)):
+        collect(config, names(root), predictions, logs, folder=tmp_path / folder, size=cells)
+    whole, pieced = (sorted((tmp_path / folder).iterdir()) for folder in ("whole", "pieces"))
+    assert [path.name for path in whole] == [path.name for path in pieced] and len(whole) == 5
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(whole, pieced, strict=True))
+    traces = read_table(tmp_path / "whole" / "traces.csv.gz")
+    finished = [cell.key for cell in config.cells if cell in CELLS]
+    assert traces["key"].drop_duplicates().tolist() == finished
+    for key, trace in traces.groupby("key"):
+        last = read_table(tmp_path / "whole" / "cells.csv").set_index("key").loc[key]
+        assert trace["step"].is_monotonic_increasing and trace["fit"].iloc[-1] == pytest.approx(last["fit"], rel=1e-5)
+
+
 def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(tmp_path):
     train(CELLS, tmp_path / "x")
     store, (name,) = Store(tmp_path / "x"), names(tmp_path / "x")
     table = store.rows(name)
     table.loc[:1, "code"] = "0123456789ab"
-    store._put(name, table, store.traces(name))
+    store.put(name, table, store.traces(name))
     assert len(Store(tmp_path / "x").files_of(CELLS, any_code=True)[1]) == 6
     with pytest.raises(RowsError, match="2 of 6"):
         collect_cells(config_of(CELLS, tmp_path), names(tmp_path / "x"))

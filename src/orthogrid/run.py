@@ -1,105 +1,16 @@
-"""The tables of a run: collected from the rows of its training jobs, and as figures, tables, numbers and claims read them."""
+"""The tables of a run, as figures, tables, numbers and claims read them."""
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from .cell import Cell
 from .config import Config
-from .store import Store, read_table
-
-# What a run without any file has.
-BLANK = pd.DataFrame({"key": [], "code": [], "step": []})
-
-
-class RowsError(ValueError):
-    """The rows do not hold the configured cells."""
-
-
-def collect_cells(config: Config, names: Sequence[str]) -> pd.DataFrame:
-    """One row for each configured cell, in the config's order, from rows files by name.
-
-    A missing cell raises RowsError; in a run marked partial it is a row with status `missing`. A partial run also takes rows
-    that other code made, where there are none of today's: `run.json` says how many.
-    """
-    store, wanted = Store(config.root), {cell.key: cell for cell in config.cells}
-    codes = {key: cell.code for key, cell in wanted.items()}
-    rows = pd.concat([store.rows(name) for name in names], ignore_index=True) if names else BLANK
-    rows = rows[rows["key"].isin(wanted)]
-    today = rows["key"].map(codes) == rows["code"]
-    rows = pd.concat([rows[today], rows[~today]]) if config.partial else rows[today]
-    rows = rows.drop_duplicates("key")  # the same cell may lie in several places; its values are the same
-    held = set(rows["key"])
-    missing = [key for key in wanted if key not in held]
-    if missing and not config.partial:
-        raise RowsError(
-            f"{len(missing)} of {len(wanted)} cells have no row, {missing[0]} for one ({wanted[missing[0]]}); "
-            "run the same command again to train them, or mark the run partial: true"
-        )
-    blank = pd.DataFrame([{"key": key, **wanted[key].settings, "status": "missing"} for key in missing])
-    rows = pd.concat([rows, blank], ignore_index=True) if missing else rows
-    return rows.set_index("key").loc[list(wanted)].reset_index()
-
-
-def collect_traces(config: Config, names: Sequence[str]) -> pd.DataFrame:
-    """The traces of the configured cells, in their order: key, step and the metrics at logged steps."""
-    store, wanted = Store(config.root), {cell.key: i for i, cell in enumerate(config.cells)}
-    parts = [store.traces(name) for name in names]
-    traces = pd.concat([part[part["key"].isin(wanted)] for part in parts] or [BLANK], ignore_index=True)
-    traces = traces.drop_duplicates(["key", "step"])
-    return traces.iloc[(traces["key"].map(wanted) * 1e9 + traces["step"]).argsort(kind="stable")]
-
-
-def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
-    """What run.json holds: what the run is, how much of it is there, and what made it."""
-    there = cells[cells["status"] != "missing"]
-    codes = {cell.key: cell.code for cell in config.cells}
-
-    def counts(column: str) -> dict[str, int]:
-        return {name: int(count) for name, count in there[column].value_counts().items()}
-
-    return {
-        "run": config.run, "title": config.title, "cells": len(cells), "finished": len(there),
-        "partial": len(there) < len(cells), "digest": config.digest,
-        "of_other_code": int((there["key"].map(codes) != there["code"]).sum()),
-        "torch": counts("torch"), "device": counts("device"), "minutes": round(float(there["seconds"].sum()) / 60, 1),
-        "python": platform.python_version(), "commit": _commit(), "date": _date(Path(config.root) / "rows"),
-    }  # fmt: skip
-
-
-def _commit() -> str:
-    """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
-    folder = Path(__file__).parent
-    commit = _git(folder, "rev-parse", "--short", "HEAD")
-    return commit + ("+" if commit and _git(folder, "status", "--porcelain", ".") else "")
-
-
-def _date(rows: Path) -> str:
-    """The day of the newest rows: of their commit where they are tracked, of the files else; empty without any."""
-    files = list(rows.glob("*.csv.gz"))
-    if not files:
-        return ""
-    committed = "" if _git(rows, "status", "--porcelain", ".") else _git(rows, "log", "-1", "--format=%cs", "--", ".")
-    return committed or date.fromtimestamp(max(file.stat().st_mtime for file in files)).isoformat()
-
-
-def _git(folder: Path, *asked: str) -> str:
-    """What git says of a folder; empty where there is no git."""
-    command = ["git", "-C", str(folder), *asked]
-    try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+from .store import read_table
 
 
 def membership(config: Config) -> pd.DataFrame:

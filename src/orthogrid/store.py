@@ -23,11 +23,12 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from .cell import Cell
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the
 # As text, also where every one of them happens to look like a number.
 TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
 # Numbers without a fraction, also where some are missing, which pandas would turn into 1.0.
-WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target")
+WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign")
 SUFFIX = ".csv.gz"
 CHECKSUM = "checksum"
 # How often files are looked for again when another process replaced one between the list and the look.
@@ -51,34 +52,59 @@ def read_table(path: Path | StringIO) -> pd.DataFrame:
     return pd.read_csv(path, dtype=TEXT)
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table."""
-    write_file(_as_text(table), path)
-
-
-def write_file(text: str, path: Path, level: int = 3) -> None:
-    """Write a file (compressed for .gz) whole or not at all."""
-    data = text.encode()
-    write_bytes(gzip.compress(data, compresslevel=level, mtime=0) if path.suffix == ".gz" else data, path)
-
-
-def _as_text(table: pd.DataFrame) -> str:
+def write_table(table: pd.DataFrame, path: Path | TextIO, header: bool = True) -> None:
+    """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table; or a piece of one into an open file."""
+    if isinstance(path, Path):
+        with writing(path) as file:
+            write_table(table, file, header)
+        return
     whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
-    return table.astype(whole).to_csv(index=False)
+    table.astype(whole).to_csv(path, index=False, header=header)
+
+
+@contextmanager
+def writing(path: Path, level: int = 3) -> Iterator[TextIO]:
+    """A text file (compressed for .gz) to be written piece by piece: readers see the old one until it is whole."""
+    with _replacing(path) as raw:
+        file = gzip.GzipFile("", "wb", level, raw, mtime=0) if path.suffix == ".gz" else raw
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        yield text
+        text.flush()
+        if file is raw:
+            text.detach()
+        else:
+            text.close()
 
 
 def write_bytes(data: bytes, path: Path) -> None:
     """Write a file atomically: readers see the old one or the new one, never half."""
+    with _replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
+    """A table of traces from its header and the lines of some cells."""
+    return read_table(StringIO("\n".join(texts)))
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    text = StringIO()
+    write_table(table, text)
+    return text.getvalue()
 
 
 def shard_name(cells: Iterable[Cell]) -> str:
@@ -185,8 +211,12 @@ class Store:
 
     def traces(self, name: str) -> pd.DataFrame:
         """The traces of these rows."""
-        of_key = _by_key(_readable(self.traces_file(name))[0])
-        return read_table(StringIO("\n".join(of_key[key] for key in ("key", *self.sound(name).codes))))
+        of_key = self.trace_texts(name)
+        return parse_traces([of_key[key] for key in ("key", *self.sound(name).codes)])
+
+    def trace_texts(self, name: str) -> dict[str, str]:
+        """All traces of a rows file as they stand there: the lines of each by cell key, their header under `key`."""
+        return _by_key(_readable(self.traces_file(name))[0])
 
     def damaged(self) -> dict[str, str]:
         """What to tell of the rows files that were damaged or edited, by name."""
@@ -207,7 +237,7 @@ class Store:
             for kind, old in (("rows", self.rows_file(name)), ("traces", self.traces_file(name))):
                 os.replace(old, aside / f"{kind}-{old.name}")
             if kept:
-                self._put(_name(file.codes), *kept)
+                self.put(_name(file.codes), *kept)
         return [f"{line} It is now in {aside}." for line in told.values()]
 
     def timed_rows(self) -> Iterator[dict[str, str]]:
@@ -298,15 +328,19 @@ class Store:
         missing = set(keys) - set(rows["key"])
         if missing:
             raise KeyError(f"{len(missing)} cells of {name} are not finished")
-        self._put(name, rows.set_index("key").loc[keys].reset_index(), traces)
+        self.put(name, rows.set_index("key").loc[keys].reset_index(), traces)
 
-    def _put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
+    def put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
+        """Write a rows file and its traces, each row with its checksum."""
         trace = _as_text(traces.sort_values(["key", "step"]))
         columns, *lines = _lines(_as_text(rows))
         of_key = _by_key(trace)
         sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
-        write_file(trace, self.traces_file(name), level=9)
-        write_file("\n".join([f"{columns},{CHECKSUM}", *sealed, ""]), self.rows_file(name), level=9)
+        for path, text in (
+            (self.traces_file(name), trace),
+            (self.rows_file(name), "\n".join([f"{columns},{CHECKSUM}", *sealed, ""])),
+        ):
+            write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0), path)
 
     def settle(self, name: str, cells: Sequence[Cell]) -> set[str]:
         """Turn what a journal holds of some cells into a rows file of its own; returns the keys of those that are finished.

@@ -49,11 +49,7 @@ rule aggregate_cells:
         source=digest_of(
             ("freeze", "frozen"),
             ("outcomes", "with_outcomes"),
-            ("run", "collect_cells"),
-            ("run", "collect_traces"),
-            ("run", "membership"),
-            ("run", "summary"),
-            ("run", "compare_thread"),
+            ("collect", "collect"),
         ),
     message:
         "Collecting the configured cells, and holding the thread's printed numbers against them"
