@@ -57,5 +57,4 @@ rule all:
 onstart:
     hold_folder()
     require_code(PLAN.config.code)
-    PLAN.write_shards()
     pass_on_signals()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import random
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,17 +17,25 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from test_workflow import TABLE, command, keys, mini, rows_files, snakemake
+from test_workflow import BIN, SMOKE, TABLE, command, copy_project, keys, mini, rows_files, smoke, snakemake  # noqa: F401
 
+from orthogrid.__main__ import main
 from orthogrid.catalog import ConfigError
 from orthogrid.config import load_config
 from orthogrid.locks import hold, let_go
-from orthogrid.store import Store
+from orthogrid.store import Store, shard_name
+
+TIMES = ["seconds", "seconds_per_step"]
+
+
+def long_mini(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """A project whose run takes some seconds."""
+    return mini(folder, dimension=60, samples=90, steps=3000, seed=list(range(1, 9)))
 
 
 def long_run(folder: Path) -> tuple[Path, subprocess.Popen, tuple[str, ...]]:
-    """A run of some seconds under Snakemake, in a session of its own, once some of its cells are finished."""
-    project, arguments = mini(folder, dimension=60, samples=90, steps=3000, seed=list(range(1, 9)))
+    """Such a run under Snakemake, in a session of its own, once some of its cells are finished."""
+    project, arguments = long_mini(folder)
     log = (project / "out.log").open("w")
     process = subprocess.Popen(
         command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
@@ -105,8 +116,7 @@ def test_rows_that_were_tampered_with_are_told_and_trained_again_by_plain_snakem
     output = snakemake(project, "train_all", TABLE, *arguments)
     assert f"{path.name}, or its traces, was damaged or edited" in output and "train_shard" in output
     assert (project / "results" / "mini" / "damaged" / f"rows-{path.name}").read_bytes() == data
-    times = ["seconds", "seconds_per_step"]
-    pd.testing.assert_frame_equal(before.drop(columns=times), pd.read_csv(project / TABLE).drop(columns=times))
+    pd.testing.assert_frame_equal(before.drop(columns=TIMES), pd.read_csv(project / TABLE).drop(columns=TIMES))
     assert "damaged or edited" not in snakemake(project, "train_all", TABLE, *arguments)
 
 
@@ -127,21 +137,167 @@ def test_a_second_run_in_a_folder_is_refused_and_told_who_is_at_work(tmp_path, s
         process.wait(timeout=30)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own needs root")
-def test_a_full_disk_is_told_in_words_and_what_was_finished_is_kept(tmp_path):
-    project, _ = mini(tmp_path, dimension=30, samples=40, steps=400, seed=list(range(1, 16)))
-    (project / "results").mkdir()
-    call = [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"]
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(project / "results")]).returncode:
+# ---- Ten times, at a moment that nobody chose ----
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> pd.DataFrame:
+    project, arguments = long_mini(tmp_path_factory.mktemp("undisturbed"))
+    snakemake(project, TABLE, *arguments)
+    return pd.read_csv(project / TABLE).drop(columns=TIMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["worker", "job", "snakemake", "group"])
+def test_killed_at_any_moment_and_called_again_it_ends_as_undisturbed(tmp_path, where, undisturbed):
+    moments = random.Random(where)
+    for trial in range(10):
+        project, arguments = long_mini(tmp_path / str(trial))
+        log = (project / "out.log").open("w")
+        process = subprocess.Popen(
+            command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
+        )
+        started = time.monotonic()
+        while not at_work(project) and process.poll() is None:
+            time.sleep(0.02)
+        loading = time.monotonic() - started
+        time.sleep(moments.uniform(0, 0.6 * loading + 2))  # from before its first cell to after its last
+        with contextlib.suppress(StopIteration, IndexError, psutil.NoSuchProcess):  # it may have ended
+            WHERE[where](project, process, signal.SIGKILL)
+        process.wait(timeout=120)
+        deadline = time.monotonic() + 15
+        while at_work(project):
+            assert time.monotonic() < deadline, "an orphan trains on"
+            time.sleep(0.1)
+        output = snakemake(project, TABLE, *arguments)
+        assert "Traceback" not in output and "damaged" not in output
+        pd.testing.assert_frame_equal(undisturbed, pd.read_csv(project / TABLE).drop(columns=TIMES))
+
+
+# ---- Disks, folders, memory ----
+
+
+@contextlib.contextmanager
+def disk(folder: Path, size: str):
+    """A disk of its own, so small; yields a function that changes how it is mounted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]).returncode:
         pytest.skip("nothing can be mounted here")
     try:
+        yield lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_in_words_and_what_was_finished_is_kept(tmp_path):
+    project, _ = mini(tmp_path, dimension=30, samples=40, steps=400, seed=list(range(1, 16)))
+    call = [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"]
+    with disk(project / "results", "150k") as remount:
         full = subprocess.run(call, cwd=project, capture_output=True, text=True)
         assert full.returncode == 1 and "No space left on device" in full.stderr and "Traceback" not in full.stderr
-        subprocess.run(["mount", "-o", "remount,size=20m", str(project / "results")], check=True)
+        remount("size=20m")
         rest = subprocess.run(call, cwd=project, capture_output=True, text=True, check=True)
         assert "more are finished already" in rest.stderr
-    finally:
-        subprocess.run(["umount", str(project / "results")], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_at_every_stage_loses_nothing(smoke, tmp_path):  # noqa: F811
+    """From the plan to LaTeX: each call fails in one sentence, and goes on where there is room again."""
+    project = copy_project(tmp_path / "project")
+    sizes = ["64k", "256k", "1500k", "4m", "6m", "6500k", "7m", "7500k"]
+    told: list[str] = []
+    with disk(project / "results", sizes[0]) as remount:
+        for size in sizes:
+            remount(f"size={size}")
+            done = subprocess.run(command(*SMOKE), cwd=project, capture_output=True, text=True)
+            output = done.stdout + done.stderr
+            if done.returncode == 0:
+                break
+            assert "No space left on device. What was finished before is kept" in output and "Traceback" not in output
+            told += re.findall(r"Error in rule (\w+)", output)
+        remount("size=100m")
+        snakemake(project, *SMOKE)
+        rows = [pd.read_csv(path / "results" / "smoke" / "cells.csv").drop(columns=TIMES) for path in (smoke, project)]
+        pd.testing.assert_frame_equal(*rows)
+    assert {"predict_cells", "train_shard", "build_paper"} <= set(told)
+
+
+@pytest.mark.slow
+def test_results_that_may_only_be_read_are_told(tmp_path):
+    project, arguments = mini(tmp_path)
+    with disk(project / "results", "20m") as remount:
+        remount("ro")
+        output = snakemake(project, TABLE, *arguments, check=False)
+        assert "Read-only file system" in output and "Traceback" not in output
+        remount("rw")
+        snakemake(project, TABLE, *arguments)
+
+
+@pytest.mark.parametrize("kind", ["rows", "traces", "journal", "code", "the run's own"])
+def test_what_stands_in_the_way_of_a_file_is_named(tmp_path, capsys, kind):
+    config = tmp_path / "c.yaml"
+    axes = "{dimension: 4, samples: 8, steps: 5}"
+    config.write_text(f"run: x\nresults: {tmp_path}\nblocks: [{{name: a, axes: {axes}}}]\n", encoding="utf-8")
+    store, (cell,) = Store(tmp_path / "x"), load_config(config).cells
+    if kind in ("rows", "traces", "journal"):
+        main(["train", "--config", str(config), "--workers", "1"])
+        name = shard_name([cell])
+        path = getattr(store, f"{kind}_file")(name)
+        store.rows_file(name).unlink()
+        path.unlink(missing_ok=True)
+        path.mkdir(parents=True)
+    else:
+        path = store.root / "code" if kind == "code" else store.root
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("in the way", encoding="utf-8")
+    assert main(["train", "--config", str(config), "--workers", "1"]) in (1, 2)
+    error = capsys.readouterr().err
+    assert str(path) in error and "Traceback" not in error
+    path.rename(tmp_path / "away")
+    assert main(["train", "--config", str(config), "--workers", "1"]) == 0
+    assert set(store.finished([cell])[0]["key"]) == {cell.key}
+
+
+@pytest.mark.slow
+def test_a_cell_for_which_memory_does_not_suffice_is_named_and_takes_no_other_with_it(tmp_path):
+    config = tmp_path / "c.yaml"
+    axes = "{dimension: [5, 16000], samples: 10, steps: 1}"
+    config.write_text(f"run: x\nresults: {tmp_path}\nblocks: [{{name: a, axes: {axes}}}]\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "orthogrid", "train", "--config", str(config)], capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)),
+    )  # fmt: skip
+    assert done.returncode == 1 and "can't allocate memory" in done.stderr and "Traceback" not in done.stderr
+    assert "1 cells could not be trained, 1 were" in done.stderr and "dimension=16000" in done.stderr
+
+
+# ---- Places and times ----
+
+
+@pytest.mark.slow
+def test_in_a_folder_of_any_name_without_a_locale_and_without_a_home(smoke, tmp_path):  # noqa: F811
+    project = copy_project(tmp_path / "ä b'c #1 €")
+    environment = {"PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "LANG": "C"}
+    done = subprocess.run(command(*SMOKE), cwd=project, env=environment, capture_output=True)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+    for name in ("paper.pdf", "supplement.pdf"):
+        assert (project / "results" / "smoke" / name).stat().st_size > 50_000
+    rows = [pd.read_csv(path / "results" / "smoke" / "cells.csv").drop(columns=TIMES) for path in (smoke, project)]
+    pd.testing.assert_frame_equal(*rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["another seed", "no YAML"])
+def test_a_config_that_is_edited_meanwhile_changes_the_next_run_and_not_this_one(tmp_path, change):
+    project, process, arguments = long_run(tmp_path)
+    config = project / "mini.yaml"
+    before = config.read_text(encoding="utf-8")
+    config.write_text(before.replace("- 8", "- 9") if change == "another seed" else "blocks: [", encoding="utf-8")
+    assert process.wait(timeout=120) == 0, (project / "out.log").read_text()
+    assert set(pd.read_csv(project / TABLE)["seed"]) == set(range(1, 9))
+    if change == "another seed":
+        assert "4 cells trained" in snakemake(project, TABLE, *arguments)
+        assert set(pd.read_csv(project / TABLE)["seed"]) == {*range(1, 8), 9}
 
 
 def test_the_lock_dies_with_its_holder(tmp_path):

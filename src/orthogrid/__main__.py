@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import signal
@@ -11,9 +10,7 @@ import sys
 
 from .catalog import ConfigError
 from .config import json_schema, load_config
-
-# The disk is full or over its quota, or the folder may not be written.
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+from .failures import in_words
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,20 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return COMMANDS[options.command](options)
-    except ConfigError as error:
-        print(str(error).encode(errors="backslashreplace").decode(), file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno not in CANNOT_WRITE:
-            raise
-        print(
-            f"{error.filename or 'the folder of results'}: {error.strerror}. What was finished before is kept; make room or choose "
-            "another folder, then call the same command again",
-            file=sys.stderr,
-        )
-        return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if (words := in_words(error)) is None:
+            raise
+        print(words, file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
 
 
 def _latex(options: argparse.Namespace) -> int:

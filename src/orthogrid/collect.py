@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from .catalog import ConfigError
 from .config import Config
 from .outcomes import with_outcomes
 from .run import compare_thread, membership, thread_cells
@@ -28,7 +29,7 @@ SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk
 TOLD = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
 
 
-class RowsError(ValueError):
+class RowsError(ConfigError):
     """The rows do not hold the configured cells."""
 
 

@@ -91,8 +91,10 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):  # a full disk names no file, a folder in the way the temporary one
+            error.filename = str(path)
         raise
 
 

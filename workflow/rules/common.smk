@@ -7,6 +7,7 @@ import orthogrid
 import psutil
 from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import RUNS_CODE, check_config
+from orthogrid.failures import in_words
 from orthogrid.declarations import own_figure_names
 from orthogrid.imports import imported_files
 from orthogrid.latex import failed_build, missing_latex
@@ -47,8 +48,13 @@ def make_plan(config, files):
             for line in told(plan, workflow.cores or os.cpu_count()):
                 logger.info(line)
         return plan
-    except ConfigError as error:
-        raise WorkflowError(str(error))
+    except Exception as error:
+        give_up(error)
+
+
+def give_up(error):
+    """Ends Snakemake in words where there are any."""
+    raise WorkflowError(words) if (words := in_words(error)) else error
 
 
 def pass_on_signals():
@@ -80,11 +86,12 @@ def source_digest(code):
 
 
 def hold_folder():
-    """One run at a time in a folder of results."""
+    """One run at a time in a folder of results, into which its shards are written."""
     try:
         hold(PLAN.config.root)
-    except ConfigError as error:
-        raise WorkflowError(str(error))
+        PLAN.write_shards()
+    except Exception as error:
+        give_up(error)
 
 
 def require_code(code):

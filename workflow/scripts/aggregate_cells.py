@@ -4,15 +4,19 @@ from pathlib import Path
 
 from orthogrid.collect import collect
 from orthogrid.config import check_config
+from orthogrid.failures import told
 from orthogrid.freeze import frozen
 from orthogrid.progress import Progress
 from orthogrid.store import SUFFIX, read_table
 
 if __name__ == "__main__":
-    config = check_config(snakemake.config)
-    names = [Path(path).name.removesuffix(SUFFIX) for path in snakemake.input.rows]
-    predictions, log_a, log_b = (read_table(Path(snakemake.input[name])) for name in ("predictions", "log_a", "log_b"))
-    progress = Progress("collecting rows", 1.0, log=snakemake.log[0])
-    more = {"frozen": frozen(snakemake.input.frozen, config)}
-    collect(config, names, predictions, (log_a, log_b), more, progress=progress.update)
-    progress.close(f"{len(config.cells)} cells collected")
+    with told():
+        config = check_config(snakemake.config)
+        names = [Path(path).name.removesuffix(SUFFIX) for path in snakemake.input.rows]
+        predictions, log_a, log_b = (
+            read_table(Path(snakemake.input[name])) for name in ("predictions", "log_a", "log_b")
+        )
+        progress = Progress("collecting rows", 1.0, log=snakemake.log[0])
+        more = {"frozen": frozen(snakemake.input.frozen, config)}
+        collect(config, names, predictions, (log_a, log_b), more, progress=progress.update)
+        progress.close(f"{len(config.cells)} cells collected")

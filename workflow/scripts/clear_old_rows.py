@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from orthogrid.config import check_config
+from orthogrid.failures import told
 from orthogrid.store import Store
 
 if __name__ == "__main__":
-    config = check_config(snakemake.config)
-    removed = Store(config.root).clear(config.cells)
-    Path(snakemake.log[0]).write_text("".join(f"removed {path}\n" for path in removed), encoding="utf-8")
+    with told():
+        config = check_config(snakemake.config)
+        removed = Store(config.root).clear(config.cells)
+        Path(snakemake.log[0]).write_text("".join(f"removed {path}\n" for path in removed), encoding="utf-8")

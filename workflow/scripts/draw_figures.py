@@ -3,23 +3,25 @@
 from pathlib import Path
 
 from orthogrid.config import check_config
+from orthogrid.failures import told
 from orthogrid.figures import draw_figures
 from orthogrid.own import load_code
 from orthogrid.progress import Progress
 from orthogrid.run import Run
 
 if __name__ == "__main__":
-    results = Path(snakemake.input.cells).parent
-    config = check_config(snakemake.config)
-    load_code(config.code)  # before the workers are forked
-    run = Run.read(config, results, Path(snakemake.input.log_a).parent)
-    names = [Path(path).stem for path in snakemake.output]
-    progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
-    drawn = draw_figures(
-        run,
-        names,
-        Path(snakemake.output[0]).parent,
-        lambda done, _: progress.update(done),
-        workers=snakemake.resources.workers,
-    )
-    progress.close(f"{len(drawn)} of {len(names)} figures drawn, the others are as they were")
+    with told():
+        results = Path(snakemake.input.cells).parent
+        config = check_config(snakemake.config)
+        load_code(config.code)  # before the workers are forked
+        run = Run.read(config, results, Path(snakemake.input.log_a).parent)
+        names = [Path(path).stem for path in snakemake.output]
+        progress = Progress("figures", len(names), log=snakemake.log[0], every=5)
+        drawn = draw_figures(
+            run,
+            names,
+            Path(snakemake.output[0]).parent,
+            lambda done, _: progress.update(done),
+            workers=snakemake.resources.workers,
+        )
+        progress.close(f"{len(drawn)} of {len(names)} figures drawn, the others are as they were")

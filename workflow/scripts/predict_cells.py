@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from orthogrid.config import check_config
+from orthogrid.failures import told
 from orthogrid.predictions import predict_cells
 from orthogrid.progress import Progress
 from orthogrid.store import write_table
 
 if __name__ == "__main__":
-    plan, output = check_config(snakemake.config), Path(snakemake.output.predictions)
-    progress = Progress("predictions", 1.0, log=snakemake.log[0])
-    table = predict_cells(
-        plan, lambda done, total: progress.update(done / total), cache=output.parent / "cache" / "predictions"
-    )
-    write_table(table, output)
-    progress.close(f"{len(table)} cells predicted")
+    with told():
+        plan, output = check_config(snakemake.config), Path(snakemake.output.predictions)
+        progress = Progress("predictions", 1.0, log=snakemake.log[0])
+        table = predict_cells(
+            plan, lambda done, total: progress.update(done / total), cache=output.parent / "cache" / "predictions"
+        )
+        write_table(table, output)
+        progress.close(f"{len(table)} cells predicted")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from orthogrid.config import check_config
+from orthogrid.failures import told
 from orthogrid.own import load_code
 from orthogrid.paper import judge
 from orthogrid.paper.blocks import write_block_sections
@@ -14,14 +15,15 @@ from orthogrid.sources import asked
 from orthogrid.store import write_table
 
 if __name__ == "__main__":
-    results = Path(snakemake.input.cells).parent
-    config = check_config(snakemake.config, source=snakemake.params.configfile)
-    load_code(config.code)
-    run = Run.read(config, results, Path(snakemake.input.log_a).parent)
-    told = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
-    verdicts = judge(run)
-    verdicts["explored"] = explored_column(verdicts, told)
-    write_table(verdicts, Path(snakemake.output.claims))
-    found = write_values(run, verdicts, told, asked(snakemake.params.sources), results)
-    write_tables(run, verdicts, found, [Path(path) for path in snakemake.output.tables])
-    write_block_sections(run, Path(snakemake.output.blocks))
+    with told():
+        results = Path(snakemake.input.cells).parent
+        config = check_config(snakemake.config, source=snakemake.params.configfile)
+        load_code(config.code)
+        run = Run.read(config, results, Path(snakemake.input.log_a).parent)
+        told = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+        verdicts = judge(run)
+        verdicts["explored"] = explored_column(verdicts, told)
+        write_table(verdicts, Path(snakemake.output.claims))
+        found = write_values(run, verdicts, told, asked(snakemake.params.sources), results)
+        write_tables(run, verdicts, found, [Path(path) for path in snakemake.output.tables])
+        write_block_sections(run, Path(snakemake.output.blocks))
