@@ -6,6 +6,8 @@ import math
 import multiprocessing
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -122,7 +124,10 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     run = Run.read(config, config.root, data)
     (claim,) = judge(run).query("section == 'own'").itertuples()
     assert (claim.id, claim.verdict) == ("quartic-fades", "supported") and claim.cells == 12
-    assert "--only fro2 quartic" in claim.command
+    program, *words = shlex.split(claim.command)  # as a reader types it, in this folder
+    assert (program, words[:2]) == ("python", ["-m", "orthogrid"]) and words[-2:] == ["fro2", "quartic"]
+    shutil.rmtree(config.root / "rows")
+    assert main(words[2:]) == 0 and Plan(config).missing == []
     assert FIGURES["quartic"](run).axes
     section = block_sections(run)  # of the block, which the paper does not know, with the figure that reads it
     assert r"\blockfigure{block_quartic}{" in section and "Does a flatter penalty come as near?" in section
