@@ -49,7 +49,8 @@ costs: env ## what a step costs by penalty, method and dimension: the table that
 test: ready ## the tests, some minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-all: ready ## the slow ones too
+test-all: ready ## the slow ones too; those of a browser and of Slurm where these are installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -r tests/requirements.txt
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: env ## format and lint, as the tests check it
@@ -65,6 +66,7 @@ report: env ## Snakemake's HTML report of a finished default run
 
 docs: published ## what the README shows, from the published run
 	pdftoppm -r 200 -png -singlefile results/full/figures/teaser.pdf docs/teaser
+	cp results/full/explorer.html docs/explorer.html
 
 # Both at once: one waits for the network where the other unpacks.
 ready:

@@ -31,6 +31,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/explorer.smk"
 include: "workflow/rules/checks.smk"
 
 
@@ -41,6 +42,8 @@ localrules:
     draw_figures,
     write_values,
     build_paper,
+    write_explorer,
+    explorer,
     claims,
     clear_old_rows,
     train_all,
@@ -51,6 +54,7 @@ rule all:
     default_target: True
     input:
         f"{PLAN.config.root}/paper.pdf",
+        rules.explorer.input,
         rules.train_all.input,
 
 
