@@ -64,9 +64,10 @@ types: env ## check types
 report: env ## Snakemake's HTML report of a finished default run
 	$(BIN)/snakemake --report results/default/report.html
 
-docs: published ## what the README shows, from the published run
+docs: published schema ## what README and docs show of the published run; wants pdftoppm and graphviz
 	pdftoppm -r 200 -png -singlefile results/full/figures/teaser.pdf docs/teaser
 	cp results/full/explorer.html docs/explorer.html
+	$(BIN)/snakemake --forceall --rulegraph --configfile config/smoke.yaml --config results=$$(mktemp -d) 2>/dev/null | dot -Tsvg -o docs/rules.svg
 
 # Both at once: one waits for the network where the other unpacks.
 ready:
@@ -90,8 +91,9 @@ latex:
 check: env
 	@$(BIN)/python -m orthogrid check
 
-schema: env ## regenerate workflow/schemas/config.schema.yaml after editing an axis
+schema: env ## after editing an axis, a key, a column or an outcome: the config's schema and the pages of docs that say the same
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml
+	$(BIN)/python -m orthogrid.reference docs
 
 lock: ## pin today's versions anew; then copy them into environment.yml
 	$(PYTHON) -m venv .venv-lock

@@ -328,7 +328,7 @@ assert orthogonality is orthogrid.orthogonality is orthogrid.networks.orthogonal
 
 
 def test_the_readmes_recipe_makes_a_network_orthogonal():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     section = text[text.index("**In a network of your own.**") :]
     block = re.search(r"^    .*\n(?:    .*\n|\n)*", section, re.M)[0]
     torch.manual_seed(0)

@@ -46,8 +46,8 @@ pytestmark = pytest.mark.usefixtures("alone")
 
 
 def recipe() -> tuple[str, str]:
-    """The file and the config that README.md shows."""
-    words = (ROOT / "README.md").read_text()
+    """The file and the config that docs/adding.md shows."""
+    words = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
     part = words[words.index("**Code of your own.**") : words.index("**From a notebook.**")]
     file, config = (
         textwrap.dedent(block).strip() + "\n" for block in re.findall(r"(?:^    .*\n|^\n(?=\s))+", part, re.M)
@@ -57,7 +57,7 @@ def recipe() -> tuple[str, str]:
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch) -> Path:
-    """A folder with the files of the README's recipe, in which everything is called."""
+    """A folder with the files of the recipe, in which everything is called."""
     monkeypatch.chdir(tmp_path)
     for name, words in zip(("my/penalties.py", "config/mine.yaml"), recipe(), strict=True):
         write(tmp_path / name, words)

@@ -1,4 +1,4 @@
-"""The README's recipes, run literally: each is taken from its text as it stands there."""
+"""The recipes of docs/adding.md, run literally: each is taken from its text as it stands there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import yaml
 from conftest import ROOT
 from test_workflow import TABLE, keys, mini, rows_files, snakemake
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
 
 
 def recipe(title: str) -> str:
     """The indented block after a recipe's title in bold."""
-    text = README[README.index(f"**{title}") :]
+    text = PAGE[PAGE.index(f"**{title}") :]
     block = re.search(r"\n\n((?:    .*\n|\n)+)", text)[1]
     return re.sub(r"^    ", "", block, flags=re.M).rstrip() + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import os
 import re
@@ -156,7 +157,14 @@ def test_predictions_come_before_training_and_need_no_rows(smoke):
 def test_report_shows_figures_and_paper(smoke, tmp_path):
     snakemake(smoke, *SMOKE, "--report", str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
-    assert "paper.pdf" in page and "map.pdf" in page and "claims.csv" in page
+    assert all(name in page for name in ("paper.pdf", "supplement.pdf", "map.pdf", "claims.html", "explorer.html"))
+    for name in ("map", "capture"):  # under each figure a caption of its own
+        shows = (results(smoke) / "figures" / f"{name}.rst").read_text(encoding="utf-8").splitlines()[0]
+        assert html.escape(shows[:40]) in html.escape(html.unescape(page)) and len(shows) > 40
+    claims = (results(smoke) / "claims.html").read_text(encoding="utf-8")
+    table = pd.read_csv(results(smoke) / "claims.csv")
+    assert all(f"<b>{name}</b>" in claims for name in table["id"])
+    assert claims.count('class="supported"') == (table["verdict"] == "supported").sum()
 
 
 def test_few_jobs(smoke):
@@ -319,7 +327,9 @@ def test_a_cell_that_cannot_be_trained_is_named_and_blocks_no_other(tmp_path):
     assert "train_shard" not in snakemake(project, TABLE, *arguments)
 
 
-RECIPE = re.search(r"^    @register\(\)\n(?:    .*\n|\n)+?(?=\S)", (ROOT / "README.md").read_text(), re.M)[0]
+RECIPE = re.search(
+    r"^    @register\(\)\n(?:    .*\n|\n)+?(?=\S)", (ROOT / "docs" / "adding.md").read_text(encoding="utf-8"), re.M
+)[0]
 
 
 @pytest.mark.slow

@@ -1,19 +1,19 @@
-"""Where a run ended, in one set of words: from what was measured on its final weight and what the theory says of its cell.
-
-- `recovered`: at the target.
-- `trapped`: at a minimum on the wrong side. Where the theory knows the point, beside it; where it knows none, at a point on the wrong
-  side where the gradient vanishes and the curvature is positive.
-- `unidentified`: the samples do not determine the weight (lambda = 0), and it fits them.
-- `unfinished`: neither. It still moves, or rests beside a saddle: `reflection` says beside which eigenvector's reflection.
-- `diverged`: its numbers overflowed.
-"""
+"""Where a run ended, in one set of words: from what was measured on its final weight and what the theory says of its cell."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-OUTCOMES = ("recovered", "trapped", "unidentified", "unfinished", "diverged")
+MEANING = {
+    "recovered": "At the target.",
+    "trapped": "At a minimum on the wrong side. Where the theory knows the point, beside it; where it knows none, at a point on the "
+    "wrong side where the gradient vanishes and the curvature is positive.",
+    "unidentified": "The samples do not determine the weight (lambda = 0), and it fits them.",
+    "unfinished": "Neither. It still moves, or rests beside a saddle: `reflection` says beside which eigenvector's reflection.",
+    "diverged": "Its numbers overflowed.",
+}
+OUTCOMES = tuple(MEANING)
 
 NEAR = 0.2  # at a point: within this distance of it, where the twin is at 2 from the target
 FLAT = 1e-3  # the largest gradient_norm at which a run without a known point rests

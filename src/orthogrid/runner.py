@@ -56,7 +56,7 @@ def find_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"device 'cuda': torch {torch.__version__} sees no GPU; set device: auto or cpu, "
-            "or install a CUDA build of torch (see README, GPU)"
+            "or install a CUDA build of torch (see docs/gpu.md)"
         )
     use_gpu = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if use_gpu else "cpu")

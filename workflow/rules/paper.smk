@@ -16,7 +16,8 @@ rule write_values:
         table="{root}/values.csv",
         values="{root}/values.tex",
         blocks="{root}/blocks.tex",
-        claims=report("{root}/claims.csv", caption="../report/claims.rst", category="Claims"),
+        claims="{root}/claims.csv",
+        page=report("{root}/claims.html", caption="../report/claims.rst", category="Claims"),
         tables=expand("{{root}}/tables/{table}.tex", table=ASKED.tables),
     log:
         "{root}/logs/write_values.log",
@@ -47,7 +48,7 @@ rule build_paper:
         figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
     output:
         paper=update(report("{root}/paper.pdf", caption="../report/paper.rst", category="Paper")),
-        supplement=update(report("{root}/supplement.pdf", caption="../report/paper.rst", category="Paper")),
+        supplement=update(report("{root}/supplement.pdf", caption="../report/supplement.rst", category="Paper")),
     log:
         "{root}/logs/build_paper.log",
     benchmark:

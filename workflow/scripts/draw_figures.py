@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orthogrid.config import check_config
 from orthogrid.failures import told
-from orthogrid.figures import draw_figures
+from orthogrid.figures import draw_figures, write_captions
 from orthogrid.own import load_code
 from orthogrid.progress import Progress
 from orthogrid.run import Run
@@ -24,4 +24,5 @@ if __name__ == "__main__":
             lambda done, _: progress.update(done),
             workers=snakemake.resources.workers,
         )
+        write_captions(config, names, Path(snakemake.output[0]).parent)
         progress.close(f"{len(drawn)} of {len(names)} figures drawn, the others are as they were")

@@ -8,6 +8,7 @@ from orthogrid.failures import told
 from orthogrid.own import load_code
 from orthogrid.paper import judge
 from orthogrid.paper.blocks import write_block_sections
+from orthogrid.paper.page import write_claims_page
 from orthogrid.paper.reproduction import explored_column
 from orthogrid.paper.write import write_tables, write_values
 from orthogrid.run import Run
@@ -20,10 +21,11 @@ if __name__ == "__main__":
         config = check_config(snakemake.config, source=snakemake.params.configfile)
         load_code(config.code)
         run = Run.read(config, results, Path(snakemake.input.log_a).parent)
-        told = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
+        made = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
         verdicts = judge(run)
-        verdicts["explored"] = explored_column(verdicts, told)
+        verdicts["explored"] = explored_column(verdicts, made)
         write_table(verdicts, Path(snakemake.output.claims))
-        found = write_values(run, verdicts, told, asked(snakemake.params.sources), results)
+        write_claims_page(verdicts, config.run, Path(snakemake.output.page))
+        found = write_values(run, verdicts, made, asked(snakemake.params.sources), results)
         write_tables(run, verdicts, found, [Path(path) for path in snakemake.output.tables])
         write_block_sections(run, Path(snakemake.output.blocks))

@@ -23,8 +23,8 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "distance_start": ("distance from the start", "", ""),
     "fit": ("data loss", "", ""),
     "loss": ("loss, with the penalty", "predicted_trap_loss", "trapped"),
-    "orthogonality_fro": ("‖S‖ (Frobenius), S = WᵀW − I", "", ""),
-    "mean_s": ("mean |S| of an entry", "predicted_l1_floor", "recovered"),
+    "orthogonality_fro": ("‖S‖ (Frobenius), S = WWᵀ − I", "", ""),
+    "mean_s": ("mean |S| of an entry", "predicted_mean_s", "recovered"),
     "position": ("position s on the path: 1 target, −1 twin", "predicted_trap_position", "trapped"),
     "off_path": ("distance from the path", "", ""),
     "overlap": ("overlap with the weakest direction", "", ""),
@@ -83,7 +83,9 @@ def pack(run: Run) -> tuple[dict[str, Any], bytes]:
 
 def _measured(cells: pd.DataFrame) -> pd.DataFrame:
     """With what is computed of other columns; a column that a run lacks is empty."""
-    predicted = {law for _, law, _ in MEASURES.values() if law} | {f"predicted_{x}_threshold" for x in ("trap", "capture")}
+    predicted = {law for _, law, _ in MEASURES.values() if law} | {
+        f"predicted_{x}" for x in ("trap_threshold", "capture_threshold", "l1_floor")
+    }
     every = {*MEASURES, *predicted, "penalty_value", "orthogonality_l1", "outcome"}
     cells = cells.reindex(columns=list(dict.fromkeys([*cells.columns, *sorted(every)])))
     reg = cells["reg"]
@@ -91,6 +93,7 @@ def _measured(cells: pd.DataFrame) -> pd.DataFrame:
         return cells.assign(
             loss=cells["fit"] + reg * cells["penalty_value"],
             mean_s=cells["orthogonality_l1"] / cells["dimension"] ** 2,
+            predicted_mean_s=cells["predicted_l1_floor"] / cells["dimension"] ** 2,
             trap_ratio=_finite(reg / cells["predicted_trap_threshold"]),
             capture_ratio=_finite(reg / cells["predicted_capture_threshold"]),
         )

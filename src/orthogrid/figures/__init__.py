@@ -12,9 +12,10 @@ cells is not drawn, and a note counts the cells without a result.
 """
 
 from . import circle, crossing, descents, formats, fronts, maps, remedies, samples, starts, teaser, wells  # noqa: F401 - each registers its own
+from .captions import write_captions
 from .draw import FigureError, draw_figures
 from .generic import draw_block
 from .panels import canvas
 from .style import FIGURES, figure
 
-__all__ = ["FIGURES", "FigureError", "canvas", "draw_block", "draw_figures", "figure"]
+__all__ = ["FIGURES", "FigureError", "canvas", "draw_block", "draw_figures", "figure", "write_captions"]

@@ -190,7 +190,7 @@ def claim(
 def judge(run: Run) -> pd.DataFrame:
     """Every claim with its verdict: what claims.csv holds.
 
-    `seconds` is the training time of the cells a claim rests on, `command` what trains their penalties and methods,
+    `seconds` is the training time of the cells a claim rests on, `command` what trains those of its blocks with their penalties and methods,
     `explored` the verdict of an earlier, exploratory run, for whoever knows one.
     """
     seconds = run.cells.set_index("key")["seconds"]
@@ -200,7 +200,11 @@ def judge(run: Run) -> pd.DataFrame:
         seen = entry.evidence(run)
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
-        command = f"python -m orthogrid train --config {run.config.source} --only {only}" if only else ""
+        there = {block.name for block in run.config.blocks}
+        blocks = " ".join(name for name in entry.blocks if name in there)
+        command = (
+            f"python -m orthogrid train --config {run.config.source} --blocks {blocks} --only {only}" if only else ""
+        )
         rows.append((
             entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
             len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,

@@ -1,0 +1,68 @@
+"""The documentation says what the code says: generated pages are today's, tables have the columns told, links and commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+from conftest import ROOT
+
+from orthogrid.__main__ import COMMANDS
+from orthogrid.columns import TABLES
+from orthogrid.outcomes import OUTCOMES
+from orthogrid.paper import judge
+from orthogrid.reference import PAGES
+from orthogrid.store import Store
+
+WRITTEN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_generated_page_is_todays(name):
+    assert (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") == PAGES[name](), "run: make schema"
+
+
+def test_every_column_of_every_table_is_told(small_run):
+    told = {name: list(columns) for name, (_, columns) in TABLES.items()}
+    cells = [name for name in small_run.cells if not name.startswith("predicted_")]
+    assert told["cells.csv"] == cells
+    assert told["traces.csv.gz"] == list(small_run.traces) and told["predictions.csv"] == list(small_run.predictions)
+    assert told["claims.csv"] == list(judge(small_run))
+    (name,) = Store(small_run.config.root).held()
+    assert [*Store(small_run.config.root).rows(name), "outcome"] == told["cells.csv"]
+    assert set(small_run.cells["outcome"]) <= set(OUTCOMES)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_links_targets_and_commands_exist(path):
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#\s]+)\)", text):
+        assert link.startswith("https://") or (path.parent / link).exists(), link
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    for target in re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.M):
+        assert target in targets
+    for command in re.findall(r"python -m orthogrid (\w+)", text):
+        assert command in COMMANDS
+    for folder in re.findall(r"`((?:config|profiles|workflow|src|docs)/[\w./-]+)`", text):
+        assert (ROOT / folder).exists() or folder == "config/mine.yaml", folder
+
+
+def test_every_page_is_found_from_the_readme():
+    readme = WRITTEN[0].read_text(encoding="utf-8")
+    assert all(f"(docs/{path.name})" in readme for path in WRITTEN[1:])
+
+
+def test_the_picture_of_the_rules_names_every_rule():
+    picture = (ROOT / "docs" / "rules.svg").read_text(encoding="utf-8")
+    files = [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]
+    rules = {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(encoding="utf-8"), re.M)}
+    shown = set(re.findall(r"<text[^>]*>(\w+)</text>", picture))
+    assert rules - shown <= {"explorer", "train_all", "claims", "clear_old_rows"}  # asked for by name
+    assert shown <= rules
+
+
+def test_the_makefiles_help_lists_its_targets():
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("paper", "test", "smoke", "published", "verify", "publish", "types", "docs"):
+        assert re.search(rf"^{target}\s", shown, re.M)
