@@ -11,7 +11,7 @@ from orthogrid import theory
 from orthogrid.cell import Cell
 from orthogrid.numerics.ends import MEASURES, measure_end
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.outcomes import NEAR, OUTCOMES, classify, with_outcomes
+from orthogrid.outcomes import NEAR, classify, with_outcomes
 from orthogrid.penalties import PENALTIES, find_penalty
 
 PLAIN = {"dimension": 6, "samples": 18, "dtype": "float64"}
@@ -155,12 +155,6 @@ TRAPPED = {"distance": 1.9, "position": -0.9, "reflection": 0, "overlap": 1.0}
 ])  # fmt: skip
 def test_outcomes(changes, expected):
     assert outcome(**changes) == expected
-
-
-def test_every_word_is_defined():
-    import orthogrid.outcomes
-
-    assert all(f"`{word}`:" in orthogrid.outcomes.__doc__ for word in OUTCOMES)
 
 
 def test_the_distance_to_the_trap_is_exact(monkeypatch):

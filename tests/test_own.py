@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("alone")
 def recipe() -> tuple[str, str]:
     """The file and the config that docs/adding.md shows."""
     words = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
-    part = words[words.index("**Code of your own.**") : words.index("**From a notebook.**")]
+    part = words[words.index("**Code of your own.**") : words.index("**A stranger's config.**")]
     file, config = (
         textwrap.dedent(block).strip() + "\n" for block in re.findall(r"(?:^    .*\n|^\n(?=\s))+", part, re.M)
     )

@@ -1,4 +1,4 @@
-"""The recipes of docs/adding.md, run literally: each is taken from its text as it stands there."""
+"""The recipes of docs, run literally: each is taken from its text as it stands there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from conftest import ROOT
 from test_workflow import TABLE, keys, mini, rows_files, snakemake
 
-PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("adding", "library"))
 
 
 def recipe(title: str) -> str:

@@ -112,3 +112,8 @@ def require_latex(wildcards):
     if complaint:
         raise WorkflowError(complaint)
     return []
+
+
+def caption_of(name):
+    """The file of a figure's caption in Snakemake's report, written with it. Found from here, not from the folder of the call."""
+    return os.path.abspath(f"{PLAN.config.root}/figures/{name}.rst")

@@ -2,11 +2,6 @@
 DRAWN = [*ASKED.figures, *block_figure_names(PLAN.config), *own_figure_names(PLAN.config.code)]
 
 
-def caption_of(name):
-    """The file of a figure's caption in Snakemake's report, written with it. Found from here, not from the folder of the call."""
-    return os.path.abspath(f"{PLAN.config.root}/figures/{name}.rst")
-
-
 # One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept in
 # {root}/cache, which is no output, since Snakemake removes outputs before a job.
 rule draw_figures:
