@@ -315,3 +315,23 @@ def test_ten_thousand_cells_plan_in_a_moment(tmp_path):
     config = check_config({"run": "x", "results": str(tmp_path), "shards": 64, "blocks": [{"name": "a", "axes": axes}]})
     plan = Plan(config)
     assert len(config.cells) == len(plan.missing) == 10_000 and len(plan.shards) == 64
+
+
+def test_keys_are_those_of_rows_made_long_ago():
+    """A key that changed would leave every published row without a cell."""
+    assert Cell().key == "1258cf797150"
+    assert Cell(penalty="l1_detached", reg=0.001, steps=10_000, seed=101).key == "46236e33f4ac"
+
+
+@pytest.mark.parametrize(
+    "axis", [axis for axis in AXES.values() if axis.minimum is not None], ids=lambda axis: axis.name
+)
+def test_a_number_below_its_least_is_refused_and_the_least_is_taken(axis):
+    assert axis.kind in (int, float)
+    with pytest.raises(ConfigError, match="is not allowed"):
+        Cell(**{axis.name: axis.minimum - 1})
+    if axis.exclusive:
+        with pytest.raises(ConfigError, match="is not allowed"):
+            Cell(**{axis.name: axis.minimum})
+    else:
+        assert getattr(Cell(**{axis.name: axis.minimum}), axis.name) == axis.minimum

@@ -20,6 +20,7 @@ from orthogrid.catalog import (
     code_digest,
 )
 from orthogrid.closure import Digest, Source
+from orthogrid.statements import _acts, chain
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 
@@ -387,3 +388,20 @@ def test_digests_are_the_same_on_other_pythons(house):
             [python, "-c", code, str(house.parent), str(house), str(SOURCE)], capture_output=True, text=True, check=True
         )
         assert done.stdout == expected, python
+
+
+def test_chains_of_attributes_are_read_in_their_order():
+    assert chain(ast.parse("a.b.c.d", mode="eval").body) == ("a", ("b", "c", "d"))
+    assert chain(ast.parse("a().b", mode="eval").body) is None
+
+
+@pytest.mark.parametrize(
+    "statement, acts",
+    [
+        ("y = 1", False), ("y.z = 1", False), ("other.x = 1", True), ("y, other.x = 1, 2", True), ("y.append(1)", False),
+        ("other.append(1)", True), ("print(1)", True), ("del y", False), ("y += 1", False), ("import os", False),
+        ("if y:\n    other.x = 1", True), ("if y:\n    y = 2", False),
+    ],
+)  # fmt: skip
+def test_a_statement_acts_where_it_reaches_beyond_its_module(statement, acts):
+    assert _acts(ast.parse(statement).body[0], {"y", "z"}) is acts

@@ -11,7 +11,7 @@ from orthogrid import theory
 from orthogrid.cell import Cell
 from orthogrid.numerics.ends import MEASURES, measure_end
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.outcomes import NEAR, classify, with_outcomes
+from orthogrid.outcomes import ALIGNED, FLAT, NEAR, classify, distance_to_trap, with_outcomes
 from orthogrid.penalties import PENALTIES, find_penalty
 
 PLAIN = {"dimension": 6, "samples": 18, "dtype": "float64"}
@@ -116,6 +116,16 @@ def test_slow_sign_is_that_of_the_start_on_what_the_penalty_outweighs(reg, numbe
         assert found == torch.det(u.mT @ problem.rho @ problem.weight @ u).sign()
 
 
+def test_a_detached_penalty_leaves_the_curvature_of_the_data_and_a_weight_on_the_right_side_is_no_reflection():
+    problem = draw_problem(Cell(**PLAIN))
+    v, rho = problem.weakest, problem.rho.double()
+    s = 0.5  # between target and pass: not reflected
+    weight = rho.mT @ (torch.eye(len(v), dtype=torch.float64) - (1 - s) * torch.outer(v, v))
+    found = measure_end(weight, problem, Cell(**PLAIN, penalty="fro2_detached", reg=7.0))
+    assert found["curvature"] == pytest.approx(2 * problem.lambda_min, rel=1e-6)
+    assert found["position"] == pytest.approx(s) and math.isnan(found["reflection"]) and math.isnan(found["overlap"])
+
+
 # What it is called.
 
 
@@ -133,6 +143,22 @@ def outcome(threshold=2.0, known=-0.9, **changes) -> str:
 
 
 TRAPPED = {"distance": 1.9, "position": -0.9, "reflection": 0, "overlap": 1.0}
+
+
+def test_the_distance_to_the_trap_by_its_formula_and_only_on_the_wrong_side():
+    cells = ended(position=-0.6, reflection=0, overlap=0.9, off_path=0.3).assign(predicted_trap_position=-0.8)
+    expected = math.sqrt(0.3**2 + 0.2**2 + 1.6 * 1.8 * 2 * 0.1)
+    assert distance_to_trap(cells).item() == pytest.approx(expected)
+    assert distance_to_trap(cells.assign(position=0.6)).isna().all()
+    assert distance_to_trap(cells.assign(reflection=1)).isna().all()
+
+
+@pytest.mark.parametrize("name, bound", [("gradient_norm", FLAT), ("overlap", ALIGNED)])
+def test_bounds_of_rest_count_as_within(name, bound):
+    resting = TRAPPED | {"gradient_norm": 0.0, "curvature": 1.0, "threshold": math.nan, "known": math.nan}
+    assert outcome(**resting | {name: bound}) == "trapped"
+    beyond = bound * 1.01 if name == "gradient_norm" else bound * 0.99
+    assert outcome(**resting | {name: beyond}) == "unfinished"
 
 
 @pytest.mark.parametrize("changes, expected", [

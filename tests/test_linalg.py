@@ -10,8 +10,10 @@ from orthogrid.numerics.linalg import (
     ALIGNMENT,
     ALONE_FROM,
     Products,
+    each,
     flat,
     gram,
+    gram_residual,
     padded,
     padded_copy,
     round_tf32,
@@ -119,3 +121,36 @@ def test_the_symmetric_product_is_the_plain_one(n, dtype):
     gram(w, out)
     exact = w.double() @ w.double().mT
     assert (out.double() - exact).abs().max() <= {torch.float64: 1e-11, torch.bfloat16: 3.0}.get(kind, 2e-3)
+
+
+@pytest.mark.parametrize("size", [(3, 5, 5), (4, 2, 2)])
+@pytest.mark.parametrize(
+    "function", [torch.linalg.eigvalsh, torch.linalg.inv, torch.linalg.det, lambda m: m[None, None]]
+)
+def test_a_matrix_that_is_not_finite_gives_nan_and_spoils_no_neighbour(size, function):
+    """Results of any number of axes: a number, a vector, a matrix, more."""
+    torch.manual_seed(0)
+    batch = torch.randn(size, dtype=torch.float64)
+    batch = batch @ batch.mT
+    alone = torch.stack([function(matrix) for matrix in batch])
+    batch[1, 0, 1] = float("inf")
+    found = each(function, batch)
+    assert found.shape == alone.shape and found[1].isnan().all()
+    kept = [i for i in range(len(batch)) if i != 1]
+    assert torch.equal(found[kept], alone[kept])
+
+
+@pytest.mark.parametrize("dtype, inside", [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")])
+def test_decompositions_are_in_at_least_float32(dtype, inside):
+    seen = set()
+    each(lambda matrix: (seen.add(matrix.dtype), matrix)[1], torch.eye(3, dtype=getattr(torch, dtype)).repeat(2, 1, 1))
+    assert seen == {getattr(torch, inside)}
+
+
+@pytest.mark.parametrize("rows, columns", [(ALONE_FROM, ALONE_FROM), (ALONE_FROM + 5, 40), (40, ALONE_FROM + 5)])
+def test_the_gram_matrix_of_any_shape_is_that_of_rows(rows, columns):
+    torch.manual_seed(0)
+    w = padded_copy(torch.randn(2, rows, columns, dtype=torch.float64), torch.float64)
+    out = padded(2, rows, rows, dtype=torch.float64, device=CPU).fill_(float("nan"))
+    torch.testing.assert_close(gram(w, out), w @ w.mT)
+    torch.testing.assert_close(gram_residual(w), w @ w.mT - torch.eye(rows, dtype=torch.float64))

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from orthogrid import runner
-from orthogrid.cell import Cell
+from orthogrid.catalog import ConfigError
+from orthogrid.cell import Cell, shape_of
 from orthogrid.changes import MOST, changes, code_parts
 from orthogrid.config import check_config
-from orthogrid.costs import bytes_needed
-from orthogrid.plan import Plan, describe, told
-from orthogrid.store import Store
+from orthogrid.costs import Costs, bytes_needed
+from orthogrid.plan import (
+    CPU_ELEMENTS,
+    CPU_MOST,
+    PROCESS_BYTES,
+    Plan,
+    Shard,
+    batches,
+    describe,
+    shards,
+    shared_out,
+    told,
+)
+from orthogrid.store import Store, shard_name
 
 AXES = {"dimension": 6, "steps": 5, "penalty": ["fro2", "l1"], "samples": [3, 4], "seed": [1, 2, 3]}
 
@@ -100,3 +113,77 @@ def test_ten_thousand_cells_are_planned_in_time(tmp_path):
     started = time.perf_counter()
     describe(Plan(config), 2)
     assert len(config.cells) == 10_000 and time.perf_counter() - started < 10
+
+
+# ---- How cells are cut ----
+
+
+def of_sizes(*sizes, **settings):
+    return [Cell(dimension=n, samples=8, steps=40, seed=s, **settings) for n in sizes for s in range(40)]
+
+
+def test_batches_are_of_one_shape_and_of_bounded_size():
+    costs = Costs()
+    cells = of_sizes(8, 500) + of_sizes(8, penalty="l1")
+    cut = batches(cells, costs)
+    assert sorted(cell.key for batch in cut for cell in batch) == sorted(cell.key for cell in cells)
+    for batch in cut:
+        assert len({shape_of(cell) for cell in batch}) == 1
+        assert len(batch) <= min(CPU_MOST, max(1, CPU_ELEMENTS // batch[0].dimension ** 2))
+    assert max(len(batch) for batch in cut if batch[0].dimension == 8) == 40
+    assert {len(batch) for batch in cut if batch[0].dimension == 500} == {8}
+    assert [len(batch) for batch in batches(cells[:40], costs, lambda cell: 7)] == [6, 7, 7, 6, 7, 7]
+    slow = [replace(cell, steps=10**7) for cell in of_sizes(100)]
+    assert {len(batch) for batch in batches(slow, costs)} == {1}
+
+
+def test_workers_finish_together_and_no_batch_is_cut_to_a_single_cell():
+    costs = Costs()
+    waiting = batches(of_sizes(30, 60, 90), costs)
+    cut = shared_out(waiting, 2, costs)
+    seconds = [costs.batch_seconds(batch) for batch in cut]
+    assert seconds == sorted(seconds, reverse=True) and min(map(len, cut)) >= 2
+    assert sorted(cell.key for batch in cut for cell in batch) == sorted(c.key for batch in waiting for c in batch)
+    assert max(seconds) <= 1.2 * sum(seconds) / 8  # a quarter of a worker's share, in whole cells
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_shards_are_of_equal_effort_and_the_same_in_any_order_of_calls(count):
+    cells, costs = of_sizes(20, 40, 60, 80), Costs()
+    cut = shards(cells, count, costs)
+    assert len(cut) == count and all(shard_name(part) == name for name, part in cut.items())
+    assert sorted(cell.key for part in cut.values() for cell in part) == sorted(cell.key for cell in cells)
+    efforts = [sum(map(costs.seconds, part)) for part in cut.values()]
+    assert max(efforts) < 1.3 * min(efforts)
+    assert shards(cells, count, costs) == cut and shards([], count, costs) == {}
+    assert shards(cells, 1, costs) == {shard_name(cells): cells}
+
+
+def test_a_shards_file_is_read_as_it_was_planned_and_refused_when_its_code_was_edited(tmp_path):
+    config = config_in(tmp_path, penalty=["fro2", "huber(delta=0.01)"], method=["adam", "landing"])
+    plan = Plan(replace(config, shards=3, device="cpu"))
+    plan.write_shards()
+    for name, cells in plan.shards.items():
+        shard = Shard.read(config.root / "shards" / f"{name}.json")
+        assert (shard.name, shard.root, shard.device, shard.code) == (name, config.root, "cpu", ())
+        assert list(shard.cells) == cells
+    other = (config.root / "shards" / f"{name}.json").rename(config.root / "shards" / "0123456789ab.json")
+    with pytest.raises(ConfigError, match="was edited since it was planned"):
+        Shard.read(other)
+
+
+def test_memory_and_versions_of_torch_are_told(trained):
+    config = config_in(trained, dimension=400, samples=100)
+    plan = Plan(config)
+    largest = max(len(batch) * bytes_needed(batch[0]) for batch in batches(plan.missing, Costs()))
+    assert f" {2 * (PROCESS_BYTES + largest) / 1e9:.1f} GB of memory" in told(plan, 2)[-1]
+    store = Store(trained / "x")
+    (name,) = store.held()
+    rows = store.rows(name)
+    rows.loc[:2, "torch"] = "1.0"
+    store.put(name, rows, store.traces(name))
+    ours = rows["torch"].iloc[-1]
+    assert (
+        told(Plan(config_in(trained)), 2)[-1]
+        == f"Rows were made by several versions of torch: {ours} (9 cells), 1.0 (3 cells)."
+    )

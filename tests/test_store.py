@@ -1,6 +1,7 @@
 """Journal, rows files, and training jobs that are interrupted, killed, grown and shrunk."""
 
 import gzip
+import json
 import os
 import random
 import shutil
@@ -18,7 +19,7 @@ from orthogrid.cell import Cell
 from orthogrid.collect import RowsError, collect, pieces, summary
 from orthogrid.config import check_config
 from orthogrid.predictions import predict_cells
-from orthogrid.store import Store, read_table, shard_name, write_bytes, write_table
+from orthogrid.store import LOOKS, Store, read_table, shard_name, write_bytes, write_table
 
 CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
 REAL = runner.train_batch
@@ -112,10 +113,51 @@ def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trai
     store.append("x", records)
     journal = store.journal_file("x")
     journal.write_bytes(journal.read_bytes()[:-200])  # a crash in the middle of the last line
-    store.append("x", records[:1])  # goes to a line of its own
-    assert set(store.finished(CELLS)[0]["key"]) == {cell.key for cell in CELLS[:2]}
-    assert train(CELLS[:4], tmp_path) == 2
+    store.append("x", records[2:])  # goes to a line of its own
+    assert journal.read_bytes().count(b"\n") == 4
+    store.append("x", records[:1])  # and this one needs none before it
+    assert journal.read_bytes().count(b"\n") == 5
+    assert set(store.finished(CELLS)[0]["key"]) == {cell.key for cell in CELLS[:3]}
+    assert train(CELLS[:4], tmp_path) == 1
     assert set(rows_of(tmp_path)["key"]) == {cell.key for cell in CELLS[:4]}
+
+
+def test_a_file_that_another_process_replaces_is_looked_for_again(tmp_path, monkeypatch):
+    train(CELLS, tmp_path)
+    looks, real = [], Store._finished
+
+    def vanishing(times):
+        def finished(self, cells):
+            looks.append(1)
+            if len(looks) <= times:
+                raise FileNotFoundError("replaced meanwhile")
+            return real(self, cells)
+
+        return finished
+
+    monkeypatch.setattr(Store, "_finished", vanishing(LOOKS - 1))
+    assert len(Store(tmp_path).finished(CELLS)[0]) == len(CELLS) and len(looks) == LOOKS == 5
+    looks.clear()
+    monkeypatch.setattr(Store, "_finished", vanishing(LOOKS))
+    with pytest.raises(FileNotFoundError):
+        Store(tmp_path).finished(CELLS)
+    assert len(looks) == LOOKS
+
+
+def test_names_are_twelve_digits_and_tell_cells_and_code_apart(monkeypatch):
+    names = {shard_name(cells) for cells in (CELLS, CELLS[:2], CELLS[2:])}
+    assert len(names) == 3 and all(len(name) == 12 and int(name, 16) >= 0 for name in names)
+    assert shard_name(CELLS) == shard_name(reversed(CELLS))
+
+
+@pytest.mark.parametrize("name", ["aaa", "checksums", "Checksum"])
+def test_rows_without_the_column_of_checksums_count_as_damaged(tmp_path, name):
+    train(CELLS, tmp_path)
+    store, (file,) = Store(tmp_path), rows_files(tmp_path)
+    text = gzip.decompress(file.read_bytes()).decode()
+    file.write_bytes(gzip.compress(text.replace("checksum", name, 1).encode()))
+    assert list(store.damaged()) == [file.name.removesuffix(".csv.gz")]
+    assert train(CELLS, tmp_path) == len(CELLS)
 
 
 @pytest.mark.parametrize("line", ["42", "null", "{}", '{"row": {}}', "\x00\x00", "\ufffd"])
@@ -295,10 +337,17 @@ def test_collected_in_pieces_the_tables_have_the_same_bytes(tmp_path, size):
     predictions = predict_cells(config)
     logs = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
     for folder, cells in (("whole", len(config.cells)), ("pieces", size)):
-        collect(config, names(root), predictions, logs, folder=tmp_path / folder, size=cells)
+        shares: list[float] = []
+        collect(config, names(root), predictions, logs, folder=tmp_path / folder, size=cells, progress=shares.append)
+        count = -(-len(config.cells) // cells)
+        assert shares == pytest.approx([min(1, (i + 1) * cells / len(config.cells)) for i in range(count)])
     whole, pieced = (sorted((tmp_path / folder).iterdir()) for folder in ("whole", "pieces"))
     assert [path.name for path in whole] == [path.name for path in pieced] and len(whole) == 5
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(whole, pieced, strict=True))
+    told = json.loads((tmp_path / "whole" / "run.json").read_text(encoding="utf-8"))
+    assert (told["finished"], told["cells"], told["partial"]) == (len(CELLS), len(config.cells), True)
+    table = read_table(tmp_path / "whole" / "cells.csv")
+    assert summary(config, table.assign(seconds=600.0))["minutes"] == 10.0 * len(CELLS)
     traces = read_table(tmp_path / "whole" / "traces.csv.gz")
     finished = [cell.key for cell in config.cells if cell in CELLS]
     assert traces["key"].drop_duplicates().tolist() == finished

@@ -57,7 +57,7 @@ def collect(
             told.append(cells[list(TOLD)])
             keys = [key for same in thread_cells(cells).values() for key in same]
             threads.append((cells[cells["key"].isin(keys)], parse_traces([header, *(traces[key] for key in keys)])))
-            progress((number + 1) * size / max(1, len(config.cells)))
+            progress(min(1.0, (number + 1) * size / len(config.cells)))
     write_table(membership(config), folder / "membership.csv")
     cells, traces = (pd.concat(parts, ignore_index=True) for parts in zip(*threads, strict=True))
     write_table(compare_thread(cells, traces, *logs), folder / "thread.csv")
