@@ -272,3 +272,12 @@ def test_predictions_of_traps_follow_penalty_and_method():
             assert trap[0] == pytest.approx(law, nan_ok=True)
             # nan for offdiag, and where 50 is below the threshold.
             assert (trap[1] < 0 and trap[2] <= 4 * lam * (1 + 1e-12)) == (law < cell.reg)
+
+
+@pytest.mark.parametrize("s", [-1.6, -1.0, -0.4, 0.0, 0.7, 1.0, 1.3])
+def test_the_lifted_path_is_the_least_over_the_extra_row(s):
+    reg, lam = 7.0, 1.3
+    extra = np.linspace(0, 2, 200_001)
+    least = (lam * (1 - s) ** 2 + reg * (1 - s**2 - extra**2) ** 2).min()
+    assert theory.path_loss(s, reg, lam, lifted=True) == pytest.approx(least, abs=1e-8)
+    assert theory.path_loss(s, reg, lam) == pytest.approx(lam * (1 - s) ** 2 + reg * (1 - s**2) ** 2)
