@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
 from orthogrid import runner
 from orthogrid.catalog import ConfigError
@@ -13,6 +14,7 @@ from orthogrid.cell import Cell, shape_of
 from orthogrid.changes import MOST, changes, code_parts
 from orthogrid.config import check_config
 from orthogrid.costs import Costs, bytes_needed
+from orthogrid.numerics.train import train_batch
 from orthogrid.plan import (
     CPU_ELEMENTS,
     CPU_MOST,
@@ -167,9 +169,21 @@ def test_a_shards_file_is_read_as_it_was_planned_and_refused_when_its_code_was_e
         shard = Shard.read(config.root / "shards" / f"{name}.json")
         assert (shard.name, shard.root, shard.device, shard.code) == (name, config.root, "cpu", ())
         assert list(shard.cells) == cells
-    other = (config.root / "shards" / f"{name}.json").rename(config.root / "shards" / "0123456789ab.json")
-    with pytest.raises(ConfigError, match="was edited since it was planned"):
-        Shard.read(other)
+    written = (config.root / "shards" / f"{name}.json").read_text(encoding="utf-8")
+    for other in ("000000000000", "ffffffffffff"):
+        path = config.root / "shards" / f"{other}.json"
+        path.write_text(written, encoding="utf-8")
+        with pytest.raises(ConfigError, match="was edited since it was planned"):
+            Shard.read(path)
+
+
+def test_cells_in_a_journal_are_told(tmp_path):
+    config = config_in(tmp_path)
+    records = [runner._record(result, torch.device("cpu")) for result in train_batch(config.cells[:2])]
+    Store(config.root).append("x", records)
+    assert told(Plan(config), 2)[-1].startswith("2 of these are finished already, in the journal of a job")
+    assert runner.train_run(config, config.cells, device="cpu") == len(config.cells) - 2
+    assert len(told(Plan(config), 2)) == 1
 
 
 def test_memory_and_versions_of_torch_are_told(trained):

@@ -157,6 +157,8 @@ def _train(options: argparse.Namespace) -> int:
         return 1
     finally:
         let_go()
+    if not trained:
+        print("nothing to train: all are finished; to train one again, --key KEY --again", file=sys.stderr)
     print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
     return 0
 

@@ -188,6 +188,8 @@ def describe(plan: Plan, workers: int) -> str:
 def told(plan: Plan, workers: int) -> list[str]:
     """A plan in a few lines: what is stale and why, what is to be trained and what it costs, and what is odd about the rows."""
     lines = [*plan.why_stale(), _headline(plan, workers, measured_costs(plan.store)), *plan.store.damaged().values()]
+    if kept := plan.store.journalled(plan.missing):
+        lines.append(f"{kept} of these are finished already, in the journal of a job that was killed or is at work.")
     if len(versions := plan.store.torch_versions(plan.config.cells)) > 1:
         lines.append("Rows were made by several versions of torch: " + counted(versions) + ".")
     return lines

@@ -224,7 +224,8 @@ class Store:
         """What to tell of the rows files that were damaged or edited, by name."""
         return {
             name: f"{self.rows_file(name)}, or its traces, was damaged or edited: "
-            f"{len(file.lines)} of its cells agree with their checksums; the others are trained again."
+            f"{len(file.lines)} of its cells agree with their checksums; the others count as not there, and are trained again "
+            "where the config asks for them."
             for name, file in self._files()
             if not file.whole
         }
@@ -310,6 +311,11 @@ class Store:
             pd.concat(rows).drop_duplicates("key").reset_index(drop=True),
             pd.concat(traces).drop_duplicates(["key", "step"]).reset_index(drop=True),
         )
+
+    def journalled(self, cells: Sequence[Cell]) -> int:
+        """How many of these cells a job had finished that was killed, or is at work."""
+        wanted = {cell.key: cell.code for cell in cells}
+        return len({r["row"]["key"] for r in self._journals() if wanted.get(r["row"]["key"]) == r["row"]["code"]})
 
     def _journals(self) -> list[dict[str, Any]]:
         records = []
