@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 
@@ -66,3 +67,16 @@ def test_the_makefiles_help_lists_its_targets():
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("paper", "test", "smoke", "published", "verify", "publish", "types", "docs"):
         assert re.search(rf"^{target}\s", shown, re.M)
+
+
+def test_the_house_names_what_there_is():
+    text = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
+    for place in re.findall(r"^\d\. `([\w.]+)`", text, re.M):
+        module, _, name = place.rpartition(".")
+        assert callable(getattr(importlib.import_module(f"orthogrid.{module}"), name))
+    package = ROOT / "src" / "orthogrid"
+    floors = text[text.index("|---|") : text.index("## The way")]
+    for name in re.findall(
+        r"`(\w+/?)`", "".join(row.split("|")[2] for row in floors.splitlines()[1:] if row.count("|") == 4)
+    ):
+        assert (package / name).is_dir() or (package / f"{name}.py").is_file(), name
