@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -153,6 +154,8 @@ def test_a_block_of_ones_own_has_no_nearest_name():
     ((block, near, message),) = unread_blocks(config)
     assert (block, near) == ("zebra", None) and "did you mean" not in message
     assert {near for _, _, near, _ in unfed(config)} == {None}
+    unread, missed = complaints(config)  # those that are missed are many, so they are counted
+    assert "zebra" in unread and re.search(r"has 0 of the \d\d blocks that the paper reads", missed)
 
 
 def test_readers_import_neither_torch_nor_plotting():

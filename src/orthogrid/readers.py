@@ -15,6 +15,7 @@ from .declarations import Reader, own_readers, readers
 
 __all__ = ["Reader", "block_figure_names", "complaints", "readers", "unfed", "unknown_blocks", "unread_blocks"]
 WHOLE = "*"
+MOST_TOLD = 6  # blocks that are missed, from which on they are counted
 BLOCK_FIGURE = "block_"  # begins the name of the figure of a block that the package does not know
 
 
@@ -69,11 +70,17 @@ def unfed(config: Config) -> list[tuple[Reader, str, str | None, str]]:
 
 
 def complaints(config: Config) -> list[str]:
-    """Both for a reader in a hurry: a line for each unread block, and one for each block that is missed."""
+    """Both for a reader in a hurry: a line for each unread block, and one for each block that is missed, where these are few."""
     lines = [message for _, _, message in unread_blocks(config)]
     missed: dict[str, list[str]] = {}
     for reader, block, _, _ in unfed(config):
         missed.setdefault(block, []).append(str(reader))
+    if len(missed) > MOST_TOLD:
+        there = len(known_blocks().intersection(_names(config)))
+        lines.append(
+            f"this config has {there} of the {len(known_blocks())} blocks that the paper reads; figures, claims and sentences of the others are left out"
+        )
+        return lines
     for block, hungry in missed.items():
         shown = ", ".join(hungry[:3]) + (f" and {len(hungry) - 3} more" if len(hungry) > 3 else "")
         lines.append(f"this config has no block '{block}', which {shown} read{'s' if len(hungry) == 1 else ''}")
