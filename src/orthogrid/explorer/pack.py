@@ -31,7 +31,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "sigma_min": ("smallest singular value of W", "", ""),
     "sigma_max": ("largest singular value of W", "", ""),
     "gradient_norm": ("gradient norm at the end", "", ""),
-    "curvature": ("least curvature at the end", "", ""),
+    "curvature": ("curvature across, at the end", "", ""),
     "lambda_min": ("λ, smallest eigenvalue of the Gram matrix", "", ""),
     "predicted_lambda_max": ("μ, largest eigenvalue of the Gram matrix", "", ""),
     "seconds": ("seconds of a core", "", ""),
