@@ -28,14 +28,14 @@ from orthogrid.store import Store, shard_name
 TIMES = ["seconds", "seconds_per_step"]
 
 
-def long_mini(folder: Path) -> tuple[Path, tuple[str, ...]]:
+def long_mini(folder: Path, steps: int = 3000) -> tuple[Path, tuple[str, ...]]:
     """A project whose run takes some seconds."""
-    return mini(folder, dimension=60, samples=90, steps=3000, seed=list(range(1, 9)))
+    return mini(folder, dimension=60, samples=90, steps=steps, seed=list(range(1, 9)))
 
 
-def long_run(folder: Path) -> tuple[Path, subprocess.Popen, tuple[str, ...]]:
+def long_run(folder: Path, steps: int = 3000) -> tuple[Path, subprocess.Popen, tuple[str, ...]]:
     """Such a run under Snakemake, in a session of its own, once some of its cells are finished."""
-    project, arguments = long_mini(folder)
+    project, arguments = long_mini(folder, steps)
     log = (project / "out.log").open("w")
     process = subprocess.Popen(
         command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
@@ -122,7 +122,7 @@ def test_rows_that_were_tampered_with_are_told_and_trained_again_by_plain_snakem
 
 @pytest.mark.parametrize("second", ["snakemake", "train"])
 def test_a_second_run_in_a_folder_is_refused_and_told_who_is_at_work(tmp_path, second):
-    project, process, arguments = long_run(tmp_path)
+    project, process, arguments = long_run(tmp_path, steps=20_000)  # it is still at work when the second is refused
     try:
         call = {
             "snakemake": command(TABLE, *arguments),

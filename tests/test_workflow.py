@@ -362,7 +362,7 @@ def test_missing_latex_stops_before_training_and_names_the_remedy(tmp_path):
     project = copy_project(tmp_path / "project")
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "sh", "env", "ls", "uname", "git"):
+    for name in ("bash", "sh", "env", "ls", "uname", "git", "which"):
         if found := shutil.which(name):
             (tools / name).symlink_to(found)
     done = subprocess.run(
