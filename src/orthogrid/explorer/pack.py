@@ -58,7 +58,8 @@ def pack(run: Run) -> tuple[dict[str, Any], bytes]:
         values = cells[name].to_numpy(float)
         if not np.isfinite(values).any():
             continue
-        arrays[f"measure {name}"] = values.astype(np.float32)
+        with np.errstate(over="ignore"):
+            arrays[f"measure {name}"] = values.astype(np.float32)
         if law:
             arrays[f"law {name}"] = cells[law].to_numpy(np.float32)
         known = values[np.isfinite(values)]
@@ -123,7 +124,8 @@ def _thinned(traces: pd.DataFrame, place: pd.Series) -> dict[str, np.ndarray]:
 
 def _short(values: pd.Series) -> np.ndarray:
     """The upper half of each float32, rounded: two digits, all that a plot shows."""
-    bits = values.to_numpy(np.float32).view(np.uint32)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and not drawn
+        bits = values.to_numpy(np.float64).astype(np.float32).view(np.uint32)
     return np.where(np.isfinite(values), (bits + 0x8000) >> 16, 0x7FC0).astype(np.uint16)
 
 
