@@ -190,6 +190,27 @@ def test_a_module_used_as_a_value_counts_whole(house, use):
     assert stale(before, digests(house)) == {"fast"}
 
 
+def test_a_package_used_as_a_value_counts_with_all_its_files(house):
+    (house / "tools").mkdir()
+    (house / "tools" / "__init__.py").write_text("")
+    (house / "tools" / "one.py").write_text("def one(s):\n    return s\n")
+    edit(
+        house / "penalties.py",
+        "return FAST * s",
+        "from . import tools\n    return [getattr(tools, name) for name in s]",
+    )
+    before = digests(house)
+    edit(house / "tools" / "one.py", "return s", "return 2 * s")
+    assert stale(before, digests(house)) == {"fast"}
+
+
+def test_what_is_told_beside_the_nodes_counts(house):
+    source = Source(house, "orthogrid")
+    node = source.node("penalties", "helper")
+    told = [Digest(source).add(node).add_text(text).value() for text in ("a", "a", "b")]
+    assert told[0] == told[1] != told[2] and Digest(source).add(node).value() not in told
+
+
 def test_a_function_that_asks_for_globals_has_its_whole_module(house):
     edit(house / "shapes.py", "return s.round()", "return globals()['unused'](s)")
     before = digests(house)
