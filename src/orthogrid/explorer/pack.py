@@ -14,7 +14,7 @@ from ..run import Run
 
 POINTS = 24  # of a trace that are kept
 TRACED = {"fit": "data loss", "orthogonality_fro": "‖S‖ (Frobenius)", "distance": "distance to the target"}
-# What a dot can be placed or coloured by, beside the axes: column → (what it is called, the law that says it, of which outcome).
+# What a dot can be placed or coloured by, beside the axes: column → (what it is called, the law that says it, of which outcome: of any, if empty).
 MEASURES: dict[str, tuple[str, str, str]] = {
     "trap_ratio": ("γ / trap threshold (fro2: γ/2λ)", "", ""),
     "capture_ratio": ("γ / capture threshold (fro2: γ/2μ)", "", ""),
@@ -24,7 +24,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "fit": ("data loss", "", ""),
     "loss": ("loss, with the penalty", "predicted_trap_loss", "trapped"),
     "orthogonality_fro": ("‖S‖ (Frobenius), S = WWᵀ − I", "", ""),
-    "mean_s": ("mean |S| of an entry", "predicted_mean_s", "recovered"),
+    "mean_s": ("mean |S| of an entry", "predicted_mean_s", ""),
     "position": ("position s on the path: 1 target, −1 twin", "predicted_trap_position", "trapped"),
     "off_path": ("distance from the path", "", ""),
     "overlap": ("overlap with the weakest direction", "", ""),

@@ -144,13 +144,13 @@ function laws(run, cells) {
     const seen = new Map();
     for (const i of cells) {
       const law = run.columns[`law ${state.y}`][i];
-      if (Number.isFinite(law) && (!isLog(run, state.y) || law > 0) && valueOf(run, "outcome", i) === measure.of) {
+      if (Number.isFinite(law) && (!isLog(run, state.y) || law > 0) && (!measure.of || valueOf(run, "outcome", i) === measure.of)) {
         const at = valueOf(run, state.x, i);
         seen.set(`${at} ${law.toPrecision(3)}`, [axisOf(run, state.x)?.numeric === false ? axisOf(run, state.x).values.indexOf(at) : at, law]);
       }
     }
     const points = [...seen.values()];
-    if (points.length) traces.push({ type: "scatter", mode: "markers", name: `law, of ${measure.of} runs`, hoverinfo: "skip",
+    if (points.length) traces.push({ type: "scatter", mode: "markers", name: measure.of ? `law, of ${measure.of} runs` : "law", hoverinfo: "skip",
       x: points.map((p) => p[0]), y: points.map((p) => p[1]), marker: { symbol: "line-ew-open", size: 14, color: "#1a1a1a", line: { width: 1.5 } } });
   }
   return { shapes, traces };
