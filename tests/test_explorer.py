@@ -195,6 +195,21 @@ def test_in_a_browser_choices_filter_and_are_in_the_link(browser, page, small_ru
 
 
 @pytest.mark.slow
+def test_in_a_browser_a_link_also_keeps_what_is_usual_in_other_runs(browser, small_run, tmp_path):
+    """Without a phase diagram the page begins with a block, and a link to all blocks must say so."""
+    unknown = dict.fromkeys(("predicted_trap_threshold", "predicted_capture_threshold"), np.nan)
+    write_explorer(replace(small_run, cells=small_run.cells.assign(**unknown)), tmp_path / "x.html")
+    browser.open(tmp_path / "x.html")
+    assert browser.find("#block").get_property("value") == "identifiability"
+    some = browser.points()
+    browser.pick("block", "")
+    every = browser.points()
+    assert every > some
+    browser.open(tmp_path / "x.html", "#" + browser.driver.current_url.split("#")[1])
+    assert browser.find("#block").get_property("value") == "" and browser.points() == every
+
+
+@pytest.mark.slow
 def test_in_a_browser_a_dot_shows_its_cell_and_what_makes_it_again(browser, page, small_run, tmp_path):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys

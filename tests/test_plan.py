@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from orthogrid import runner
+from orthogrid.__main__ import main
 from orthogrid.catalog import ConfigError
 from orthogrid.cell import Cell, shape_of
 from orthogrid.changes import MOST, changes, code_parts
@@ -201,3 +202,15 @@ def test_memory_and_versions_of_torch_are_told(trained):
         told(Plan(config_in(trained)), 2)[-1]
         == f"Rows were made by several versions of torch: {ours} (9 cells), 1.0 (3 cells)."
     )
+
+
+def test_nothing_to_train_is_said_of_a_finished_run_and_not_of_one_without_time(tmp_path, capsys):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"run: x\nresults: {tmp_path}\nblocks: [{{name: a, axes: {{dimension: 4, steps: 5}}}}]\n")
+    assert main(["train", "--config", str(path), "--minutes", "1e-9"]) == 0
+    said = capsys.readouterr()
+    assert '"trained": 0' in said.out and "nothing to train" not in said.err
+    assert main(["train", "--config", str(path)]) == 0
+    assert "nothing to train" not in capsys.readouterr().err
+    assert main(["train", "--config", str(path)]) == 0
+    assert "nothing to train: all are finished" in capsys.readouterr().err

@@ -125,6 +125,7 @@ def _train(options: argparse.Namespace) -> int:
     from .plan import Shard
     from .runner import TrainingError, train_cells, train_run  # imports torch
     from .show import again, find_cell
+    from .store import Store
     from .workers import die_with_parent
 
     if options.again and not options.key:
@@ -157,7 +158,7 @@ def _train(options: argparse.Namespace) -> int:
         return 1
     finally:
         let_go()
-    if not trained:
+    if not trained and not Store(config.root).unfiled(cells):  # --minutes may have left all of them
         print("nothing to train: all are finished; to train one again, --key KEY --again", file=sys.stderr)
     print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
     return 0

@@ -22,7 +22,7 @@ import os
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO, TextIOWrapper
@@ -300,7 +300,7 @@ class Store:
             rows.append(table)
             traces.append(trace[trace["key"].isin(table["key"])])
         if len(found) < len(wanted):
-            records = [r for r in self._journals() if wanted.get(r["row"]["key"]) == r["row"]["code"]]
+            records = self._journals(wanted)
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
         rows, traces = ([t for t in tables if len(t)] for tables in (rows, traces))
@@ -314,10 +314,10 @@ class Store:
 
     def journalled(self, cells: Sequence[Cell]) -> int:
         """How many of these cells a job had finished that was killed, or is at work."""
-        wanted = {cell.key: cell.code for cell in cells}
-        return len({r["row"]["key"] for r in self._journals() if wanted.get(r["row"]["key"]) == r["row"]["code"]})
+        return len({record["row"]["key"] for record in self._journals({cell.key: cell.code for cell in cells})})
 
-    def _journals(self) -> list[dict[str, Any]]:
+    def _journals(self, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The sound records of these cells, by key with their code."""
         records = []
         for path in sorted(self.root.glob("journal/*.jsonl")):
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -325,7 +325,8 @@ class Store:
                     record = json.loads(line)
                 except json.JSONDecodeError:
                     continue  # torn by a crash, or damaged: that cell is not finished
-                if isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record)):
+                sound = isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record))
+                if sound and wanted.get(record["row"]["key"]) == record["row"]["code"]:
                     records.append(record)
         return records
 

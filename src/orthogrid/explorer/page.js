@@ -19,7 +19,8 @@ const START = { ...PRESETS["phase diagram"], laws: "1", key: "" };
 const MANY = 3000; // dots from which they are drawn by the graphics card, where there is one
 const byId = (id) => document.getElementById(id);
 const runs = [];
-let state = { ...START };
+let usual = { ...START }; // what a link leaves out
+let state = usual;
 
 async function inflate(text) {
   const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
@@ -302,7 +303,7 @@ function show() {
 
 function change(more) {
   state = { ...state, ...more };
-  const told = Object.entries(state).filter(([name, value]) => value !== START[name]);
+  const told = Object.entries(state).filter(([name, value]) => value !== usual[name]);
   history.replaceState(null, "", `#${new URLSearchParams(told)}`);
   show();
 }
@@ -328,7 +329,8 @@ async function start() {
   runs.push(await readRun(document));
   const { known, first } = controls();
   const linked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  state = { ...START, ...first, ...Object.fromEntries(Object.entries(linked).filter(([name]) => name in START)) };
+  usual = { ...START, ...first };
+  state = { ...usual, ...Object.fromEntries(Object.entries(linked).filter(([name]) => name in START)) };
   for (const name of ["x", "y"]) if (!known.has(state[name])) state[name] = first[name];
   if (state.colour !== "outcome" && !known.has(state.colour)) state.colour = "outcome";
   for (const [name, there] of [["block", runs[0].header.blocks.map((b) => b.name)], ["penalty", axisOf(runs[0], "penalty").values]])
