@@ -28,10 +28,11 @@ import yaml
 from orthogrid.collect import collect
 from orthogrid.config import Config, load_config
 from orthogrid.costs import Costs
+from orthogrid.files import read_table, write_table
 from orthogrid.plan import Plan, batches, describe, shards, shared_out
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run
-from orthogrid.store import SUFFIX, Store, read_table, shard_name, write_table
+from orthogrid.store import SUFFIX, Store, shard_name
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "full"

@@ -15,13 +15,14 @@ from orthogrid import catalog, offer_to_child_processes, own
 from orthogrid.collect import collect
 from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
+from orthogrid.files import read_table, write_table
 from orthogrid.methods import METHODS
 from orthogrid.paper import CLAIMS
 from orthogrid.penalties import PENALTIES
 from orthogrid.predictions import predict_cells
 from orthogrid.run import Run
 from orthogrid.runner import train_cells
-from orthogrid.store import read_table, shard_name, write_table
+from orthogrid.store import shard_name
 
 ROOT = Path(__file__).parents[1]
 offer_to_child_processes()

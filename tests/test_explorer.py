@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
+from matplotlib.colors import to_hex
 
 from orthogrid.cell import AXES
 from orthogrid.config import check_config, load_config
 from orthogrid.explorer import write_explorer
 from orthogrid.explorer.pack import MEASURES, POINTS, TRACED, pack
+from orthogrid.figures.panels import mark
+from orthogrid.outcomes import OUTCOMES
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -94,6 +97,13 @@ def test_the_page_is_one_file_that_loads_nothing_and_is_the_same_every_time(smal
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
+def test_outcomes_have_the_colours_of_the_papers_markers():
+    script = (ROOT / "src" / "orthogrid" / "explorer" / "page.js").read_text(encoding="utf-8")
+    told = dict(re.findall(r'(\w+): \["(#\w{6})"', script))
+    for outcome in OUTCOMES:
+        assert told[outcome] == to_hex(mark(outcome)["color"])
+
+
 def test_a_title_is_text(small_run, tmp_path):
     config = replace(small_run.config, title="</script><b>5 < 6 & 7")
     write_explorer(replace(small_run, config=config), tmp_path / "x.html")
@@ -108,13 +118,33 @@ def test_a_run_without_finished_cells_has_a_page(small_run):
     assert {header["outcomes"][i] for i in columns["outcome"]} == {"missing"} and not columns["trace begins"].any()
 
 
-def test_the_page_that_the_readme_links_is_of_the_published_run():
+@pytest.fixture(scope="module")
+def published():
+    """Header and columns of the page that the README links."""
     text = (ROOT / "docs" / "explorer.html").read_text(encoding="utf-8")
     header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
+    data = gzip.decompress(base64.b64decode(re.search(r'id="data">(.*?)</script>', text, re.S)[1]))
+    return header, columns_of(header, data)
+
+
+def test_the_page_that_the_readme_links_is_of_the_published_run(published):
+    header, columns = published
     config = load_config(ROOT / "config" / "full.yaml")
     assert (header["run"], header["cells"], header["config"]) == ("full", len(config.cells), "config/full.yaml")
-    data = gzip.decompress(base64.b64decode(re.search(r'id="data">(.*?)</script>', text, re.S)[1]))
-    assert bytes(columns_of(header, data)["key"]).hex() == "".join(cell.key for cell in config.cells)
+    assert bytes(columns["key"]).hex() == "".join(cell.key for cell in config.cells)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, law, _) in MEASURES.items() if law])
+def test_laws_are_drawn_where_the_published_runs_are(published, name):
+    """Half of the runs that a law speaks of lie within 6 % of it; it would show if it were drawn by another scale."""
+    header, columns = published
+    (of,) = (measure["of"] for measure in header["measures"] if measure["name"] == name)
+    value, law = columns[f"measure {name}"].astype(float), columns[f"law {name}"].astype(float)
+    told = np.isfinite(value) & np.isfinite(law)
+    if of:
+        told &= columns["outcome"] == header["outcomes"].index(of)
+    assert told.sum() > 300
+    assert np.median(np.abs(value - law)[told] / np.abs(law[told])) < 0.06
 
 
 # ---- In a browser ----

@@ -8,11 +8,11 @@ from synthetic import ideal
 
 from orthogrid.catalog import ConfigError
 from orthogrid.config import check_config, load_config
+from orthogrid.files import write_table
 from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
 from orthogrid.paper import CLAIMS, judge
 from orthogrid.paper.reproduction import differences, explored_column, frozen_sentence
 from orthogrid.paper.tables import TABLES
-from orthogrid.store import write_table
 
 
 def config(**axes):

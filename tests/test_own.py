@@ -28,6 +28,7 @@ from orthogrid.costs import Costs, operations
 from orthogrid.declarations import own_figure_names, own_readers
 from orthogrid.figures import FIGURES
 from orthogrid.figures.draw import Inputs
+from orthogrid.files import read_table, write_table
 from orthogrid.imports import imported_files
 from orthogrid.own import load_code
 from orthogrid.paper import CLAIMS, judge
@@ -40,7 +41,6 @@ from orthogrid.predictions import predict_cells
 from orthogrid.readers import unfed, unread_blocks
 from orthogrid.run import Run
 from orthogrid.runner import train_cells, train_run
-from orthogrid.store import read_table, write_table
 
 pytestmark = pytest.mark.usefixtures("alone")
 

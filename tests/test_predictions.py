@@ -10,8 +10,8 @@ import pytest
 
 from orthogrid import catalog, predictions
 from orthogrid.config import check_config
+from orthogrid.files import write_table
 from orthogrid.predictions import Kept, predict_cells
-from orthogrid.store import write_table
 
 
 def config(**axes):

@@ -18,8 +18,9 @@ from orthogrid.catalog import ConfigError
 from orthogrid.cell import Cell
 from orthogrid.collect import RowsError, collect, pieces, summary
 from orthogrid.config import check_config
+from orthogrid.files import read_table, write_bytes, write_table
 from orthogrid.predictions import predict_cells
-from orthogrid.store import LOOKS, Store, read_table, shard_name, write_bytes, write_table
+from orthogrid.store import LOOKS, Store, shard_name
 
 CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
 REAL = runner.train_batch

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from orthogrid.analysis.select import best_setting
 from orthogrid.config import Config
+from orthogrid.files import read_table
 from orthogrid.paper import CLAIMS, judge
 from orthogrid.paper.format import (
     MISSING,
@@ -32,7 +33,6 @@ from orthogrid.paper.write import NUMBERS, write_tables, write_values
 from orthogrid.readers import readers
 from orthogrid.run import Run
 from orthogrid.sources import asked
-from orthogrid.store import read_table
 
 SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
 ASKED = asked(ROOT / "paper")

@@ -20,9 +20,10 @@ import pandas as pd
 
 from .catalog import ConfigError
 from .config import Config
+from .files import write_bytes, write_table, writing
 from .outcomes import with_outcomes
 from .run import compare_thread, membership, thread_cells
-from .store import Store, parse_traces, write_bytes, write_table, writing
+from .store import Store, parse_traces
 
 PIECE = 50_000  # cells that are in memory at once
 SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk

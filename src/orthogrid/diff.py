@@ -19,7 +19,8 @@ import pandas as pd
 
 from .catalog import ConfigError
 from .cell import AXES
-from .store import Store, read_table
+from .files import read_table
+from .store import Store
 
 MEASURES = ("fit", "orthogonality_fro", "distance")
 MOST = 10  # lines of a list

@@ -17,7 +17,7 @@ from typing import Any
 
 from .catalog import ConfigError, digest_of
 from .config import Config
-from .store import write_bytes
+from .files import write_bytes
 
 EXPLORED = "explored.csv"  # beside the file of freezes: id, verdict, measured, low, high
 

@@ -20,8 +20,9 @@ from .cell import AXES, Cell, shape_of, spec_name
 from .changes import changes, code_parts
 from .config import Config
 from .costs import Costs, bytes_needed, cpu_name, operations
+from .files import write_bytes
 from .progress import duration
-from .store import Store, shard_name, write_bytes
+from .store import Store, shard_name
 
 # Elements of one weight stack on the CPU: enough to keep a core busy at small n, little enough to stay near the caches.
 CPU_ELEMENTS = 2_000_000

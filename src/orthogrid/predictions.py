@@ -23,7 +23,7 @@ import pandas as pd
 from . import catalog, theory
 from .cell import Cell, spec_name, spec_options
 from .config import Config
-from .store import write_bytes
+from .files import write_bytes
 from .workers import CONTEXT
 
 COLUMNS = (

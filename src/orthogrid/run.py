@@ -10,7 +10,7 @@ import pandas as pd
 
 from .cell import Cell
 from .config import Config
-from .store import read_table
+from .files import read_table
 
 
 def membership(config: Config) -> pd.DataFrame:

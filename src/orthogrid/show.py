@@ -14,7 +14,8 @@ import pandas as pd
 from .catalog import ConfigError
 from .cell import AXES, Cell
 from .config import Config
-from .store import Store, read_table
+from .files import read_table
+from .store import Store
 from .verify import SAME, Comparison, compare
 
 SHORTEST = 4  # of a key that is not written out

@@ -19,94 +19,30 @@ import gzip
 import hashlib
 import json
 import os
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO, TextIOWrapper
+from io import StringIO
 from itertools import groupby
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from .cell import Cell
+from .files import read_table, table_text, write_bytes
 
 if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
     import pandas as pd
 
-# As text, also where every one of them happens to look like a number.
-TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
-# Numbers without a fraction, also where some are missing, which pandas would turn into 1.0.
-WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign")
 SUFFIX = ".csv.gz"
 CHECKSUM = "checksum"
 # How often files are looked for again when another process replaced one between the list and the look.
 LOOKS = 5
 
 
-def read_table(path: Path | StringIO) -> pd.DataFrame:
-    """A CSV of ours, floats to the last bit (pandas ≥ 3.1 reads them so by default)."""
-    import pandas as pd
-
-    return pd.read_csv(path, dtype=TEXT)
-
-
-def write_table(table: pd.DataFrame, path: Path | TextIO, header: bool = True) -> None:
-    """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table; or a piece of one into an open file."""
-    if isinstance(path, Path):
-        with writing(path) as file:
-            write_table(table, file, header)
-        return
-    whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
-    table.astype(whole).to_csv(path, index=False, header=header)
-
-
-@contextmanager
-def writing(path: Path, level: int = 3) -> Iterator[TextIO]:
-    """A text file (compressed for .gz) to be written piece by piece: readers see the old one until it is whole."""
-    with _replacing(path) as raw:
-        file = gzip.GzipFile("", "wb", level, raw, mtime=0) if path.suffix == ".gz" else raw
-        text = TextIOWrapper(file, encoding="utf-8", newline="")
-        yield text
-        text.flush()
-        if file is raw:
-            text.detach()
-        else:
-            text.close()
-
-
-def write_bytes(data: bytes, path: Path) -> None:
-    """Write a file atomically: readers see the old one or the new one, never half."""
-    with _replacing(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException as error:
-        os.unlink(temporary)
-        if isinstance(error, OSError):  # a full disk names no file, a folder in the way the temporary one
-            error.filename = str(path)
-        raise
-
-
 def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
     """A table of traces from its header and the lines of some cells."""
     return read_table(StringIO("\n".join(texts)))
-
-
-def _as_text(table: pd.DataFrame) -> str:
-    text = StringIO()
-    write_table(table, text)
-    return text.getvalue()
 
 
 def shard_name(cells: Iterable[Cell]) -> str:
@@ -341,8 +277,8 @@ class Store:
 
     def put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
         """Write a rows file and its traces, each row with its checksum."""
-        trace = _as_text(traces.sort_values(["key", "step"]))
-        columns, *lines = _lines(_as_text(rows))
+        trace = table_text(traces.sort_values(["key", "step"]))
+        columns, *lines = _lines(table_text(rows))
         of_key = _by_key(trace)
         sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
         for path, text in (

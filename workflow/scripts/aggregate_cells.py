@@ -5,9 +5,10 @@ from pathlib import Path
 from orthogrid.collect import collect
 from orthogrid.config import check_config
 from orthogrid.failures import told
+from orthogrid.files import read_table
 from orthogrid.freeze import frozen
 from orthogrid.progress import Progress
-from orthogrid.store import SUFFIX, read_table
+from orthogrid.store import SUFFIX
 
 if __name__ == "__main__":
     with told():

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from orthogrid.failures import told
+from orthogrid.files import read_table
 from orthogrid.paper import summary, unexpected
-from orthogrid.store import read_table
 
 if __name__ == "__main__":
     with told():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from orthogrid.config import check_config
 from orthogrid.failures import told
+from orthogrid.files import write_table
 from orthogrid.predictions import predict_cells
 from orthogrid.progress import Progress
-from orthogrid.store import write_table
 
 if __name__ == "__main__":
     with told():

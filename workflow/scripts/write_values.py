@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orthogrid.config import check_config
 from orthogrid.failures import told
+from orthogrid.files import write_table
 from orthogrid.own import load_code
 from orthogrid.paper import judge
 from orthogrid.paper.blocks import write_block_sections
@@ -13,7 +14,6 @@ from orthogrid.paper.reproduction import explored_column
 from orthogrid.paper.write import write_tables, write_values
 from orthogrid.run import Run
 from orthogrid.sources import asked
-from orthogrid.store import write_table
 
 if __name__ == "__main__":
     with told():

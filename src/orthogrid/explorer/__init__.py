@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 
 from ..catalog import ConfigError
+from ..files import write_bytes
 from ..run import Run
-from ..store import write_bytes
 from .pack import pack
 
 HERE = Path(__file__).parent

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..config import Config
+from ..files import write_bytes
 from ..readers import BLOCK_FIGURE
-from ..store import write_bytes
 from ..views import WHOLE
 from .style import FIGURES
 

@@ -24,9 +24,9 @@ import matplotlib.backends.backend_pdf  # noqa: F401 - before the fork: else eac
 import numpy as np
 import pandas as pd
 
+from ..files import write_bytes
 from ..imports import files_digest, imported_files
 from ..run import Run, arms
-from ..store import write_bytes
 from ..views import WHOLE
 from .style import FIGURES, Drawing, in_order, render
 

@@ -14,10 +14,10 @@ from ..catalog import SOURCE
 from ..cell import AXES
 from ..config import Block
 from ..declarations import Reader, own_readers
+from ..files import write_bytes
 from ..outcomes import OUTCOMES
 from ..readers import BLOCK_FIGURE, unknown_blocks
 from ..run import Run, finished
-from ..store import write_bytes
 from ..views import WHOLE
 from .format import MISSING, code, digits2, enumeration, integer, median, percent, setting, text
 from .tables import longtable, ragged

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..store import write_bytes
+from ..files import write_bytes
 from .ledger import VERDICTS
 
 SIGNS = {"supported": "●", "partly": "◐", "refuted": "✕", "untested": "○"}

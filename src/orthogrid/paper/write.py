@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from ..declarations import Reader, own_readers, readers
+from ..files import write_bytes, write_table
 from ..run import Run
 from ..sources import Asked
-from ..store import write_bytes, write_table
 from .format import code, enumeration, text
 from .reproduction import ledger_values, numbers_table, told_values
 from .tables import TABLES, feeds

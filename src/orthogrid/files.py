@@ -1,0 +1,80 @@
+"""Files and tables on disk: CSVs to the last bit, and every file written whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO, TextIOWrapper
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
+    import pandas as pd
+
+# As text, also where every one of them happens to look like a number.
+TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
+# Numbers without a fraction, also where some are missing, which pandas would turn into 1.0.
+WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign")
+
+
+def read_table(path: Path | StringIO) -> pd.DataFrame:
+    """A CSV of ours, floats to the last bit (pandas ≥ 3.1 reads them so by default)."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=TEXT)
+
+
+def write_table(table: pd.DataFrame, path: Path | TextIO, header: bool = True) -> None:
+    """Write a CSV (compressed for .gz) whole or not at all, the same bytes for the same table; or a piece of one into an open file."""
+    if isinstance(path, Path):
+        with writing(path) as file:
+            write_table(table, file, header)
+        return
+    whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
+    table.astype(whole).to_csv(path, index=False, header=header)
+
+
+@contextmanager
+def writing(path: Path, level: int = 3) -> Iterator[TextIO]:
+    """A text file (compressed for .gz) to be written piece by piece: readers see the old one until it is whole."""
+    with _replacing(path) as raw:
+        file = gzip.GzipFile("", "wb", level, raw, mtime=0) if path.suffix == ".gz" else raw
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        yield text
+        text.flush()
+        if file is raw:
+            text.detach()
+        else:
+            text.close()
+
+
+def write_bytes(data: bytes, path: Path) -> None:
+    """Write a file atomically: readers see the old one or the new one, never half."""
+    with _replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException as error:
+        os.unlink(temporary)
+        if isinstance(error, OSError):  # a full disk names no file, a folder in the way the temporary one
+            error.filename = str(path)
+        raise
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """What `write_table` would write."""
+    text = StringIO()
+    write_table(table, text)
+    return text.getvalue()
