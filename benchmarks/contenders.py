@@ -1,7 +1,7 @@
 """Ways to make a training step, all on the same task: the floor, ours, and what a user would otherwise write or take.
 
-Each is a function of a `Task` that sets everything up and returns `advance(steps)`, which makes so many steps of every
-cell of the batch and returns when they are done; `advance.weight()` is the first cell's weight now.
+Each is a function of a `Task` that sets everything up and returns `advance`. `advance(steps)` makes so many steps of every cell of
+the batch and returns when they are done. `advance.weight()` is the first cell's weight now.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from orthogrid.config import Config, check_config
 from orthogrid.figures import FIGURES
 from orthogrid.files import read_table, write_table
 from orthogrid.methods import METHODS
+from orthogrid.numerics.train import train_batch
 from orthogrid.paper import CLAIMS
 from orthogrid.penalties import PENALTIES
 from orthogrid.predictions import predict_cells
@@ -100,6 +101,26 @@ def no_entries_of_other_tests():
         for register, known in ((PENALTIES, catalog.penalties()), (METHODS, catalog.methods())):
             for name in set(register) - set(known):
                 del register[name]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The cells handed to the trainer, in order."""
+    seen, real = [], train_batch
+
+    def spy(cells, *arguments):
+        seen.extend(cells)
+        return real(cells, *arguments)
+
+    monkeypatch.setattr("orthogrid.runner.train_batch", spy)
+    return seen
+
+
+@pytest.fixture
+def with_workers(monkeypatch):
+    """Small work goes to workers too, a few cells a batch."""
+    monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", 0)
+    monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
 
 
 # Files whose tests call Snakemake. With several workers they come first: begun last, one would run on alone.

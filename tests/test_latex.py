@@ -1,5 +1,8 @@
-"""Building the paper and its supplement: what is kept of a build saves passes and never changes a PDF, no failure takes the
-last PDFs away, and the macros say of a run what it bears out."""
+"""Building the paper and its supplement.
+
+What is kept of a build saves passes and never changes a PDF. No failure takes the last PDFs away. The macros say of a run what it
+bears out.
+"""
 
 from __future__ import annotations
 

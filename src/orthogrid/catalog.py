@@ -109,9 +109,9 @@ def use_code(paths: str | Path | Iterable[str | Path], root: Path = SOURCE, layo
 def enter(entry: Entry, source_text: str = "", root: Path = SOURCE, layout: Layout = HOUSE) -> Entry:
     """Take in what a notebook registers at run time, and return the entry that holds.
 
-    An entry read from the very file stands. Names that the text uses are looked up in the package, not in the notebook. With
-    no text, only name, options and traits tell one version from another. A hook that comes later is entered by entering
-    the entry again, with both texts.
+    What was read from the same file already stands. Names that the text uses are looked up in the package, not in the notebook.
+    Without a text, only name, options and traits tell one version from another. To add a hook later, enter the entry again with
+    both texts.
     """
     filed = _filed(root, layout)[0][entry.kind].get(entry.name)
     if filed is not None:

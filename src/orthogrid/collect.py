@@ -1,5 +1,7 @@
-"""A run's tables, collected from the rows of its training jobs. Piece by piece: a million cells need no more memory than fifty
-thousand, but for what the config itself takes."""
+"""A run's tables, collected from the rows of its training jobs.
+
+They are written piece by piece: but for the config itself, a million cells need no more memory than fifty thousand.
+"""
 
 from __future__ import annotations
 

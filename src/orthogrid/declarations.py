@@ -1,7 +1,7 @@
 """What figures, tables, values and claims declare, from their source and without importing it. Imports no torch.
 
-A user's own files declare figures and claims. Their names are known from the text as well, so that a plan can ask for them, and
-a name that is taken or a function that cannot be called is told before anything runs.
+A user's own files declare figures and claims, which are read from their text too. So a plan can ask for them by name. A name that
+is taken, or a function that cannot be called, is told before anything runs.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def _run(given: Path, path: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None, "there is one wherever a loader is given"
     module = importlib.util.module_from_spec(spec)
-    # One that ran before and stands beside this one is not run again when this one imports it.
+    # A file beside this one that ran before is not run again when this one imports it.
     beside = {p.stem: m for p in _ran if p.parent == path.parent and p != path and (m := _imported_before(p))}
     beside = {stem: m for stem, m in beside.items() if stem not in sys.modules}
     sys.modules.update({name: module, **beside})

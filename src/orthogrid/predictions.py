@@ -161,11 +161,11 @@ class Kept:
 
 
 def predict_trap(cell: Cell, of: Spectrum) -> tuple[float, float, float]:
-    """Threshold, position and data loss of the trap: that of the cell's penalty, also for the cures, which keep it.
+    """Threshold, position and data loss of the trap of the cell's penalty. The cures keep that penalty, so have its trap.
 
-    A hard constraint is the limit of a large reg: trapped at the twin whatever reg is (Proposition "constrained methods").
-    Nothing holds a method that looks on both sides, nor a run whose penalty has no gradient. Of penalties and methods of a
-    user's own the theory knows no more than their traits. With noise it knows a threshold for the sum of squares and white inputs.
+    A hard constraint is the limit of a large reg: it traps at the twin whatever reg is (Proposition "constrained methods").
+    Nothing holds a method that looks on both sides, nor a run whose penalty has no gradient. Of a user's own penalties and
+    methods the theory knows the traits alone. With noise it knows the threshold of the sum of squares with white inputs.
     """
     lam, w = of.smallest, of.w
     method, penalty = catalog.methods()[spec_name(cell.method)], catalog.penalties()[spec_name(cell.penalty)]

@@ -1,4 +1,4 @@
-"""Rows and traces on disk: a journal that loses nothing, files named by what they hold, atomic writes.
+"""Rows and traces on disk: a journal that loses nothing, and files named by what they hold.
 
     results/<run>/journal/<name>.jsonl    one line a finished cell, appended at once; gone when its rows file is written
     results/<run>/rows/<name>.csv.gz      the rows of one training job, written whole

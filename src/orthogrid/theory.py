@@ -1,8 +1,9 @@
 """Closed forms, each once: used by figures, tables, claims and tests. Plain floats and numpy arrays, no torch.
 
-n is the dimension, k the samples, r the rank of the Gram matrix G, lam its smallest eigenvalue, mu its largest, v a unit
-eigenvector of lam, w = rhoᵀv (n,), reg the weight of the penalty. s is a position on the path rhoᵀ(I - (1 - s) vvᵀ): 1 is
-the target, -1 the twin. Proofs are in the paper's appendix, under the names given here. Laws fitted to runs are not theory.
+n is the dimension, k the number of samples, reg the weight of the penalty. The Gram matrix G has rank r, smallest eigenvalue lam
+and largest eigenvalue mu. v is a unit eigenvector of lam, and w = rhoᵀv (n,). s is a position on the path
+rhoᵀ(I - (1 - s) vvᵀ): 1 is the target, -1 the twin. Proofs are in the paper's appendix, under the names given here. Laws fitted
+to runs are not theory.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ def detached_plateau(n, r):
 def l1_constant(beta1: float = 0.9) -> float:
     """Mean |S|/lr of one entry of S under Adam with absolute values, once it jitters (Observation "floor of absolute values").
 
-    Near S = 0 the mean of squared gradients is constant, and an entry follows S ← S - 2 lr m, m ← beta1 m + (1 - beta1) sgn S. The
-    map is iterated from starts spread evenly on (0, 2 lr) with m = 0. Its orbits differ widely for beta1 > 0: starts that arrive
-    from afar move the mean by a tenth or two, starts within lr/5 of 0 about halve it. beta1 = 0 gives 1 on every orbit.
+    Near S = 0 the mean of squared gradients is constant. An entry then follows S ← S - 2 lr m, m ← beta1 m + (1 - beta1) sgn S.
+    This map is iterated from starts spread evenly on (0, 2 lr) with m = 0. With beta1 = 0 every orbit gives 1. With beta1 > 0
+    orbits differ: starts from afar move the mean by a tenth or two, starts within lr/5 of 0 about halve it.
     """
     s = (np.arange(4096) + 0.5) / 4096 * 2
     m, total = np.zeros_like(s), 0.0
@@ -178,8 +179,8 @@ def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.i
 def path_loss(s, reg, lam, lifted: bool = False):
     """Loss lam (1 - s)² + reg (1 - s²)² of the sum of squares on the path rhoᵀ(I - (1 - s) vvᵀ): two wells if reg > 2 lam.
 
-    `lifted`: the least over an extra output row a vᵀ, which makes the penalty reg (1 - s² - a²)²: with a² = 1 - s² it is zero
-    for |s| ≤ 1, and the data loss lam (1 - s)², which falls from twin to target, is left (Theorem "lifting").
+    `lifted`: the least over an extra output row a vᵀ (Theorem "lifting"). The row makes the penalty reg (1 - s² - a²)², which
+    a² = 1 - s² makes zero for |s| ≤ 1. What is left is the data loss lam (1 - s)², which falls from twin to target.
     """
     s = np.asarray(s, dtype=float)
     free = np.minimum(1 - s**2, 0) if lifted else 1 - s**2
@@ -223,9 +224,9 @@ OF_SINGULAR_VALUES = ("fro2", "vonneumann", "logdet")
 def capture_threshold(mu, penalty: str = "fro2"):
     """The reg from which the flow keeps an orthogonal start's side, whatever the start (Theorem "capture"): the trap's, of mu.
 
-    For the sum of squares 2 mu. Exact for white inputs, where mu = lam: below it every start reaches the target. Otherwise a
-    run may be held from the trap's own threshold on. NaN for penalties that are no sums over the singular values of W: norms
-    hold the twin from 2 lam on, yet let white starts go well above it (`capture_threshold_of_norm`).
+    For the sum of squares it is 2 mu. It is exact for white inputs, where mu = lam: below it every start reaches the target. For
+    others a run may be held from the trap's own threshold on. NaN for penalties that are no sums over the singular values of W:
+    norms hold the twin from 2 lam on, yet let white starts go well above it (`capture_threshold_of_norm`).
     """
     return trap_threshold(penalty, mu) if penalty in OF_SINGULAR_VALUES else math.nan
 
@@ -233,10 +234,11 @@ def capture_threshold(mu, penalty: str = "fro2"):
 def capture_threshold_of_norm(penalty: str, lam, n):
     """For white inputs, the reg from which an unsquared norm holds a typical wrong-sided Haar start at S = 0 throughout.
 
-    lam ‖I - sym M0‖_dual with M0 = rho W0: the dual norms are the spectral, Frobenius and nuclear ones. For Haar M0 the
-    eigenvalues of sym M0 are cosines of even angles, and ‖I - sym M0‖ is 2, about √(3n/2) and about n. It falls along the flow
-    on the orthogonal matrices, so what is held at first stays held. A start that is let go may come back to S = 0 before it
-    has crossed: the side is kept from 2 lam (nuclear), but from some 0.8 (fro) and 0.3 to 0.5 (spectral) of this at n = 6, 12.
+    It is lam ‖I - sym M0‖_dual with M0 = rho W0. The dual norms are the spectral (of nuclear), Frobenius and nuclear (of spectral)
+    ones. For Haar M0 the eigenvalues of sym M0 are cosines of even angles, so ‖I - sym M0‖ is 2, about √(3n/2) and about n. It
+    falls along the flow on the orthogonal matrices, so what is held at first stays held. A start that is let go may come back to
+    S = 0 before it has crossed. So the side is kept already from 2 lam (nuclear), and from some 0.8 (fro) and 0.3 to 0.5 (spectral)
+    of this at n = 6, 12.
     """
     size = {"nuclear": 2.0, "fro": math.sqrt(1.5 * n), "spectral": float(n)}
     return np.asarray(lam, dtype=float) * size.get(penalty, math.nan)

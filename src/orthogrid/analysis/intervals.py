@@ -1,7 +1,7 @@
 """Intervals for what the claims measure. Values are independent: one a seed, or one a pair of cells that share a seed.
 
-Every interval has two-sided level 90 %, so that "the interval lies inside the margin" is the pair of one-sided tests at 5 %
-of an equivalence test (Schuirmann, 1987), and "it lies beyond the margin" a one-sided test at 5 %.
+Every interval has two-sided level 90 %. That it lies inside a margin is then an equivalence test (Schuirmann, 1987): two
+one-sided tests at 5 %. That it lies beyond the margin is one such test.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def _exponential(logs: Iterable[float]) -> Estimate:
 
 
 def share(hits: Iterable[bool], clusters: Iterable | None = None) -> Estimate:
-    """A share with its Wilson (1927) interval: with all of n hit the lower end is n/(n + 2.7), so few runs prove little.
+    """A share with its Wilson (1927) interval. Few runs prove little: if all of n hit, the lower end is n/(n + 2.7).
 
-    Without `clusters` the interval is binomial, conditional on the grid: runs that share a problem count as independent.
-    With them it is the mean of the clusters' shares, and n their number: a value in [0, 1] of mean p varies by p(1 - p) at
-    most, so the interval holds however strongly the runs of a cluster agree.
+    Without `clusters` the interval is binomial: runs that share a problem count as independent. With them the share is the mean
+    of the clusters' shares, and n is the number of clusters. A value in [0, 1] of mean p has variance p(1 - p) at most. So the
+    interval holds however strongly the runs of a cluster agree.
     """
     x = np.asarray(list(hits), dtype=bool)
     z2 = _NORMAL**2

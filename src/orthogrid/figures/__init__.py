@@ -1,10 +1,11 @@
 r"""The figures of the paper: one function a figure, from a `Run` to a matplotlib Figure.
 
-To add one, write a function `draw_<name>(run)` with the decorator `@figure("blocks that it reads")` in the module of its
-theme and show it in the LaTeX sources by `\blockfigure`. Reading a block that it does not declare raises. Dimensions,
-weights, samples and penalties come from the rows and are named nowhere here. Lines and markers are medians over seeds, bands
-and bars the full range, where a figure does not say that it shows every run. What is in no row is left out: a panel without
-cells is not drawn, and a note counts the cells without a result.
+To add one, write a function `draw_<name>(run)` in the module of its theme. Give it the decorator `@figure("blocks that it
+reads")`: reading any other block raises. Show it in the LaTeX sources by `\blockfigure`.
+
+Dimensions, weights, samples and penalties come from the rows and are named nowhere here. Lines and markers are medians over
+seeds, bands and bars the full range, where a figure does not say that it shows every run. A panel without cells is not drawn. A
+note counts the cells without a result.
 
 >>> from orthogrid.figures import FIGURES, draw_block
 >>> FIGURES["map"](run)

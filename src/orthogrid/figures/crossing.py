@@ -18,8 +18,8 @@ from .style import COLOURS, GREY, LAW, figure
 def draw_crossing(run: Run) -> Figure:
     """One start under two weights, one of which traps it: determinant and data loss over steps; and the coin of block `coin`.
 
-    The start is the mismatched one with the smallest seed that recovers under one weight and is trapped under another, in block
-    large_trap or, where it has none, capture; of the weights, the largest that lets it go and the smallest that traps it.
+    The start is a mismatched one that recovers under one weight and is trapped under another: that of the smallest seed in block
+    large_trap or, where it has none, in capture. The weights are the largest that lets it go and the smallest that traps it.
     """
     pair, coin = run.trace(_pair(run)).sort_values("step"), run.block("coin")
     coin = coin[coin["slow_sign"].notna()]

@@ -35,9 +35,9 @@ FIGURES.of_block = block_figure
 def draw_block(run: Run, name: str) -> Figure:
     """A block of a run, by its own axes.
 
-    Horizontal is the numeric axis with most values, a line a value of the axis with most values among the others, a row of
-    panels a value of the next, if these are few; medians are over all that is left, bars the full range. ‖S‖_F, distance and data
-    loss have a column each where they vary, and so have the outcomes.
+    The numeric axis with most values is horizontal. Of the other axes the one with most values gives the lines, and the next, if
+    it has few, the rows of panels. Medians are over all that is left, bars the full range. ‖S‖_F, distance, data loss and
+    outcomes have a column each, where they vary.
     """
     return block_figure(name)(run)
 

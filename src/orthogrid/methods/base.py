@@ -14,9 +14,9 @@ from ..registration import registered
 class Method:
     """Made once for a batch, before its first step; holds what it needs between steps.
 
-    It may use the batch's weight, bias, grad, compute_gradient, penalty_gradient, train_with, update (or set_rates and
-    apply_gradient), rates, optimizer, products and loss, and read its cells, problems, x, y and steps. `whole.weight` and
-    `whole.grad` are the same with a margin of zeros, which must stay: products of these are faster.
+    Of the batch it reads cells, problems, x, y and steps. It may change weight, bias and grad. It may call compute_gradient,
+    penalty_gradient, loss, products and train_with; and update, or set_rates and apply_gradient, which use rates and optimizer.
+    `whole.weight` and `whole.grad` are the same with a margin of zeros. Products of these are faster; the zeros must stay.
     """
 
     entry: Entry  # its traits, as others know it

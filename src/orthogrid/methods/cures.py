@@ -93,11 +93,11 @@ class restart(adam):
 
 @register(uses_penalty=True, cures="avoid", matrices=24)
 class widened(adam):
-    """Twice the width: the weight is the n × n corner of a penalised 2n × 2n matrix, in which no component is cut off
-    (as in BCOP, Li et al., NeurIPS 2019; Proposition "widening").
+    """Twice the width: the weight is the n × n corner of a penalised 2n × 2n matrix (as in BCOP, Li et al., NeurIPS 2019).
 
-    A step costs eight times as much, so one is made where others make eight. The rest of the matrix starts at the identity,
-    with entries of size `noise` beside the two blocks: block diagonal, it would stay so.
+    Both signs of the corner extend to one component of the larger group (Proposition "widening"). A step costs eight times as much,
+    so one is made where others make eight. The rest of the matrix starts at the identity. Beside the two blocks stand entries of
+    size `noise`: a block diagonal matrix would stay one.
     """
 
     COST = 8

@@ -1,7 +1,7 @@
 """What tells where a run ended, from its final weight alone: how flat the loss is there, and which reflection it is near.
 
-M = rho W, so the target is M = I and a reflected eigenvector u of G is M u = s u with s < 0. What these numbers mean, by the
-closed forms, is in `outcomes`: rows hold what was measured, not what it is called.
+M = rho W. The target is M = I. An eigenvector u of G is reflected where M u = s u with s < 0. Rows hold what was measured; what
+it is called, by the closed forms, is in `outcomes`.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ def measure_end(weight: Tensor, problem: Problem, cell: Cell) -> dict[str, float
     """For one float64 weight (n, n) on the CPU:
 
     `distance_seen` is ‖(W - rhoᵀ) P‖_F, P the projection on what the samples span.
-    `gradient_norm` is the gradient's norm, the bias at its optimum, over 2√2 ‖G‖_F, about that of the data loss at a random
-    orthogonal weight. Constrained methods have the part tangent to the orthogonal matrices.
-    `position` is the smallest eigenvalue s of the symmetric part of M, y its eigenvector; `off_path` is the distance
-    ‖M - (I - (1 - s) yyᵀ)‖_F; `curvature` is the second derivative of the loss in M's entry along yyᵀ.
-    `reflection` is the number, from 0, of the eigenvalue of G whose eigenvectors hold most of y where s < 0, the smallest eigenvalue
-    being 0; `overlap` is how much of |y|² they hold.
-    `slow_sign` is the sign of det Uᵀ rho W0 U, U the eigenvectors whose eigenvalue is below reg/2 and W0 the start: the side on which
-    the flow ends where the others are far above (Proposition "coin"); `slow_gap` is the smallest of the others over the largest of
-    these. NaN where none or all are below.
+    `gradient_norm` is the gradient's norm, the bias at its optimum, over 2√2 ‖G‖_F. That unit is about the norm of the data loss's
+    gradient at a random orthogonal weight. Constrained methods have the part tangent to the orthogonal matrices.
+    `position` is the smallest eigenvalue s of the symmetric part of M, y its eigenvector.
+    `off_path` is the distance ‖M - (I - (1 - s) yyᵀ)‖_F.
+    `curvature` is the second derivative of the loss in M's entry along yyᵀ.
+    `reflection` is the number of the eigenvalue of G whose eigenvectors hold most of y, where s < 0. The smallest has number 0.
+    `overlap` is how much of |y|² they hold.
+    `slow_sign` is the sign of det Uᵀ rho W0 U, W0 the start and U the eigenvectors whose eigenvalue is below reg/2. It is the side
+    on which the flow ends where the other eigenvalues are far above (Proposition "coin").
+    `slow_gap` is the smallest of the others over the largest of U's. Both are NaN where none or all are below.
     """
     rho, values, vectors = problem.rho.double(), problem.eigenvalues, problem.eigenvectors
     n, m = len(values), rho @ weight

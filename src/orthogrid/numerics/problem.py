@@ -1,8 +1,8 @@
 """Problem and start of a cell: samples, target, initial weight and bias, all from the cell's own random numbers.
 
-Everything is drawn on the CPU in float32, in the order of the thread's second script (samples, target, the layer's own
-initialisation, the start), so that the ordinary cell is the thread's run. What the thread does not draw comes
-after, from the same stream: the twin's direction, then noise or the fresh samples.
+Everything is drawn on the CPU in float32. The order is that of the thread's second script: samples, target, the layer's own
+initialisation, the start. So the ordinary cell is the thread's run. What the thread does not draw comes after, from the same
+stream: the twin's direction, then noise or the fresh samples.
 """
 
 from __future__ import annotations

@@ -1,0 +1,74 @@
+"""The tables of a run hold the cells of its config, however they lie in rows files, and however many are taken at a time."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import ROOT
+from training import CELLS, collect_cells, config_of, names, train
+
+from orthogrid.collect import RowsError, collect, summary
+from orthogrid.files import read_table
+from orthogrid.predictions import predict_cells
+from orthogrid.store import Store
+
+
+def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
+    train(CELLS, tmp_path / "x")
+    fewer = config_of(CELLS[:2], tmp_path)
+    table = collect_cells(fewer, names(tmp_path / "x"))
+    assert table["key"].tolist() == [c.key for c in fewer.cells]
+    more = [*CELLS, *(replace(c, seed=9) for c in CELLS)]
+    with pytest.raises(RowsError, match="2 of 8 cells have no row"):
+        collect_cells(config_of(more, tmp_path), names(tmp_path / "x"))
+    partial = config_of(more, tmp_path, partial="true")
+    table = collect_cells(partial, names(tmp_path / "x"))
+    assert table.loc[table["status"] == "missing", "seed"].tolist() == [9, 9]
+    told = summary(partial, table)
+    assert (told["cells"], told["finished"], told["partial"], told["of_other_code"]) == (8, 6, True, 0)
+    assert told["torch"] == {torch.__version__: 6}
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_collected_in_pieces_the_tables_have_the_same_bytes(tmp_path, size):
+    root = tmp_path / "x"
+    train(CELLS[:4], root)
+    train(CELLS[2:], root)  # cells 3 and 4 lie in two files
+    config = config_of([*reversed(CELLS), replace(CELLS[0], seed=9)], tmp_path, partial=True)
+    predictions = predict_cells(config)
+    logs = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
+    for folder, cells in (("whole", len(config.cells)), ("pieces", size)):
+        shares: list[float] = []
+        collect(config, names(root), predictions, logs, folder=tmp_path / folder, size=cells, progress=shares.append)
+        count = -(-len(config.cells) // cells)
+        assert shares == pytest.approx([min(1, (i + 1) * cells / len(config.cells)) for i in range(count)])
+    whole, pieced = (sorted((tmp_path / folder).iterdir()) for folder in ("whole", "pieces"))
+    assert [path.name for path in whole] == [path.name for path in pieced] and len(whole) == 5
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(whole, pieced, strict=True))
+    told = json.loads((tmp_path / "whole" / "run.json").read_text(encoding="utf-8"))
+    assert (told["finished"], told["cells"], told["partial"]) == (len(CELLS), len(config.cells), True)
+    table = read_table(tmp_path / "whole" / "cells.csv")
+    assert summary(config, table.assign(seconds=600.0))["minutes"] == 10.0 * len(CELLS)
+    traces = read_table(tmp_path / "whole" / "traces.csv.gz")
+    finished = [cell.key for cell in config.cells if cell in CELLS]
+    assert traces["key"].drop_duplicates().tolist() == finished
+    for key, trace in traces.groupby("key"):
+        last = read_table(tmp_path / "whole" / "cells.csv").set_index("key").loc[key]
+        assert trace["step"].is_monotonic_increasing and trace["fit"].iloc[-1] == pytest.approx(last["fit"], rel=1e-5)
+
+
+def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(tmp_path):
+    train(CELLS, tmp_path / "x")
+    store, (name,) = Store(tmp_path / "x"), names(tmp_path / "x")
+    table = store.rows(name)
+    table.loc[:1, "code"] = "0123456789ab"
+    store.put(name, table, store.traces(name))
+    assert len(Store(tmp_path / "x").files_of(CELLS, any_code=True)[1]) == 6
+    with pytest.raises(RowsError, match="2 of 6"):
+        collect_cells(config_of(CELLS, tmp_path), names(tmp_path / "x"))
+    partial = config_of(CELLS, tmp_path, partial=True)
+    assert summary(partial, collect_cells(partial, names(tmp_path / "x")))["of_other_code"] == 2
+    train(CELLS, tmp_path / "x")  # today's code has its rows too now, and they come first
+    told = summary(partial, collect_cells(partial, names(tmp_path / "x")))
+    assert told["of_other_code"] == 0 and told["finished"] == 6
