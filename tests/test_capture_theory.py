@@ -227,3 +227,11 @@ def test_norms_hold_an_orthogonal_start_where_the_dual_norm_of_its_pull_fits(pen
         return lam * np.square(m - np.eye(n)).sum()
 
     assert (data(m) - data(root @ m)) / 1e-6 == pytest.approx(dual[0], rel=1e-4)
+
+
+def test_a_step_of_adam_moves_the_position_by_the_mean_of_two_folded_normals():
+    """One step of size lr in every entry moves s = vᵀ M v by at most lr Σ |w_i v_j|, w and v unit vectors at random."""
+    rng, n, lr = np.random.default_rng(1), 60, 0.01
+    w, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.standard_normal((2, 4000, n)))
+    moved = lr * np.abs(w).sum(1) * np.abs(v).sum(1)
+    assert theory.largest_step(n, lr) == pytest.approx(moved.mean(), rel=0.02)

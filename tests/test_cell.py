@@ -335,3 +335,14 @@ def test_a_number_below_its_least_is_refused_and_the_least_is_taken(axis):
             Cell(**{axis.name: axis.minimum})
     else:
         assert getattr(Cell(**{axis.name: axis.minimum}), axis.name) == axis.minimum
+
+
+def test_what_a_table_calls_a_cells_training():
+    assert Cell(penalty="huber(delta=0.1)").label == "huber" and Cell(method="sgd").label == "sgd"
+
+
+def test_seeds_end_where_torchs_do():
+    assert Cell(seed=2**63 - 1).seed == 2**63 - 1
+    for seed in (2**63, -1):
+        with pytest.raises(ConfigError, match="seed"):
+            Cell(seed=seed)

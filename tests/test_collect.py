@@ -1,6 +1,8 @@
 """The tables of a run hold the cells of its config, however they lie in rows files, and however many are taken at a time."""
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from conftest import ROOT
 from training import CELLS, collect_cells, config_of, names, train
 
-from orthogrid.collect import RowsError, collect, summary
+from orthogrid.collect import RowsError, _date, _git, collect, summary
 from orthogrid.files import read_table
 from orthogrid.predictions import predict_cells
 from orthogrid.store import Store
@@ -20,8 +22,12 @@ def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
     table = collect_cells(fewer, names(tmp_path / "x"))
     assert table["key"].tolist() == [c.key for c in fewer.cells]
     more = [*CELLS, *(replace(c, seed=9) for c in CELLS)]
-    with pytest.raises(RowsError, match="2 of 8 cells have no row"):
+    key = replace(CELLS[0], seed=9).key
+    told = f"2 of 8 cells have no row, {key} for one .*; run the same command again"
+    with pytest.raises(RowsError, match=told):
         collect_cells(config_of(more, tmp_path), names(tmp_path / "x"))
+    with pytest.raises(RowsError, match="take partial: true from the config"):
+        collect_cells(config_of([replace(CELLS[0], seed=9)], tmp_path, run="none", partial=True), [])
     partial = config_of(more, tmp_path, partial="true")
     table = collect_cells(partial, names(tmp_path / "x"))
     assert table.loc[table["status"] == "missing", "seed"].tolist() == [9, 9]
@@ -49,7 +55,7 @@ def test_collected_in_pieces_the_tables_have_the_same_bytes(tmp_path, size):
     told = json.loads((tmp_path / "whole" / "run.json").read_text(encoding="utf-8"))
     assert (told["finished"], told["cells"], told["partial"]) == (len(CELLS), len(config.cells), True)
     table = read_table(tmp_path / "whole" / "cells.csv")
-    assert summary(config, table.assign(seconds=600.0))["minutes"] == 10.0 * len(CELLS)
+    assert summary(config, table.assign(seconds=601.4))["minutes"] == 60.1
     traces = read_table(tmp_path / "whole" / "traces.csv.gz")
     finished = [cell.key for cell in config.cells if cell in CELLS]
     assert traces["key"].drop_duplicates().tolist() == finished
@@ -72,3 +78,25 @@ def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(t
     train(CELLS, tmp_path / "x")  # today's code has its rows too now, and they come first
     told = summary(partial, collect_cells(partial, names(tmp_path / "x")))
     assert told["of_other_code"] == 0 and told["finished"] == 6
+
+
+def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd):
+    def git(*words):
+        call = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
+        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    assert _date(rows) == "" and _git(tmp_path, "rev-parse", "HEAD") == ""
+    (rows / "a.csv.gz").write_bytes(b"")
+    os.utime(rows / "a.csv.gz", (0, 86400 * 365))
+    assert _date(rows) == "1971-01-01"  # without git that of the files
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "rows", "--date", "2001-02-03T12:00")
+    assert _date(rows) == git("log", "-1", "--format=%cs")
+    assert _git(tmp_path, "rev-parse", "HEAD") == git("rev-parse", "HEAD")
+    (rows / "a.csv.gz").write_bytes(b"edited")
+    os.utime(rows / "a.csv.gz", (0, 86400 * 365))
+    assert _date(rows) == "1971-01-01"
+    assert capfd.readouterr() == ("", "")

@@ -257,6 +257,9 @@ SCOPES = [
     ("def f(s): ...\n@f.hook\ndef other(s):\n    return helper", True),
     ("def f(s): ...\ndef other(s):\n    return helper", False),
     ("while True:\n    f = 1\n    break\nelse:\n    f = helper", True),
+    ("try:\n    f = 1\nexcept ValueError:\n    f = helper", True),
+    ("match 1:\n    case 1:\n        f = helper", True),
+    ("class B:\n    def __init__(self): helper\nclass f(B): ...", True),
 ]
 
 
@@ -426,3 +429,13 @@ def test_chains_of_attributes_are_read_in_their_order():
 )  # fmt: skip
 def test_a_statement_acts_where_it_reaches_beyond_its_module(statement, acts):
     assert _acts(ast.parse(statement).body[0], {"y", "z"}) is acts
+
+
+def test_a_star_in_a_module_that_is_used_as_a_value_counts(house):
+    (house / "more.py").write_text("def one(s):\n    return s\n")
+    with (house / "shapes.py").open("a") as file:
+        file.write("\nfrom .more import *\n")
+    edit(house / "penalties.py", "return FAST * s", "return [getattr(shapes, name) for name in s]")
+    before = digests(house)
+    edit(house / "more.py", "return s", "return 2 * s")
+    assert stale(before, digests(house)) == {"fast"}

@@ -150,6 +150,9 @@ def test_the_distance_to_the_trap_by_its_formula_and_only_on_the_wrong_side():
     expected = math.sqrt(0.3**2 + 0.2**2 + 1.6 * 1.8 * 2 * 0.1)
     assert distance_to_trap(cells).item() == pytest.approx(expected)
     assert distance_to_trap(cells.assign(position=0.6)).isna().all()
+    assert distance_to_trap(cells.assign(position=0.0)).isna().all()
+    beyond = cells.assign(overlap=1 + 1e-6)  # by rounding
+    assert distance_to_trap(beyond).item() == pytest.approx(math.sqrt(0.3**2 + 0.2**2))
     assert distance_to_trap(cells.assign(reflection=1)).isna().all()
 
 
@@ -170,7 +173,9 @@ def test_bounds_of_rest_count_as_within(name, bound):
     ({"lambda_min": 0.0, "distance": 3.0, "distance_seen": 1.0}, "unfinished"),
     (TRAPPED, "trapped"),
     (TRAPPED | {"reflection": 1}, "unfinished"),  # beside a saddle
+    (TRAPPED | {"off_path": NEAR}, "trapped"),
     (TRAPPED | {"off_path": 1.01 * NEAR}, "unfinished"),
+    ({"status": "failed"}, ""),
     (TRAPPED | {"position": -0.9 + 1.01 * NEAR}, "unfinished"),
     (TRAPPED | {"overlap": 0.99}, "unfinished"),  # 2 · 1.9² · 0.01 is more than NEAR²
     (TRAPPED | {"known": math.nan, "threshold": 2.0}, "unfinished"),  # below the threshold
@@ -200,3 +205,13 @@ def test_the_distance_to_the_trap_is_exact(monkeypatch):
     assert classify(ended(**found | {"lambda_min": lam, "distance": 1.9}).assign(
         predicted_trap_position=known, predicted_trap_threshold=2 * lam
     )).item() == "trapped"  # fmt: skip
+
+
+@pytest.mark.parametrize("penalty", ["fro2_detached", "none"])
+def test_a_penalty_without_a_gradient_is_no_part_of_the_gradient_norm(penalty):
+    of_reg = []
+    for reg in (5.0, 7.0):
+        cell = Cell(**PLAIN | {"penalty": penalty, "reg": reg})
+        problem = draw_problem(cell)
+        of_reg.append(measure_end(somewhere(problem), problem, cell)["gradient_norm"])
+    assert of_reg[0] == of_reg[1] > 0

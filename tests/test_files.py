@@ -1,5 +1,7 @@
 """Tables keep their numbers, and a file is written whole or not at all."""
 
+import stat
+
 import pandas as pd
 import pytest
 
@@ -22,9 +24,11 @@ def test_a_whole_number_stays_one_beside_a_missing_one(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a"
+    path = tmp_path / "new" / "folder" / "a"
     write_bytes(b"old", path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644  # others may read it, as if it had not been a temporary one
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError):
+    with pytest.raises(OSError) as error:
         write_bytes(b"new", path)
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]

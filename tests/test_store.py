@@ -217,3 +217,28 @@ def test_a_journal_whose_record_was_altered_gives_the_others(tmp_path):
     assert second.count('"seed": ') == 1
     journal.write_text(first + second.replace('"seed": ', '"seed": 1') + third)
     assert len(store.finished(CELLS)[0]) == 2
+
+
+def test_the_torch_of_rows_that_a_config_asks_for_is_counted(tmp_path):
+    train(CELLS, tmp_path)
+    assert Store(tmp_path).torch_versions(CELLS[:4]) == {torch.__version__: 4}
+
+
+def test_a_rows_file_without_traces_hides_no_other(tmp_path):
+    for cell in CELLS[:3]:
+        train([cell], tmp_path)
+    first = names(tmp_path)[0]
+    (tmp_path / "traces" / f"{first}.csv.gz").unlink()
+    assert len(Store(tmp_path).finished(CELLS[:3])[0]) == 2
+
+
+def test_gathering_leaves_files_that_hold_other_cells_too(tmp_path):
+    train(CELLS[:2], tmp_path)
+    train(CELLS[1:4], tmp_path)
+    store = Store(tmp_path)
+    assert store.gather(CELLS[:3]) == 3
+    held = {name: set(codes) for name, codes in Store(tmp_path).held().items()}
+    keys = [cell.key for cell in CELLS]
+    assert set(keys[:3]) in held.values() and any(keys[3] in codes for codes in held.values())
+    assert set(keys[:2]) not in held.values()
+    assert store.gather(CELLS[:3]) == 3 and len(Store(tmp_path).finished(CELLS[:4])[0]) == 4

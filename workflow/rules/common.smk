@@ -17,7 +17,6 @@ from orthogrid.readers import block_figure_names
 from orthogrid.sources import asked
 from orthogrid.store import Store
 from orthogrid.yamlfile import read_yaml
-from snakemake.exceptions import WorkflowError
 
 orthogrid.offer_to_child_processes()
 
@@ -54,7 +53,15 @@ def make_plan(config, files):
 
 def give_up(error):
     """Ends Snakemake in words where there are any."""
-    raise WorkflowError(words) if (words := in_words(error)) else error
+    if words := in_words(error):
+        stop_with(words)
+    raise error
+
+
+def stop_with(words):
+    """Ends Snakemake in these words alone. Its own errors add lines of the Snakefile, of no use to a person."""
+    logger.error(words)
+    sys.exit(1)
 
 
 def pass_on_signals():
@@ -103,14 +110,14 @@ def require_code(code):
     if code and python:
         done = subprocess.run([python, "-m", "orthogrid.own", *code], stderr=subprocess.PIPE, text=True)
         if done.returncode:
-            raise WorkflowError(f"{done.stderr.strip()}\nNothing was trained.")
+            stop_with(f"{done.stderr.strip()}\nNothing was trained.")
 
 
 def require_latex(wildcards):
     """No file: stops the plan, before any training, on a machine that could not build the paper."""
     complaint = missing_latex()
     if complaint:
-        raise WorkflowError(complaint)
+        stop_with(complaint)
     return []
 
 
