@@ -1,4 +1,4 @@
-"""python -m benchmarks.mutants [--each 40] [--modules cell plan ...]: does a test fail where the code is changed by one token?
+"""python -m benchmarks.mutants [--each 40] [--modules cell plan ...] [--again]: does a test fail where the code is changed by one token?
 
 A *mutant* is a module with one operator, number, keyword or decorator replaced, by cosmic-ray. A sample of each module's places is
 tried against those tests of the module that are not slow, in a copy of the project. A mutant is `killed` if a test fails; of those
@@ -30,7 +30,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
-from orthogrid.files import write_table
+from orthogrid.files import read_table, write_table
 from orthogrid.progress import Progress
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ TESTS = {
     "statements": "digests",
     "closure": "digests own",
     "plan": "plan",
-    "store": "store",
+    "store": "store runner",
     "files": "files",
     "collect": "collect",
 }
@@ -146,11 +146,11 @@ def copies(folder: Path, number: int) -> SimpleQueue:
 
 
 def lines(source: str, mutant: Mutant) -> tuple[str, str]:
-    """The line of a mutant before and after."""
+    """The line of a mutant before and after; empty after where a decorator is removed."""
     before, after = source.splitlines(), mutant.code(source).splitlines()
-    changed = next(
-        (n for n, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), mutant.line - 1
-    )
+    if len(before) != len(after):
+        return before[mutant.line - 1].strip(), ""
+    changed = next((n for n, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]), mutant.line - 1)
     return before[changed].strip(), after[changed].strip()
 
 
@@ -158,6 +158,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__)
     parser.add_argument("--each", type=int, default=40, help="places of a module that are tried (default: %(default)s)")
     parser.add_argument("--modules", nargs="+", choices=TESTS, default=list(TESTS))
+    parser.add_argument(
+        "--again", action="store_true", help="try only those that survived in the results; keep the others"
+    )
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "bench" / "mutants.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)  # a fork has no threads of its parent's
@@ -167,6 +170,11 @@ def main() -> int:
         (one["module"], one["before"], one["after"]): one["why"]
         for one in yaml.safe_load((Path(__file__).parent / "equivalent.yaml").read_text("utf-8"))
     }
+    settled = set()
+    if options.again:
+        table = read_table(options.results)
+        killed = table[table["outcome"] == "killed"]
+        settled = set(zip(killed["module"], killed["before"], killed["after"], strict=True))
     progress, done = Progress("mutants", len(tried)), count(1)
     with tempfile.TemporaryDirectory() as temporary:
         ready = copies(Path(temporary), os.cpu_count() or 1)
@@ -181,7 +189,10 @@ def main() -> int:
         def judge(mutant: Mutant) -> dict:
             source = sources[mutant.module]
             before, after = lines(source, mutant)
-            ended = attempt(mutant.module, mutant.code(source))
+            if (mutant.module, before, after) in settled:
+                ended = "killed"
+            else:
+                ended = attempt(mutant.module, mutant.code(source))
             progress.update(next(done))
             reason = why.get((mutant.module, before, after)) if ended == "survived" else None
             found = {"module": mutant.module, "line": mutant.line, "before": before, "after": after}

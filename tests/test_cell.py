@@ -341,6 +341,10 @@ def test_what_a_table_calls_a_cells_training():
     assert Cell(penalty="huber(delta=0.1)").label == "huber" and Cell(method="sgd").label == "sgd"
 
 
+def test_the_code_of_a_cell_is_that_of_its_penalty_and_method():
+    assert Cell(penalty="huber(delta=0.1)", method="sgd").code == catalog.code_digest("huber", "sgd") != Cell().code
+
+
 def test_seeds_end_where_torchs_do():
     assert Cell(seed=2**63 - 1).seed == 2**63 - 1
     for seed in (2**63, -1):
