@@ -3,6 +3,7 @@
 A *mutant* is a module with one operator, number, keyword or decorator replaced, by cosmic-ray. A sample of each module's places is
 tried against those tests of the module that are not slow, in a copy of the project. A mutant is `killed` if a test fails; of those
 that are `equivalent`, equivalent.yaml beside this file says why no test can tell. Writes results/bench/mutants.csv, a row for each.
+It needs benchmarks/requirements.txt, and half an hour of two cores.
 """
 
 from __future__ import annotations
@@ -159,7 +160,9 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=40, help="places of a module that are tried (default: %(default)s)")
     parser.add_argument("--modules", nargs="+", choices=TESTS, default=list(TESTS))
     parser.add_argument(
-        "--again", action="store_true", help="try only those that survived in the results; keep the others"
+        "--again",
+        action="store_true",
+        help="try only those that survived in the results and are not argued; keep the others",
     )
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "bench" / "mutants.csv")
     options = parser.parse_args()
@@ -170,11 +173,12 @@ def main() -> int:
         (one["module"], one["before"], one["after"]): one["why"]
         for one in yaml.safe_load((Path(__file__).parent / "equivalent.yaml").read_text("utf-8"))
     }
-    settled = set()
+    settled = {}
     if options.again:
+        settled = {one: "survived" for one in why}
         table = read_table(options.results)
         killed = table[table["outcome"] == "killed"]
-        settled = set(zip(killed["module"], killed["before"], killed["after"], strict=True))
+        settled |= {one: "killed" for one in zip(killed["module"], killed["before"], killed["after"], strict=True)}
     progress, done = Progress("mutants", len(tried)), count(1)
     with tempfile.TemporaryDirectory() as temporary:
         ready = copies(Path(temporary), os.cpu_count() or 1)
@@ -189,10 +193,8 @@ def main() -> int:
         def judge(mutant: Mutant) -> dict:
             source = sources[mutant.module]
             before, after = lines(source, mutant)
-            if (mutant.module, before, after) in settled:
-                ended = "killed"
-            else:
-                ended = attempt(mutant.module, mutant.code(source))
+            known = settled.get((mutant.module, before, after))
+            ended = known or attempt(mutant.module, mutant.code(source))
             progress.update(next(done))
             reason = why.get((mutant.module, before, after)) if ended == "survived" else None
             found = {"module": mutant.module, "line": mutant.line, "before": before, "after": after}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 from stepping import CURES
@@ -350,3 +351,9 @@ def test_seeds_end_where_torchs_do():
     for seed in (2**63, -1):
         with pytest.raises(ConfigError, match="seed"):
             Cell(seed=seed)
+
+
+def test_settings_may_be_numpys():
+    assert Cell(dimension=np.int64(20), reg=np.float64(3), bias=np.bool_(False)) == Cell(
+        dimension=20, reg=3.0, bias=False
+    )

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 from training import CELLS, collect_cells, config_of, names, train
 
-from orthogrid.collect import RowsError, _date, _git, collect, summary
+from orthogrid.collect import RowsError, _commit, _date, _git, collect, summary
 from orthogrid.files import read_table
 from orthogrid.predictions import predict_cells
 from orthogrid.store import Store
@@ -92,6 +92,7 @@ def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd):
     os.utime(rows / "a.csv.gz", (0, 86400 * 365))
     assert _date(rows) == "1971-01-01"  # without git that of the files
     git("init")
+    assert _git(tmp_path, "rev-parse", "HEAD") == ""  # of which git says HEAD, and fails
     git("add", ".")
     git("commit", "-m", "rows", "--date", "2001-02-03T12:00")
     assert _date(rows) == git("log", "-1", "--format=%cs")
@@ -100,3 +101,9 @@ def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd):
     os.utime(rows / "a.csv.gz", (0, 86400 * 365))
     assert _date(rows) == "1971-01-01"
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("commit, status, told", [("", "", ""), ("abc", "", "abc"), ("abc", " M a.py", "abc+")])
+def test_a_commit_has_a_plus_where_the_source_was_edited_since(monkeypatch, commit, status, told):
+    monkeypatch.setattr("orthogrid.collect._git", lambda folder, what, *_: commit if what == "rev-parse" else status)
+    assert _commit() == told

@@ -425,6 +425,7 @@ def test_chains_of_attributes_are_read_in_their_order():
         ("y = 1", False), ("y.z = 1", False), ("other.x = 1", True), ("y, other.x = 1, 2", True), ("y.append(1)", False),
         ("other.append(1)", True), ("print(1)", True), ("del y", False), ("y += 1", False), ("import os", False),
         ("if y:\n    other.x = 1", True), ("if y:\n    y = 2", False),
+        ("try:\n    y = 2\nexcept E:\n    other.x = 1", True), ("match y:\n    case 1:\n        other.x = 1", True),
     ],
 )  # fmt: skip
 def test_a_statement_acts_where_it_reaches_beyond_its_module(statement, acts):
@@ -439,3 +440,10 @@ def test_a_star_in_a_module_that_is_used_as_a_value_counts(house):
     before = digests(house)
     edit(house / "more.py", "return s", "return 2 * s")
     assert stale(before, digests(house)) == {"fast"}
+
+
+def test_a_method_that_another_one_only_names_counts(house):
+    edit(house / "cell.py", "self.plain()", "self.plain.__name__")
+    before = digests(house)
+    edit(house / "cell.py", 'return "adam"', 'return "sgd"')
+    assert stale(before, digests(house)) == ALL

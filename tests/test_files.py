@@ -32,3 +32,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_bytes(b"new", path)
     assert error.value.filename == str(path)
     assert path.read_bytes() == b"old" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_table_is_replaced_whole_too(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv.gz"
+    write_table(pd.DataFrame({"fit": [1.0]}), path)
+    old = path.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError):
+        write_table(pd.DataFrame({"fit": [2.0]}), path)
+    assert path.read_bytes() == old

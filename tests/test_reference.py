@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -80,3 +81,32 @@ def test_the_house_names_what_there_is():
         r"`(\w+/?)`", "".join(row.split("|")[2] for row in floors.splitlines()[1:] if row.count("|") == 4)
     ):
         assert (package / name).is_dir() or (package / f"{name}.py").is_file(), name
+
+
+def numbers(line: str) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", line)]
+
+
+def test_the_cluster_page_says_what_was_measured():
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    measured = pd.read_csv(ROOT / "results" / "bench" / "scale.csv").set_index("stage")
+    rows = {
+        "the plan of nothing, of everything": ["plan, nothing finished", "plan, all finished"],
+        "predictions of every cell": ["predictions"],
+        "the tables, from the rows of 64 jobs": ["tables"],
+        "the tables read by figures and claims": ["tables read by figures and claims"],
+    }
+    for label, stages in rows.items():
+        minutes, memory = re.search(rf"\| {label} \| (.*) \| (.*) GB \|", text).groups()
+        assert numbers(minutes) == [round(measured["seconds"][stage] / 60, 1) for stage in stages]
+        assert numbers(memory) == [round(measured["gigabytes"][stage], 1) for stage in stages]
+    assert f"{measured['gigabytes']['files']:.1f} GB of disk" in text
+
+
+def test_the_house_says_which_mutants_lived():
+    text = (ROOT / "docs" / "house.md").read_text(encoding="utf-8")
+    tried = pd.read_csv(ROOT / "results" / "bench" / "mutants.csv")
+    for module, some in tried.groupby("module"):
+        counts = [len(some), *((some["outcome"] == outcome).sum() for outcome in ("killed", "equivalent", "survived"))]
+        assert f"| `{module}` | {' | '.join(map(str, counts))} |" in text
+    assert tried.loc[tried["outcome"] == "equivalent", "why"].notna().all()

@@ -242,3 +242,16 @@ def test_gathering_leaves_files_that_hold_other_cells_too(tmp_path):
     assert set(keys[:3]) in held.values() and any(keys[3] in codes for codes in held.values())
     assert set(keys[:2]) not in held.values()
     assert store.gather(CELLS[:3]) == 3 and len(Store(tmp_path).finished(CELLS[:4])[0]) == 4
+
+
+def test_what_made_a_code_digest_is_kept_beside_the_rows(tmp_path):
+    parts = {"penalties.py: l1": "01234567"}
+    Store(tmp_path).keep_code("0123456789ab", parts)
+    assert Store(tmp_path).code_parts("0123456789ab") == parts
+
+
+def test_of_a_logarithm_of_the_determinant_five_decimals_are_kept(tmp_path):
+    train(CELLS[:2], tmp_path)
+    (name,) = names(tmp_path)
+    kept = Store(tmp_path).traces(name)["log_abs_det"]
+    assert (kept == kept.round(5)).all() and (kept != kept.round(4)).any()
