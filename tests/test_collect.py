@@ -107,3 +107,12 @@ def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd):
 def test_a_commit_has_a_plus_where_the_source_was_edited_since(monkeypatch, commit, status, told):
     monkeypatch.setattr("orthogrid.collect._git", lambda folder, what, *_: commit if what == "rev-parse" else status)
     assert _commit() == told
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_cell_that_two_files_hold_is_taken_from_the_first_named_alone(tmp_path, order):
+    root = tmp_path / "x"
+    train(CELLS[:4], root)
+    train(CELLS[2:], root)
+    table = collect_cells(config_of(CELLS, tmp_path), names(root)[::order])
+    assert sorted(table["key"]) == sorted(cell.key for cell in CELLS)

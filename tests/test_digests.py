@@ -447,3 +447,15 @@ def test_a_method_that_another_one_only_names_counts(house):
     before = digests(house)
     edit(house / "cell.py", 'return "adam"', 'return "sgd"')
     assert stale(before, digests(house)) == ALL
+
+
+def test_a_class_has_the_init_of_the_nearest_base_that_has_one(tmp_path):
+    (tmp_path / "a.py").write_text("class A:\n    def __init__(self, one): ...\nclass B(A): ...\n")
+    (tmp_path / "b.py").write_text("from .a import B\nclass N: ...\nclass C(N, B): ...\nclass D(N): ...\n")
+    source = Source(tmp_path, "pack")
+    module = source.read(tmp_path / "b.py", inside=True)
+    classes = {stmt.name: stmt for (stmt,) in (module.makes[name] for name in "NCD")}
+    where, init = source.constructor(module, classes["C"])
+    assert where.path == tmp_path / "a.py" and [arg.arg for arg in init.args.args] == ["self", "one"]
+    for name in "ND":
+        assert source.constructor(module, classes[name]) == (module, None)
