@@ -39,7 +39,9 @@ def read_run(name: str) -> dict[str, pd.DataFrame]:
         )
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.TarFile(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):  # before Python 3.11.4 there are no filters
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(folder)
         return _tables(Path(folder, path), name)
 
 
