@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from dataclasses import replace
 
 import pandas as pd
 import pytest
-from conftest import make_run
+from conftest import ROOT, make_run
 
 from orthogrid.config import check_config
-from orthogrid.paper.blocks import MOST_ROWS, axes_sentence, block_sections, ends_sentence, medians_table, varied_axes
-from orthogrid.paper.format import digits2
+from orthogrid.latex import missing_latex
+from orthogrid.outcomes import OUTCOMES
+from orthogrid.paper.blocks import (
+    MOST_ROWS,
+    axes_sentence,
+    block_sections,
+    ends_sentence,
+    medians_table,
+    table_axes,
+    varied_axes,
+)
+from orthogrid.paper.format import breakable, digits2
 from orthogrid.readers import block_figure_names, unknown_blocks
 from orthogrid.run import Run
 
@@ -79,3 +91,52 @@ def test_missing_cells_are_told(own):
     lost = replace(own, cells=cells)
     assert ends_sentence(lost.planned("tenfold_rate")).endswith("Of its cells 12 are missing.")
     assert block_sections(lost).startswith("%")  # nothing to show
+
+
+NAMES = {
+    "dimension": 6, "samples": 12, "penalty": ["fro2", "huber(delta=0.01)"], "method": ["adam", "sgd(momentum=0.9)"],
+    "schedule": ["constant", "cosine"], "determinant": ["match", "mismatch"], "reg": [1, 100], "steps": 5, "seed": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("outcomes", [["recovered"], list(OUTCOMES)])
+def test_axes_for_which_a_page_is_too_narrow_are_pooled(outcomes):
+    (block,) = check_config(OWN | {"blocks": [{"name": "names", "axes": NAMES}]}).blocks
+    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells])
+    cells["outcome"] = [outcomes[i % len(outcomes)] for i in range(len(cells))]
+    kept = table_axes(block, cells)
+    assert len(kept) < len(varied_axes(block)) and len(kept) >= (3 if len(outcomes) == 1 else 0)
+
+
+def test_a_name_breaks_where_it_may_and_keeps_its_characters():
+    for name in ("fro2", "landing(strength=0.1)", "a_penalty_of_my_own", "averyveryverylongname"):
+        pieces = breakable(name).split(r"\allowbreak ")
+        plain = [piece.removeprefix(r"\texttt{").removesuffix("}").replace(r"\_", "_") for piece in pieces]
+        assert "".join(plain) == name and max(map(len, plain)) <= 13
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing_latex()), reason="LaTeX or some of its packages are not installed")
+def test_names_with_options_and_every_outcome_fit_the_page(tmp_path):
+    """A defect would stop the paper after all was trained: `huber(delta=0.01)` once was wider than its column."""
+    config = check_config(OWN | {"blocks": [{"name": "names", "axes": NAMES}]})
+    (block,) = config.blocks
+    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells])
+    cells = cells.assign(fit=1.234e-5, orthogonality_fro=1.2e-5, distance=1.2e-5)
+    (tmp_path / "values.tex").touch()  # which the style reads
+    (tmp_path / "blocks.tex").touch()
+    for number, outcomes in enumerate([["unfinished"], list(OUTCOMES)]):
+        cells["outcome"] = [outcomes[i % len(outcomes)] for i in range(len(cells))]
+        source = [
+            r"\documentclass[11pt,a4paper]{article}",
+            r"\usepackage{orthogrid}",
+            r"\begin{document}\footnotesize",
+            medians_table(block, cells),
+        ]
+        (tmp_path / f"{number}.tex").write_text("\n".join([*source, r"\end{document}"]), encoding="utf-8")
+        call = ["lualatex", "-interaction=nonstopmode", f"{number}.tex"]
+        subprocess.run(
+            call, cwd=tmp_path, env=os.environ | {"TEXINPUTS": f"{ROOT / 'paper'}:"}, capture_output=True, check=False
+        )
+        log = (tmp_path / f"{number}.log").read_text(encoding="utf-8", errors="replace")
+        assert (tmp_path / f"{number}.pdf").exists() and "Overfull" not in log, log[-1500:]

@@ -19,11 +19,13 @@ from ..outcomes import OUTCOMES
 from ..readers import BLOCK_FIGURE, unknown_blocks
 from ..run import Run, finished
 from ..views import WHOLE
-from .format import MISSING, code, digits2, enumeration, integer, median, percent, setting, text
+from .format import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
 from .tables import longtable, ragged
 from .write import source_line
 
 MOST_ROWS = 40  # of a table of medians: the axes that would exceed it are pooled
+# In mm: the page, a letter of code and of text, what is between two columns, a column of names.
+TEXT_WIDTH, CODE_LETTER, NAME_LETTER, GAP, NAME_WIDTH = 156, 1.7, 1.6, 4.3, 24
 MOST_VALUES = 6  # of an axis with more only the ends are named
 
 
@@ -57,6 +59,9 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     caption = f"Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range."
     yield from _figure(run, drawn, caption, axes_sentence(block))
     yield from _figures(run, own)
+    pooled = [axis for axis in varied_axes(block) if axis not in table_axes(block, cells)] if len(cells) else []
+    if pooled:
+        yield f"The medians below are also over {enumeration(map(code, pooled))}, for which the table has no room."
     yield r"\begingroup\footnotesize"
     yield medians_table(block, cells)
     yield r"\endgroup"
@@ -113,17 +118,31 @@ def ends_sentence(planned: pd.DataFrame) -> str:
     return told + (f" Of its cells {integer(missing)} are missing." if missing else "")
 
 
-def medians_table(block: Block, cells: pd.DataFrame) -> str:
-    """Medians over seeds by the axes that vary, and the share of each outcome. Axes beyond the table's length are pooled."""
+def table_axes(block: Block, cells: pd.DataFrame) -> list[str]:
+    """The axes that vary, less those that would make the table of medians too long or too wide."""
     axes: list[str] = []
+    room = TEXT_WIDTH - sum(
+        width + GAP for width in (8, 14, 10, 18, *(NAME_LETTER * len(name) for name in _ends(cells)))
+    )
     for axis in varied_axes(block):
-        if len(cells.groupby([*axes, axis])) <= MOST_ROWS:
+        width = GAP + (NAME_WIDTH if isinstance(cells[axis].iloc[0], str) else CODE_LETTER * len(axis))
+        if width <= room and len(cells.groupby([*axes, axis])) <= MOST_ROWS:
             axes.append(axis)
-    ends = [name for name in OUTCOMES if (cells["outcome"] == name).any()]
+            room -= width
+    return axes
+
+
+def _ends(cells: pd.DataFrame) -> list[str]:
+    return [name for name in OUTCOMES if (cells["outcome"] == name).any()]
+
+
+def medians_table(block: Block, cells: pd.DataFrame) -> str:
+    """Medians over seeds by the axes that it has room for, over the others as well; and the share of each outcome."""
+    axes, ends = table_axes(block, cells), _ends(cells)
     groups = cells.groupby(axes, sort=False) if axes else [((), cells)]
     rows = [
         [
-            *(_values([value]) for value in key),
+            *(breakable(value) if isinstance(value, str) else _values([value]) for value in key),
             integer(len(same)),
             *(digits2(median(same[column])) for column in ("fit", "orthogonality_fro", "distance")),
             *(percent((same["outcome"] == name).mean(), 0) for name in ends),
@@ -131,5 +150,5 @@ def medians_table(block: Block, cells: pd.DataFrame) -> str:
         for key, same in groups
     ]
     head = [*map(code, axes), "Cells", "Data loss", r"$\fnorm S$", r"$\fnorm{W-\rho\T}$", *ends]
-    columns = "".join(ragged(24) if isinstance(cells[axis].iloc[0], str) else "r" for axis in axes)
+    columns = "".join(ragged(NAME_WIDTH) if isinstance(cells[axis].iloc[0], str) else "r" for axis in axes)
     return longtable(columns + "r" * (4 + len(ends)), head, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -118,6 +119,14 @@ def out_of(part: pd.DataFrame, whole: pd.DataFrame) -> str:
 
 def code(name: object) -> str:
     return rf"\texttt{{{text(name)}}}"
+
+
+def breakable(name: object, most: int = 13) -> str:
+    """A name as code for a narrow column: it may break after ( = , and _, and where no piece of so many characters ends so."""
+    pieces = [
+        piece[i : i + most] for piece in re.findall(r"[^(=,_]*[(=,_]?", str(name)) for i in range(0, len(piece), most)
+    ]
+    return r"\allowbreak ".join(map(code, pieces))
 
 
 def estimate(value: float, low: float, high: float, form=number) -> str:
