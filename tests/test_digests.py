@@ -289,6 +289,45 @@ def test_what_is_external_counts_as_what_it_is(tmp_path):
     assert digest(same[0]) == digest(same[1]) and len({digest(t) for t in (same[0], *other)}) == 3
 
 
+def package_digest(root: Path, user: Path | None = None) -> str:
+    """Of the function f in a user's file, or in the package's module m."""
+    source = Source(root, "pack")
+    node = (source.read(user), "f") if user else source.node("m", "f")
+    return Digest(source).add(node).value()
+
+
+def test_an_external_module_in_a_users_file_counts_by_its_name(tmp_path):
+    (tmp_path / "pack").mkdir()
+    user = tmp_path / "user.py"
+    found = set()
+    for module in ("math", "cmath", "numpy.lib.scimath"):
+        user.write_text(f"from {module} import sqrt\ndef f(s): return sqrt(s)\n")
+        found.add(package_digest(tmp_path / "pack", user))
+    assert len(found) == 3
+
+
+def test_a_package_that_a_users_file_imports_first_has_its_effects_all_the_same(tmp_path):
+    root, user = tmp_path / "pack", tmp_path / "user.py"
+    root.mkdir()
+    (root / "m.py").write_text("def g(s): return s\n")
+    user.write_text("from pack.m import g\ndef f(s): return g(s)\n")
+    found = set()
+    for effect in ("", "import torch\ntorch.manual_seed(1)\n", "import torch\ntorch.manual_seed(2)\n"):
+        (root / "__init__.py").write_text(effect)
+        found.add(package_digest(root, user))
+    assert len(found) == 3
+
+
+def test_a_package_means_no_file_of_its_own_by_the_name_of_an_external_module(tmp_path):
+    (tmp_path / "__init__.py").write_text("import random\nrandom.seed(0)\n")
+    (tmp_path / "m.py").write_text("def f(s): return s\n")
+    found = set()
+    for text in ("def seed(n): return n\n", "def seed(n): return 2 * n\n"):
+        (tmp_path / "random.py").write_text(text)
+        found.add(package_digest(tmp_path))
+    assert len(found) == 1
+
+
 def test_a_circle_of_re_exports_ends(tmp_path):
     (tmp_path / "a.py").write_text("from .b import f\nfrom .b import *\ndef g(s): return f(s)\n")
     (tmp_path / "b.py").write_text("from .a import f\nfrom .a import *\n")
