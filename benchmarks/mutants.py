@@ -2,7 +2,8 @@
 
 A *mutant* is a module with one operator, number, keyword or decorator replaced, by cosmic-ray. A sample of each module's places is
 tried against those tests of the module that are not slow, in a copy of the project. A mutant is `killed` if a test fails; of those
-that are `equivalent`, equivalent.yaml beside this file says why no test can tell. Writes results/bench/mutants.csv, a row for each.
+that are `equivalent`, equivalent.yaml beside this file says why no test can tell. Writes results/bench/mutants.csv, a row for
+each; modules that are not asked for keep theirs.
 It needs benchmarks/requirements.txt, and half an hour of two cores.
 """
 
@@ -179,7 +180,6 @@ def main() -> int:
         table = read_table(options.results)
         killed = table[table["outcome"] == "killed"]
         settled |= {one: "killed" for one in zip(killed["module"], killed["before"], killed["after"], strict=True)}
-    progress, done = Progress("mutants", len(tried)), count(1)
     with tempfile.TemporaryDirectory() as temporary:
         ready = copies(Path(temporary), os.cpu_count() or 1)
 
@@ -204,10 +204,16 @@ def main() -> int:
             for name, ended in zip(sources, pool.map(attempt, sources, sources.values()), strict=True):
                 if ended == "killed":
                     raise SystemExit(f"the tests of {name} fail before anything is changed")
+            progress, done = Progress("mutants", len(tried)), count(1)
             records = list(pool.map(judge, tried))
     progress.close(f"{len(tried)} tried")
     table = pd.DataFrame(records)
-    write_table(table, options.results)
+    if options.results.exists():
+        before = read_table(options.results)
+        table = pd.concat([before[~before["module"].isin(options.modules)], table])
+    write_table(
+        table.sort_values("module", key=lambda names: names.map(list(TESTS).index), kind="stable"), options.results
+    )
     print(table.groupby("module", sort=False)["outcome"].value_counts().unstack(fill_value=0).to_string())
     for one in table[table["outcome"] == "survived"].itertuples():
         print(f"\nsrc/orthogrid/{one.module}.py:{one.line}\n- {one.before}\n+ {one.after}")

@@ -13,7 +13,7 @@ from training import CELLS, collect_cells, config_of, names, train
 from orthogrid.collect import RowsError, _commit, _date, _git, collect, summary
 from orthogrid.files import read_table
 from orthogrid.predictions import predict_cells
-from orthogrid.store import Store
+from orthogrid.store import Store, shard_name
 
 
 def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
@@ -40,7 +40,8 @@ def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
 def test_collected_in_pieces_the_tables_have_the_same_bytes(tmp_path, size):
     root = tmp_path / "x"
     train(CELLS[:4], root)
-    train(CELLS[2:], root)  # cells 3 and 4 lie in two files
+    train(CELLS[2:], root)
+    Store(root).write(shard_name(CELLS[2:]), CELLS[2:])  # of these, all lie in two files
     config = config_of([*reversed(CELLS), replace(CELLS[0], seed=9)], tmp_path, partial=True)
     predictions = predict_cells(config)
     logs = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
@@ -114,5 +115,11 @@ def test_a_cell_that_two_files_hold_is_taken_from_the_first_named_alone(tmp_path
     root = tmp_path / "x"
     train(CELLS[:4], root)
     train(CELLS[2:], root)
-    table = collect_cells(config_of(CELLS, tmp_path), names(root)[::order])
-    assert sorted(table["key"]) == sorted(cell.key for cell in CELLS)
+    store, both = Store(root), shard_name(CELLS[2:])
+    store.write(both, CELLS[2:])
+    whole = shard_name(CELLS[:4])
+    store.put(whole, store.rows(whole).assign(seconds=7.0), store.traces(whole))
+    assert sum(map(len, store.held().values())) == len(CELLS) + 4
+    named = [both, *(name for name in names(root) if name != both)][::order]
+    table = collect_cells(config_of(CELLS, tmp_path), named).set_index("key").loc[[cell.key for cell in CELLS]]
+    assert (table["seconds"] == 7).tolist() == [True, True, order < 0, order < 0, False, False]
