@@ -20,12 +20,13 @@ from ..readers import BLOCK_FIGURE, unknown_blocks
 from ..run import Run, finished
 from ..views import WHOLE
 from .format import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
-from .tables import longtable, ragged
+from .tables import longtable, ragged, tabular
 from .write import source_line
 
 MOST_ROWS = 40  # of a table of medians: the axes that would exceed it are pooled
 # In mm: the page, a letter of code and of text, what is between two columns, a column of names.
 TEXT_WIDTH, CODE_LETTER, NAME_LETTER, GAP, NAME_WIDTH = 156, 1.7, 1.6, 4.3, 24
+MOST_LINES, LINE = 48, 13  # of a table on one page; letters on a line of a column of names
 MOST_VALUES = 6  # of an axis with more only the ends are named
 
 
@@ -139,7 +140,7 @@ def _ends(cells: pd.DataFrame) -> list[str]:
 def medians_table(block: Block, cells: pd.DataFrame) -> str:
     """Medians over seeds by the axes that it has room for, over the others as well; and the share of each outcome."""
     axes, ends = table_axes(block, cells), _ends(cells)
-    groups = cells.groupby(axes, sort=False) if axes else [((), cells)]
+    groups = list(cells.groupby(axes, sort=False)) if axes else [((), cells)]
     rows = [
         [
             *(breakable(value) if isinstance(value, str) else _values([value]) for value in key),
@@ -151,4 +152,12 @@ def medians_table(block: Block, cells: pd.DataFrame) -> str:
     ]
     head = [*map(code, axes), "Cells", "Data loss", r"$\fnorm S$", r"$\fnorm{W-\rho\T}$", *ends]
     columns = "".join(ragged(NAME_WIDTH) if isinstance(cells[axis].iloc[0], str) else "r" for axis in axes)
-    return longtable(columns + "r" * (4 + len(ends)), head, rows)
+    # A table that a page holds is kept whole: one that may break can upset the figures that wait for their place.
+    lines = sum(
+        max((len(value) // LINE + 1 for value in key if isinstance(value, str)), default=1) for key, _ in groups
+    )
+    if lines > MOST_LINES:
+        return longtable(columns + "r" * (4 + len(ends)), head, rows)
+    return "\n".join(
+        [r"\par\medskip\noindent", tabular(columns + "r" * (4 + len(ends)), head, rows), r"\par\medskip", ""]
+    )
