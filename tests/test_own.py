@@ -250,6 +250,39 @@ def test_a_fault_is_one_message_before_any_training(mine, capsys, words, message
     assert not list(mine.glob("results/**/*.csv"))
 
 
+VALUES = {
+    "a matrix": ("s**2", r"penalty 'mine' \(.*penalties\.py, line 4\) must return one value for each matrix.*returns .*\(2, 3, 3\)"),
+    "one number for all": ("(s**2).sum()", r"shape \(B,\) for S of shape .* returns a tensor of shape \(\)"),
+    "no tensor": ("1.0", r"returns 1\.0"),
+    "numpy": ("(s.numpy()**2).sum((1, 2))", r"cannot be computed: RuntimeError"),
+    "detached": ("(s.detach()**2).sum((1, 2))", r"has no gradient: compute it from S by torch alone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "message"), VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_penalty_is_tried_on_two_small_matrices_before_any_training(mine, capsys, value, message, command):
+    fault(mine, PENALTY.format("mine").replace("(s**4).sum((1, 2))", value))
+    config = mine / "config" / "mine.yaml"
+    config.write_text(config.read_text().replace("dimension: 8", "dimension: 8\n    penalty: mine"))
+    assert main([command, "--config", "config/mine.yaml"]) == 2
+    said = capsys.readouterr().err.replace("code: running my/penalties.py\n", "")
+    assert len(re.findall(message, said)) == 1 and said.count("\n") <= 2 and "Traceback" not in said
+    assert not list(mine.glob("results/**/*.csv*"))
+
+
+def test_a_penalty_without_a_gradient_at_the_start_is_noted_and_may_be_trained(mine, capsys):
+    fault(mine, PENALTY.format("mine").replace("(s**4).sum((1, 2))", "s.square().sum((1, 2)).sqrt()"))
+    config = mine / "config" / "mine.yaml"
+    config.write_text(config.read_text().replace("dimension: 8", "dimension: 8\n    penalty: [mine, fro2]"))
+    assert main(["check", "--config", "config/mine.yaml"]) == 0
+    assert capsys.readouterr().out.count("has no finite gradient at S = 0") == 1
+    detached = PENALTY.format("mine").replace("register()", "register(attached=False)").replace("s**4", "s.detach()")
+    write(mine / "my" / "penalties.py", detached)
+    assert main(["check", "--config", "config/mine.yaml"]) == 0
+    assert "gradient" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["missing", "syntax", "taken", "signature", "figure taken", "figure signature"])
 def test_snakemakes_plan_says_what_the_text_tells(mine, name):
     words, message = TEXT_FAULTS[name]

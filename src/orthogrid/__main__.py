@@ -92,13 +92,15 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from .own import load_code
+    from .own import load_code, try_penalties
+    from .plan import number
     from .readers import complaints
 
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
-    print(f"{options.config}: {len(config.cells)} cells in {len(config.blocks)} blocks")
-    for complaint in complaints(config):
+    odd = try_penalties(cell.penalty for cell in config.cells) if config.code else []
+    print(f"{options.config}: {number(len(config.cells), 'cell')} in {number(len(config.blocks), 'block')}")
+    for complaint in (*odd, *complaints(config)):
         print(f"  note: {complaint}")
     return 0
 

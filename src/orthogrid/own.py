@@ -42,6 +42,53 @@ def load_code(paths: str | Path | Iterable[str | Path], quiet: bool = False) -> 
             _ran[path] = text
 
 
+def try_penalties(specs: Iterable[str]) -> list[str]:
+    """Compute each penalty of a user's once, on two small matrices; returns what is odd but no error.
+
+    Raises ConfigError where a value is not one number for each matrix, or has no gradient.
+    """
+    import torch
+
+    from .cell import spec_name, spec_options
+    from .penalties import PENALTIES
+
+    known, notes = catalog.penalties(), []
+    near = torch.tensor([[0.0, 0.1, 0.02], [0.1, 0.03, -0.05], [0.02, -0.05, -0.01]], dtype=torch.float64)
+    for spec in dict.fromkeys(specs):
+        entry = known[spec_name(spec)]
+        if not entry.file or Path(entry.file).resolve().parent == catalog.SOURCE.resolve():
+            continue
+        where = f"penalty '{spec}' ({entry.file}, line {entry.line})"
+
+        def value(s: torch.Tensor, spec: str = spec, where: str = where) -> torch.Tensor:
+            try:
+                found = PENALTIES[spec_name(spec)].value(s, **spec_options(spec))
+            except Exception as error:
+                raise ConfigError(f"{where} cannot be computed: {type(error).__name__}: {error}") from error
+            if not isinstance(found, torch.Tensor) or found.shape != s.shape[:1]:
+                what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else repr(found)
+                raise ConfigError(
+                    f"{where} must return one value for each matrix, a tensor of shape (B,) for S of shape (B, n, n); "
+                    f"for S of shape {tuple(s.shape)} it returns {what}; sum over the last two axes: (...).sum((1, 2))"
+                )
+            return found
+
+        s = torch.stack([near, -2 * near]).requires_grad_()
+        if not entry.attached:
+            value(s)
+            continue
+        if not value(s).requires_grad:
+            raise ConfigError(
+                f"{where} has no gradient: compute it from S by torch alone, without detach, .data or numpy; "
+                "or say that it is meant so: @register(attached=False)"
+            )
+        zero = torch.zeros_like(s).requires_grad_()
+        (gradient,) = torch.autograd.grad(value(zero).sum(), zero)
+        if not gradient.isfinite().all():
+            notes.append(f"{where} has no finite gradient at S = 0, where every run starts: such runs diverge at once")
+    return notes
+
+
 def loaded_code() -> dict[Path, bytes]:
     """The files that ran in this process, with their texts: what a process that is not forked from it must `run_again`."""
     return dict(_ran)

@@ -215,8 +215,13 @@ def _headline(plan: Plan, workers: int, costs: Costs) -> str:
     return (
         f"{plan.config.run}: {len(plan.missing)} of {len(plan.config.cells)} cells to train in {jobs}: about "
         f"{duration(seconds / workers)} on {workers} cores and {memory:.1f} GB of memory "
-        f"(times of {measured} cells as measured on this machine, others by the table)."
+        f"(times of {measured} cells as measured on this machine, of the others by the table costs.csv)."
     )
+
+
+def number(count: int, name: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{count} {name}" + ("" if count == 1 else "s")
 
 
 def counted(counts: Counter[str]) -> str:

@@ -23,7 +23,7 @@ from .config import Config
 from .costs import Costs, bytes_needed, cpu_name
 from .methods import METHODS
 from .numerics.train import Result, train_batch
-from .own import load_code, loaded_code, run_again
+from .own import load_code, loaded_code, run_again, try_penalties
 from .penalties import PENALTIES
 from .plan import batches, parts, require_libraries, shared_out
 from .progress import Progress
@@ -134,6 +134,8 @@ def train_cells(
     missing = [cell for cell in cells if cell.key not in done]
     require_libraries(missing)
     require_running(missing)
+    for odd in try_penalties(cell.penalty for cell in missing):
+        print(f"note: {odd}", file=sys.stderr, flush=True)
     job = Job(store, name, missing, len(done), target, workers or os.cpu_count() or 1, minutes)
     with Stop() as stop:
         try:
@@ -208,17 +210,20 @@ class Job:
         def report(seconds: float) -> None:
             progress.update(seconds, f"{self.count} of {len(self.missing)} cells done, ")
 
+        diverged = 0
         train = self._in_workers if self.workers > 1 else self._here
         for trained in train(stop, report):
             results = [t for t in trained if isinstance(t, Result)]
             self.store.append(self.name, [_record(result, self.device) for result in results])
             self.count += len(results)
+            diverged += sum(result.row["status"] == "diverged" for result in results)
             self.failures += [t for t in trained if isinstance(t, Failure)]
         left = len(self.missing) - self.count
         if stop.requested:
             progress.close(f"interrupted; {self.count} cells are kept, run the same command again to go on. Stopped")
         else:
-            progress.close(f"{self.count} cells trained{f', {left} are left' if left else ''}")
+            lost = f", {diverged} of them diverged" if diverged else ""
+            progress.close(f"{self.count} cells trained{lost}{f', {left} are left' if left else ''}")
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline

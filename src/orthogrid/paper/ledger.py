@@ -197,7 +197,14 @@ def judge(run: Run) -> pd.DataFrame:
     labels = {cell.key: cell.label for cell in run.config.cells}
     rows = []
     for entry in sorted(CLAIMS.values(), key=lambda entry: (*SECTIONS, OWN).index(entry.section)):
-        seen = entry.evidence(run)
+        try:
+            seen = entry.evidence(run)
+        except Exception as error:
+            kept, all_of_it = (len(found(*entry.blocks)) for found in (run.block, run.planned))
+            error.add_note(
+                f"The claim '{entry.id}' saw {kept} of the {all_of_it} cells of its blocks: it sees none that diverged or is missing."
+            )
+            raise
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
         there = {block.name for block in run.config.blocks}
