@@ -58,6 +58,11 @@ rule all:
         rules.train_all.input,
 
 
+onsuccess:
+    if (paper := Path(PLAN.config.root, "paper.pdf")).exists():
+        logger.info(f"The paper of this run: {os.path.relpath(paper)}")
+
+
 onstart:
     hold_folder()
     require_code(PLAN.config.code)

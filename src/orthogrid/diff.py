@@ -136,8 +136,12 @@ def describe(found: dict[str, Any]) -> str:
     if claims["changed"]:
         lines.append(f"{len(claims['changed'])} claims have another verdict:")
     lines += [
-        "    {id:<24}{from:>10} -> {to:<10} measured {0:.4g} -> {1:.4g}".format(*each["measured"], **each)
+        "    {id:<24}{from:>10} -> {to:<10} measured {0} -> {1}".format(*map(_measured, each["measured"]), **each)
         for each in claims["changed"]
     ]
     lines += [f"claims {what}: {', '.join(claims[what])}" for what in ("gained", "lost") if claims[what]]
     return "\n".join(lines if len(lines) > 1 else [*lines, "no difference"])
+
+
+def _measured(value: float) -> str:
+    return "nothing" if math.isnan(value) else f"{value:.4g}"

@@ -43,7 +43,7 @@ class Progress:
         self.said = now
         gone = now - self.started
         left = gone * (self.total - done) / done
-        self.say(f"{self.name}: {done / self.total:.0%}, {detail}about {duration(left)} left", passing=True)
+        self.say(f"{self.name}: {done / self.total:.0%} {detail}about {duration(left)} left", passing=True)
 
     def close(self, text: str) -> None:
         self.say(f"{self.name}: {text} in {duration(time.monotonic() - self.started)}")

@@ -208,7 +208,7 @@ class Job:
         progress.say(f"training: {len(self.missing)} cells on {device_name(self.device)}{kept}")
 
         def report(seconds: float) -> None:
-            progress.update(seconds, f"{self.count} of {len(self.missing)} cells done, ")
+            progress.update(seconds, f"of the work, {self.count} of {len(self.missing)} cells, ")
 
         diverged = 0
         train = self._in_workers if self.workers > 1 else self._here

@@ -25,4 +25,6 @@ if __name__ == "__main__":
             workers=snakemake.resources.workers,
         )
         write_captions(config, names, Path(snakemake.output[0]).parent)
-        progress.close(f"{len(drawn)} of {len(names)} figures drawn, the others are as they were")
+        progress.close(
+            f"{len(drawn)} of {len(names)} figures drawn{', the others are as they were' if len(drawn) < len(names) else ''}"
+        )
