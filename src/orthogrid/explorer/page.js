@@ -171,6 +171,7 @@ function draw(number) {
   const title = runs.length > 1 ? { text: run.header.run, font: { size: 14 } } : undefined;
   const layout = { title, xaxis: scale(run, state.x), yaxis: scale(run, state.y), shapes: law.shapes, margin: { l: 60, r: 10, t: title ? 35 : 10, b: 50 },
     font: { family: "system-ui, sans-serif", size: 12 }, legend: { orientation: "h", y: -0.2 }, hovermode: "closest", uirevision: `${state.x} ${state.y}` };
+  if (!measureOf(run, state.colour)) layout.showlegend = true; // also where all dots are of one kind
   const plot = byId(`plot${number}`);
   Plotly.react(plot, [...traces, ...law.traces], layout, { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
   if (!plot.dataset.heard) {
@@ -295,8 +296,10 @@ function show() {
   });
   const block = runs[0].header.blocks.find((each) => each.name === state.block);
   byId("question").textContent = block?.question ?? "";
-  const counts = runs.map((run, number) => `${draw(number)} of ${run.header.cells} runs of ${run.header.run}`);
-  byId("status").textContent = `${counts.join(", ")} are shown.`;
+  const shown = runs.map((_, number) => draw(number));
+  const counts = runs.map((run, number) => `${shown[number]} of ${run.header.cells} runs of ${run.header.run}`);
+  const complete = runs.every((run, number) => shown[number] === run.header.cells);
+  byId("status").textContent = `${counts.join(", ")} are shown.${complete ? "" : " The others are of another block or penalty, or have no value on these axes."}`;
   detail();
   document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
 }
