@@ -271,6 +271,14 @@ def test_a_penalty_is_tried_on_two_small_matrices_before_any_training(mine, caps
     assert not list(mine.glob("results/**/*.csv*"))
 
 
+def test_names_of_a_file_that_cannot_be_read_are_not_called_unknown(mine, capsys):
+    fault(mine, "def f(:\n")
+    config = mine / "config" / "mine.yaml"
+    config.write_text(config.read_text().replace("dimension: 8", "dimension: 8\n    penalty: mine"))
+    assert main(["check", "--config", "config/mine.yaml"]) == 2
+    assert "no valid Python" in (said := capsys.readouterr().err) and "'mine' is not allowed" not in said
+
+
 def test_a_penalty_without_a_gradient_at_the_start_is_noted_and_may_be_trained(mine, capsys):
     fault(mine, PENALTY.format("mine").replace("(s**4).sum((1, 2))", "s.square().sum((1, 2)).sqrt()"))
     config = mine / "config" / "mine.yaml"

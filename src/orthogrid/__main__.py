@@ -93,13 +93,13 @@ def _schema(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from .own import load_code, try_penalties
-    from .plan import number
+    from .progress import how_many
     from .readers import complaints
 
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
     odd = try_penalties(cell.penalty for cell in config.cells) if config.code else []
-    print(f"{options.config}: {number(len(config.cells), 'cell')} in {number(len(config.blocks), 'block')}")
+    print(f"{options.config}: {how_many(len(config.cells), 'cell')} in {how_many(len(config.blocks), 'block')}")
     for complaint in (*odd, *complaints(config)):
         print(f"  note: {complaint}")
     return 0

@@ -181,6 +181,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     results = raw.get("results", "results")
     if not isinstance(results, str) or not results.strip() or not results.isprintable():
         complain("results", f"'{results}' is not allowed: the name of a folder")
+    unread = False
     code = raw.get("code", [])
     code = [code] if isinstance(code, str) else code
     if not isinstance(code, list) or not all(isinstance(path, str) and path for path in code):
@@ -191,6 +192,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
             own_readers(code)
         except ConfigError as error:
             complain("code", str(error))
+            unread = True
     defaults = {} if raw.get("defaults") is None else raw["defaults"]
     if not isinstance(defaults, Mapping):
         complain("defaults", f"'{defaults}' is not allowed: a mapping from axis to value")
@@ -206,6 +208,8 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     if total > MOST_CELLS:
         complain("blocks", f"the config asks for {total} cells; at most {MOST_CELLS} are allowed: shorten its lists")
         raw_blocks = []
+    if unread:
+        raw_blocks = []  # which penalties there are is not known before the files can be read
     blocks: list[Block] = []
     seen: set[str] = set()
     for number, block in enumerate(raw_blocks, start=1):

@@ -219,11 +219,6 @@ def _headline(plan: Plan, workers: int, costs: Costs) -> str:
     )
 
 
-def number(count: int, name: str) -> str:
-    """1 cell, 2 cells."""
-    return f"{count} {name}" + ("" if count == 1 else "s")
-
-
 def counted(counts: Counter[str]) -> str:
     """2.13.0+cpu (40 cells), 2.12.0 (3 cells)."""
     return ", ".join(f"{name} ({count} cells)" for name, count in counts.most_common())

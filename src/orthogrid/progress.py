@@ -1,4 +1,4 @@
-"""Progress of a long job, with the time left, for a person who waits."""
+"""Progress of a long job, with the time left, for a person who waits; times and counts in words."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {seconds:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def how_many(count: int, name: str) -> str:
+    """1 cell, 2 cells."""
+    return f"{count} {name}" + ("" if count == 1 else "s")
 
 
 class Progress:

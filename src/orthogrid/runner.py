@@ -26,7 +26,7 @@ from .numerics.train import Result, train_batch
 from .own import load_code, loaded_code, run_again, try_penalties
 from .penalties import PENALTIES
 from .plan import batches, parts, require_libraries, shared_out
-from .progress import Progress
+from .progress import Progress, how_many
 from .store import Store, shard_name
 from .workers import Outcome, Pool, WorkerDied
 
@@ -205,7 +205,7 @@ class Job:
         """Train batch by batch and journal what is finished, until all is done or something asks to stop."""
         progress = Progress("training", self.seconds, log)
         kept = f"; {self.done} more are finished already" if self.done else ""
-        progress.say(f"training: {len(self.missing)} cells on {device_name(self.device)}{kept}")
+        progress.say(f"training: {how_many(len(self.missing), 'cell')} on {device_name(self.device)}{kept}")
 
         def report(seconds: float) -> None:
             progress.update(seconds, f"of the work, {self.count} of {len(self.missing)} cells, ")
@@ -223,7 +223,7 @@ class Job:
             progress.close(f"interrupted; {self.count} cells are kept, run the same command again to go on. Stopped")
         else:
             lost = f", {diverged} of them diverged" if diverged else ""
-            progress.close(f"{self.count} cells trained{lost}{f', {left} are left' if left else ''}")
+            progress.close(f"{how_many(self.count, 'cell')} trained{lost}{f', {left} are left' if left else ''}")
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline

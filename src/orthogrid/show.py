@@ -73,6 +73,7 @@ def show(config: Config, key: str, png: str | None = None) -> str:
         lines.append(f"Its row is of other code ({row['code']}) than today's ({cell.code}).")
     settings = {"key", *AXES}
     lines += [f"    {name:<20}{_text(value)}" for name, value in row.items() if name not in settings and _told(value)]
+    lines.append("(docs/columns.md says what each means.)")
     if png:
         draw(trace, cell, Path(png))
         lines += ["", f"trace: {png}"]
