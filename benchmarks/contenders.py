@@ -177,9 +177,12 @@ def jax_scan(task: Task) -> Advance:
     """JAX: jit of a scan over steps, vmap over cells, Adam written out."""
     # One core, as for every other contender: XLA reads this at its first use.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+    # On a GPU JAX would take most of the memory for itself, and multiply float32 matrices in TF32, as no other contender does.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
     import jax.numpy as jnp
 
+    jax.config.update("jax_default_matmul_precision", "highest")
     platform = "gpu" if task.device == "cuda" else "cpu"
     if jax.default_backend() != platform:
         raise ImportError(f"this JAX runs on {jax.default_backend()}, not {platform}")

@@ -119,7 +119,7 @@ def trained(monkeypatch):
 @pytest.fixture
 def with_workers(monkeypatch):
     """Small work goes to workers too, a few cells a batch."""
-    monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", 0)
+    monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", {"cpu": 0, "cuda": 0})
     monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
 
 

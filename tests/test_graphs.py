@@ -1,11 +1,16 @@
 """Steps replayed from a captured graph: exercised on the CPU with a stand-in for CUDA's graphs."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from stepping import make_batch
 
 from orthogrid.cell import Cell
 from orthogrid.numerics import graphs
+from orthogrid.numerics.batch import Batch
+from orthogrid.numerics.train import train_batch
 from orthogrid.penalties import PENALTIES
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -107,6 +112,20 @@ def test_any_other_failure_of_a_capture_is_raised(fake_cuda):
         step()
     with pytest.raises(RuntimeError, match="not permitted"):
         step()
+
+
+@pytest.mark.parametrize("method", ["adam", "landing", "restart", "lifted"])
+def test_a_batch_is_gone_when_its_training_is_over(method, monkeypatch):
+    """Not first when Python looks for circles: what it holds may be most of a GPU's memory."""
+    alive: weakref.WeakSet[Batch] = weakref.WeakSet()
+    real = Batch.__init__
+    monkeypatch.setattr(Batch, "__init__", lambda self, *rest: alive.add(self) or real(self, *rest))
+    gc.disable()
+    try:
+        train_batch([Cell(dimension=4, samples=9, steps=6, method=method)])
+        assert not alive
+    finally:
+        gc.enable()
 
 
 def test_a_step_that_decomposes_is_not_captured(monkeypatch):

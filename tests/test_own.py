@@ -381,7 +381,7 @@ def test_own_readers_count_among_the_readers(mine):
 
 def test_workers_that_are_not_forked_run_it_too(mine, monkeypatch):
     monkeypatch.setattr(workers, "CONTEXT", multiprocessing.get_context("spawn"))
-    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(runner, "WORTH_WORKERS", {"cpu": 0, "cuda": 0})
     config = config_of("my/penalties.py", penalty="quartic", reg=1, seed=[1, 2])
     assert train_run(config, config.cells, device="cpu", workers=2) == 2
     texts = own.loaded_code()

@@ -31,6 +31,19 @@ def test_gpu_memory_too_small_halves_the_batch_and_loses_no_row(tmp_path, monkey
     assert sizes == [3, 1, 2, 1, 1] and len(rows_of(tmp_path)) == 3
 
 
+def test_where_no_worker_can_share_the_gpu_this_process_trains_alone(tmp_path, monkeypatch, with_workers):
+    """A card may be set to serve one process. Here there is none at all, so that workers die, and a CPU stands in for it."""
+    monkeypatch.setattr(runner, "find_device", lambda wanted: torch.device("cuda"))
+    monkeypatch.setattr(runner, "device_name", lambda device: "cuda (none)")
+    monkeypatch.setattr(runner, "gpu_workers", lambda device, workers: workers)
+    monkeypatch.setattr(runner, "gpu_batch", lambda cell, device, workers: 2)
+    monkeypatch.setattr(runner, "train_batch", lambda cells, device, report: REAL(cells, "cpu", report))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    cells = [Cell(dimension=6, samples=4, steps=5, reg=reg) for reg in range(1, 11)]
+    assert runner.train_cells(cells, tmp_path, "cuda", workers=2) == len(cells)
+    assert {cell.key for cell in cells} == set(Store(tmp_path).finished(cells)[0]["key"])
+
+
 def test_a_device_that_is_not_there_is_told():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

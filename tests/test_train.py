@@ -270,21 +270,6 @@ def test_cosine_schedule_ends_near_zero():
     )
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("penalty", ["none", "fro2", "huber", "logdet"])
-@pytest.mark.parametrize("n, k", [(60, 20), (60, 90), (500, 30)])
-def test_gpu_agrees_with_the_cpu(penalty, n, k):
-    """Also after the step's kernels were captured, with several rates in a batch, and a rate that changes."""
-    cells = [
-        Cell(dimension=n, samples=k, steps=200, penalty=penalty, seed=s, lr=lr, schedule=schedule)
-        for s in range(2)
-        for lr, schedule in ((1e-3, "constant"), (2e-3, "cosine"))
-    ]
-    for a, b in zip(train_batch(cells, "cpu"), train_batch(cells, "cuda"), strict=True):
-        for name in ("distance", "orthogonality_fro", "fit"):
-            assert b.row[name] == pytest.approx(a.row[name], rel=1e-5, abs=1e-6)
-
-
 @pytest.mark.parametrize("n, count", [(30, 1), (30, 2), (30, 5000), (100, 64), (200, 16), (383, 3), (ALONE_FROM, 5)])
 def test_stacks_hold_every_cell_once_and_stay_in_the_caches(n, count):
     cells = [Cell(dimension=n, lr=lr, reg=reg) for reg in range(1, count // 2 + 1) for lr in (1e-2, 1e-3)]

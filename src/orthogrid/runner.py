@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,8 +31,13 @@ from .progress import Progress, how_many
 from .store import Store, shard_name
 from .workers import Outcome, Pool, WorkerDied
 
-# Seconds of work below which starting workers would cost more than it saves.
-WORTH_WORKERS = 1.0
+# Seconds of work, as a core of a CPU would take, below which starting workers would cost more than it saves. One that works on
+# a GPU starts anew, with libraries to load.
+WORTH_WORKERS = {"cpu": 1.0, "cuda": 60.0}
+# At most so many share a GPU, each with that much of its memory beside its cells. Drawing problems and measuring ends take the
+# CPU longer than a GPU takes for the steps of small matrices.
+SHARE_GPU = 8
+GPU_PROCESS_BYTES = 2e9
 
 
 class TrainingError(RuntimeError):
@@ -69,12 +75,20 @@ def device_name(device: torch.device) -> str:
     return cpu_name()
 
 
-def gpu_batch(cell: Cell, device: torch.device) -> int | None:
-    """Cells of this shape that fit into four fifths of the GPU's free memory; None on the CPU, which has a rule of its own."""
+def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
+    """Cells of this shape that fit into four fifths of a worker's share of the GPU's free memory; None on the CPU, which has a
+    rule of its own.
+    """
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, 4 * free // (5 * bytes_needed(cell)))
+    return max(1, 4 * free // (5 * workers * bytes_needed(cell)))
+
+
+def gpu_workers(device: torch.device, workers: int) -> int:
+    """How many of these may share the GPU."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(workers, SHARE_GPU, int(free / (2 * GPU_PROCESS_BYTES))))
 
 
 class Stop:
@@ -117,7 +131,7 @@ def train_cells(
     A planned job's files are called `name` and hold all of the cells; without a name they hold those that no file has yet.
 
     On the CPU `workers` processes (as many as there are cores, by default) train a batch each, with one thread: a row's bits
-    do not depend on their number. With `minutes` the cheapest cells go first and no batch starts later than that.
+    do not depend on their number. On a GPU as many as are asked for share it, for ends are measured by the CPU. With `minutes` the cheapest cells go first and no batch starts later than that.
     However it ends, what is finished by then is in rows files, and the same call goes on from there.
 
     Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
@@ -136,7 +150,8 @@ def train_cells(
     require_running(missing)
     for odd in try_penalties(cell.penalty for cell in missing):
         print(f"note: {odd}", file=sys.stderr, flush=True)
-    job = Job(store, name, missing, len(done), target, workers or os.cpu_count() or 1, minutes)
+    workers = workers or (os.cpu_count() or 1 if target.type == "cpu" else 1)
+    job = Job(store, name, missing, len(done), target, workers, minutes)
     with Stop() as stop:
         try:
             if missing:
@@ -191,10 +206,12 @@ class Job:
         self.store, self.name, self.missing, self.done, self.device = store, name, missing, done, device
         self.costs = Costs(row for row in store.timed_rows() if row["device"] == device_name(device))
         self.seconds = sum(map(self.costs.seconds, missing))
-        self.workers = workers if device.type == "cpu" and self.seconds > WORTH_WORKERS else 1
+        self.workers = workers if self.seconds > WORTH_WORKERS[device.type] else 1
+        if device.type == "cuda" and self.workers > 1:
+            self.workers = gpu_workers(device, self.workers)
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.waiting = batches(missing, self.costs, lambda cell: gpu_batch(cell, device))
-        if device.type == "cpu" and missing:
+        self.waiting = batches(missing, self.costs, lambda cell: gpu_batch(cell, device, self.workers))
+        if missing and (device.type == "cpu" or self.workers > 1):
             self.waiting = shared_out(self.waiting, self.workers, self.costs)
         if minutes is not None:
             self.waiting.sort(key=lambda batch: self.costs.seconds(batch[0]))
@@ -212,7 +229,7 @@ class Job:
 
         diverged = 0
         train = self._in_workers if self.workers > 1 else self._here
-        for trained in train(stop, report):
+        for trained in train(self.waiting, stop, report):
             results = [t for t in trained if isinstance(t, Result)]
             self.store.append(self.name, [_record(result, self.device) for result in results])
             self.count += len(results)
@@ -228,10 +245,12 @@ class Job:
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+    def _here(
+        self, waiting: Sequence[list[Cell]], stop: Stop, report: Callable[[float], None]
+    ) -> Iterator[list[Result | Failure]]:
         """The results of each batch, one after another in this process; `report` hears the seconds of work done."""
-        done = 0.0
-        for batch in self.waiting:
+        done = self.seconds - sum(map(self.costs.batch_seconds, waiting))
+        for batch in waiting:
             if stop.requested or self._late():
                 return
             work = self.costs.batch_seconds(batch)
@@ -247,37 +266,51 @@ class Job:
                 return
             done += work
 
-    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+    def _in_workers(
+        self, waiting: Sequence[list[Cell]], stop: Stop, report: Callable[[float], None]
+    ) -> Iterator[list[Result | Failure]]:
         """The results of each batch, as they come from the workers.
 
-        A batch whose worker died is tried once more when all others are done, alone, with the machine's memory to itself.
+        A batch whose worker died is tried once more when all others are done, alone: on a CPU by a worker that has the machine's
+        memory to itself, on a GPU in this process. There, where no worker lives to give a result, all are: the card may be
+        set to serve one process only.
         """
-        seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
-        workers = min(self.workers, len(self.waiting))
-        pool = Pool(_train_batch, self.waiting, workers, partial(run_again, loaded_code()))
+        seconds = [self.costs.batch_seconds(batch) for batch in waiting]
+        workers = min(self.workers, len(waiting))
+        on_gpu = self.device.type == "cuda"
+        work = partial(_train_in_memory, device=self.device) if on_gpu else _train_batch
+        pool = Pool(work, waiting, workers, partial(_prepare, loaded_code(), on_gpu), forks=not on_gpu)
         first = deque(range(len(seconds)))
         again: deque[int] = deque()
         last: set[int] = set()
+        came = False
         try:
-            while first or again or pool.running:
+            while first or pool.running or (again and not on_gpu):
                 if stop.requested:
                     break
                 if self._late():
                     first.clear()
                 while first and pool.idle:
                     pool.start(first.popleft())
-                if again and not pool.running:
+                if again and not pool.running and not on_gpu:
                     last.add(again[0])
                     pool.start(again.popleft())
                 for outcome in pool.wait(1.0):
-                    if isinstance(outcome.error, WorkerDied) and outcome.number not in last:
+                    died = isinstance(outcome.error, WorkerDied)
+                    if died and outcome.number not in last:
                         again.append(outcome.number)
                     else:
                         yield self._results(outcome)
-                report(sum(f * work for f, work in zip(pool.fractions, seconds, strict=True)))
+                    came = came or not died
+                    if on_gpu and not came and len(again) == workers:
+                        again.extend(first)
+                        first.clear()
+                report(sum(f * of for f, of in zip(pool.fractions, seconds, strict=True)))
         finally:
             finished = pool.stop()
         yield from map(self._results, finished)
+        if on_gpu and again:
+            yield from self._here([waiting[number] for number in again], stop, report)
 
     def _results(self, outcome: Outcome) -> list[Result | Failure]:
         return outcome.result if outcome.error is None else [Failure(self.waiting[outcome.number], outcome.error)]
@@ -297,6 +330,20 @@ def _train_batch(
     return [result for half in parts(cells, 2) for result in _train_batch(half, report, device)]
 
 
+def _train_in_memory(
+    cells: list[Cell], report: Callable[[float], None], device: torch.device
+) -> list[Result | Failure]:
+    """The same on a GPU whose memory may not suffice, all at once."""
+    return [result for part in _in_memory(cells, device, report) for result in part]
+
+
+def _prepare(code: Mapping[Path, bytes], on_gpu: bool) -> None:
+    """First in a worker that was not forked: run a user's files, and take hold of the GPU, or die."""
+    run_again(code)
+    if on_gpu:
+        torch.zeros(1, device="cuda")
+
+
 def _in_memory(
     cells: list[Cell], device: torch.device, report: Callable[[float], None]
 ) -> Iterator[list[Result | Failure]]:
@@ -309,7 +356,9 @@ def _in_memory(
     if results is not None:
         yield results
         return
-    torch.cuda.empty_cache()  # outside the handler, which would keep the failed batch's tensors alive
+    # Outside the handler, which would keep the failed batch's tensors alive.
+    gc.collect()
+    torch.cuda.empty_cache()
     for half in parts(cells, 2):
         yield from _in_memory(half, device, report)
 

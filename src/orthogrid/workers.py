@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 # Forked workers share what the parent has imported and is to work on; elsewhere both are sent to them.
-CONTEXT = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+CONTEXT: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+SPAWN: Any = multiprocessing.get_context("spawn")
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
@@ -49,10 +50,15 @@ class Pool:
         tasks: Sequence[Any],
         workers: int,
         prepare: Callable[[], None] | None = None,
+        forks: bool = True,
     ):
-        """`prepare` is called first in each worker that is not forked, so has nothing of what the parent did."""
+        """`prepare` is called first in each worker that is not forked, so has nothing of what the parent did.
+
+        Without `forks` none is forked: a fork of a process that uses a GPU cannot.
+        """
         self.work, self.tasks, self.prepare = work, tasks, prepare
-        self.fractions = CONTEXT.Array("d", len(tasks), lock=False)  # of each task, written by its worker
+        self.context = CONTEXT if forks else SPAWN
+        self.fractions = self.context.Array("d", len(tasks), lock=False)  # of each task, written by its worker
         self.workers: list[_Worker] = []
         self.most = workers
 
@@ -88,11 +94,11 @@ class Pool:
         return ready
 
     def _hire(self) -> _Worker:
-        ours, theirs = CONTEXT.Pipe()
+        ours, theirs = self.context.Pipe()
         inherited = [w.pipe for w in self.workers] + [ours]
-        forked = CONTEXT.get_start_method() == "fork"
+        forked = self.context.get_start_method() == "fork"
         inherited, prepare = (inherited, None) if forked else ([], self.prepare)
-        process = CONTEXT.Process(  # type: ignore[attr-defined]  # every context has it
+        process = self.context.Process(
             target=_serve,
             args=(theirs, inherited, self.work, self.tasks, self.fractions, os.getpid(), prepare),
             daemon=True,
