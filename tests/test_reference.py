@@ -8,6 +8,7 @@ import subprocess
 
 import pandas as pd
 import pytest
+from benchmarks.records import WHOLE
 from conftest import ROOT
 
 from orthogrid.__main__ import COMMANDS
@@ -110,3 +111,35 @@ def test_the_house_says_which_mutants_lived():
         counts = [len(some), *((some["outcome"] == outcome).sum() for outcome in ("killed", "equivalent", "survived"))]
         assert f"| `{module}` | {' | '.join(map(str, counts))} |" in text
     assert tried.loc[tried["outcome"] == "equivalent", "why"].notna().all()
+
+
+def test_the_gpus_gain_is_what_was_measured():
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    bench = ROOT / "results" / "bench"
+    by = ["dimension", "samples", "penalty", "steps"]
+    times = [pd.read_csv(bench / f"{name}.csv") for name in ("cpu-amd-epyc", "cuda-nvidia-h100-80gb-hbm3")]
+    cpu, gpu = (table[table["what"] == WHOLE].set_index(by)["milliseconds"] for table in times)
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
+    assert len(rows) == 4
+    for dimension, samples, penalty, steps, *told in rows:
+        case = (int(dimension), int(samples), penalty, int(steps))
+        assert told == [f"{table[case]:.3g}" for table in (cpu, gpu)]
+    assert set(times[1]["torch"]) == {"2.11.0+cu130"} and "torch 2.11.0" in text
+
+
+def test_whether_a_gpus_rows_agree_is_what_was_measured():
+    text = " ".join((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").split())
+    table = pd.read_csv(ROOT / "results" / "bench" / "cpu-gpu.csv")
+    cells, claims = table[table["what"] == "cells"], table[table["what"] != "cells"].iloc[0]
+    counts = cells[["cells", "same_rows", "same_outcomes"]].sum().astype(int)
+    assert f"{counts['cells']} were trained on the H100" in text
+    assert f"{counts['same_rows']} rows end as the CPU's do" in text
+    assert f"{counts['same_outcomes']} have the same outcome" in text
+    kinked = {"fro", "l1", "row_sum"}
+    moved = cells[cells["same_outcomes"] < cells["cells"]]
+    assert set(moved["penalty"]) <= kinked and (moved["cells"] - moved["same_outcomes"]).sum() == 7 and "seven" in text
+    assert f"{claims['same_outcomes']:.0f} of {claims['cells']:.0f} claims keep their verdict" in text
+    polar = cells[cells["method"] == "polar"].iloc[0]
+    assert f"is {polar['ratio']:.0f} times the CPU's" in text and polar["cells"] == polar["same_outcomes"]
+    rest = cells[cells["method"] != "polar"]
+    assert (rest["ratio"] < 2).all()

@@ -54,9 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
     again.add_argument("--cells", type=int, metavar="N", help="at most so many")
     again.add_argument("--seed", type=int, default=1, help="of the sample (default: %(default)s)")
     again.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
-    again.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="where to train them (default: %(default)s)"
-    )
     freeze = commands.add_parser(
         "freeze", help="record ledger and published config as decided, before their rows are seen"
     )
@@ -193,8 +190,9 @@ def _verify(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     load_code(config.code)
     costs = measured_costs(Store(config.root))
-    workers = options.workers or os.cpu_count() or 1
-    told, agrees = verify(config, costs, options.minutes, workers, options.seed, options.cells, options.device)
+    told, agrees = verify(
+        config, costs, options.minutes, options.workers or os.cpu_count() or 1, options.seed, options.cells
+    )
     print(told)
     return 0 if agrees else 1
 

@@ -107,13 +107,7 @@ def sample(config: Config, cells: Sequence[Cell], costs: Costs, seconds: float, 
 
 
 def verify(
-    config: Config,
-    costs: Costs,
-    minutes: float,
-    workers: int,
-    seed: int = 1,
-    most: int | None = None,
-    device: str = "cpu",
+    config: Config, costs: Costs, minutes: float, workers: int, seed: int = 1, most: int | None = None
 ) -> tuple[str, bool]:
     """Train a sample again, for about so many minutes; a report, and whether all came out as it was kept."""
     from .runner import train_cells
@@ -124,7 +118,7 @@ def verify(
     # Three quarters of the time: estimates may be off.
     chosen = sample(config, [c for c in config.cells if c.key in found], costs, 45 * minutes * workers, seed)[:most]
     with tempfile.TemporaryDirectory() as folder:
-        train_cells(chosen, folder, device, workers=workers)
+        train_cells(chosen, folder, "cpu", workers=workers)
         again = Store(folder).finished(chosen)[0].set_index("key", drop=False)
     pairs = {cell.key: (kept.loc[cell.key].to_dict(), again.loc[cell.key].to_dict()) for cell in chosen}
     compared = {cell.key: compare(*pairs[cell.key], cell.code) for cell in chosen}
