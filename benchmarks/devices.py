@@ -75,7 +75,11 @@ def held_together(config: Config, folder: Path) -> pd.DataFrame:
         cells=("row", "size"), same_rows=("row", "sum"), same_outcomes=("outcome", "sum"), ratio=("ratio", "median")
     )
     table = grouped.reset_index().assign(what="cells")
-    claims = {"what": "claims' verdicts", "cells": len(verdicts[0]), "same_outcomes": (verdicts[0] == verdicts[1]).sum()}
+    claims = {
+        "what": "claims' verdicts",
+        "cells": len(verdicts[0]),
+        "same_outcomes": (verdicts[0] == verdicts[1]).sum(),
+    }
     table = pd.concat([table, pd.DataFrame([claims])], ignore_index=True).assign(device=made[0]["device"].iloc[0])
     counts = ["cells", "same_rows", "same_outcomes"]
     return table.astype(dict.fromkeys(counts, "Int64"))[["what", *SHAPE, *counts, "ratio", "device"]]

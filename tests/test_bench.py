@@ -8,9 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
-from benchmarks import contenders, steps
+from benchmarks import contenders, devices, steps
 from benchmarks.contenders import BATCHED, CONTENDERS, METHODS, SINGLE, Task
 from benchmarks.records import OURS
+
+from orthogrid.paper import judge
+from orthogrid.store import Store
 
 
 def weight_after(name: str, task: Task, steps: int) -> torch.Tensor:
@@ -64,3 +67,26 @@ def test_steps_are_rounded_to_what_a_contender_can_make():
     assert contenders.rounded(advance, 0.2) == 1 and contenders.rounded(advance, 6.5) == 7
     advance.multiple = 10
     assert contenders.rounded(advance, 1) == 10 and contenders.rounded(advance, 11) == 20
+
+
+def test_rows_of_a_gpu_are_held_against_those_of_a_cpu(small_run, tmp_path):
+    """A quarter of the rows are called a GPU's. As they are they agree; one that ends far away does not."""
+    config, cells = small_run.config, small_run.cells
+    rows, traces = Store(config.root).finished(config.cells)
+    made = rows[rows["key"].isin(cells.loc[cells["status"] == "ok", "key"].iloc[::4])].assign(device="cuda (none)")
+    counts = devices.SHAPE + ["cells", "same_rows", "same_outcomes", "ratio"]
+
+    def table(made):
+        Store(tmp_path / "gpu").put("made", made, traces[traces["key"].isin(made["key"])])
+        return devices.held_together(config, tmp_path / "gpu")
+
+    alike = table(made)
+    assert list(alike["what"])[-1] == "claims' verdicts" and alike["cells"].sum() == len(made) + len(judge(small_run))
+    assert (alike["same_outcomes"] == alike["cells"]).all() and (
+        alike["same_rows"].dropna() == alike["cells"][:-1]
+    ).all()
+    moved = made.copy()
+    moved.loc[moved.index[0], ["distance", "distance_seen", "orthogonality_fro"]] *= 100
+    found = table(moved)
+    assert found["same_rows"].sum() == len(made) - 1
+    assert found[counts[:4]].equals(alike[counts[:4]])

@@ -120,7 +120,7 @@ def test_the_gpus_gain_is_what_was_measured():
     times = [pd.read_csv(bench / f"{name}.csv") for name in ("cpu-amd-epyc", "cuda-nvidia-h100-80gb-hbm3")]
     cpu, gpu = (table[table["what"] == WHOLE].set_index(by)["milliseconds"] for table in times)
     rows = re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
-    assert len(rows) == 4
+    assert len(rows) == 5
     for dimension, samples, penalty, steps, *told in rows:
         case = (int(dimension), int(samples), penalty, int(steps))
         assert told == [f"{table[case]:.3g}" for table in (cpu, gpu)]
@@ -140,6 +140,6 @@ def test_whether_a_gpus_rows_agree_is_what_was_measured():
     assert set(moved["penalty"]) <= kinked and (moved["cells"] - moved["same_outcomes"]).sum() == 7 and "seven" in text
     assert f"{claims['same_outcomes']:.0f} of {claims['cells']:.0f} claims keep their verdict" in text
     polar = cells[cells["method"] == "polar"].iloc[0]
-    assert f"is {polar['ratio']:.0f} times the CPU's" in text and polar["cells"] == polar["same_outcomes"]
+    assert f"‖S‖_F is {polar['ratio']:.0f} times the CPU's" in text and polar["cells"] == polar["same_outcomes"]
     rest = cells[cells["method"] != "polar"]
     assert (rest["ratio"] < 2).all()

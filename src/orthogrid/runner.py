@@ -34,10 +34,10 @@ from .workers import Outcome, Pool, WorkerDied
 # Seconds of work, as a core of a CPU would take, below which starting workers would cost more than it saves. One that works on
 # a GPU starts anew, with libraries to load.
 WORTH_WORKERS = {"cpu": 1.0, "cuda": 60.0}
-# At most so many share a GPU, each with that much of its memory beside its cells. Drawing problems and measuring ends take the
-# CPU longer than a GPU takes for the steps of small matrices.
+# At most so many share a GPU, for each that much of its memory. Drawing problems and measuring ends take the CPU longer than a GPU
+# takes for the steps of small matrices.
 SHARE_GPU = 8
-GPU_PROCESS_BYTES = 2e9
+SHARE_BYTES = 4e9
 
 
 class TrainingError(RuntimeError):
@@ -88,7 +88,7 @@ def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
 def gpu_workers(device: torch.device, workers: int) -> int:
     """How many of these may share the GPU."""
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(workers, SHARE_GPU, int(free / (2 * GPU_PROCESS_BYTES))))
+    return max(1, min(workers, SHARE_GPU, int(free / SHARE_BYTES)))
 
 
 class Stop:
@@ -131,7 +131,8 @@ def train_cells(
     A planned job's files are called `name` and hold all of the cells; without a name they hold those that no file has yet.
 
     On the CPU `workers` processes (as many as there are cores, by default) train a batch each, with one thread: a row's bits
-    do not depend on their number. On a GPU as many as are asked for share it, for ends are measured by the CPU. With `minutes` the cheapest cells go first and no batch starts later than that.
+    do not depend on their number. A GPU is shared by as many as are asked for, one by default: ends are measured by the CPU.
+    With `minutes` the cheapest cells go first and no batch starts later than that.
     However it ends, what is finished by then is in rows files, and the same call goes on from there.
 
     Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
@@ -229,7 +230,7 @@ class Job:
 
         diverged = 0
         train = self._in_workers if self.workers > 1 else self._here
-        for trained in train(self.waiting, stop, report):
+        for trained in train(stop, report):
             results = [t for t in trained if isinstance(t, Result)]
             self.store.append(self.name, [_record(result, self.device) for result in results])
             self.count += len(results)
@@ -245,12 +246,10 @@ class Job:
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def _here(
-        self, waiting: Sequence[list[Cell]], stop: Stop, report: Callable[[float], None]
-    ) -> Iterator[list[Result | Failure]]:
-        """The results of each batch, one after another in this process; `report` hears the seconds of work done."""
-        done = self.seconds - sum(map(self.costs.batch_seconds, waiting))
-        for batch in waiting:
+    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+        """The results of each batch that waits, one after another in this process; `report` hears the seconds of work done."""
+        done = self.seconds - sum(map(self.costs.batch_seconds, self.waiting))
+        for batch in self.waiting:
             if stop.requested or self._late():
                 return
             work = self.costs.batch_seconds(batch)
@@ -266,24 +265,22 @@ class Job:
                 return
             done += work
 
-    def _in_workers(
-        self, waiting: Sequence[list[Cell]], stop: Stop, report: Callable[[float], None]
-    ) -> Iterator[list[Result | Failure]]:
+    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
         """The results of each batch, as they come from the workers.
 
         A batch whose worker died is tried once more when all others are done, alone: on a CPU by a worker that has the machine's
-        memory to itself, on a GPU in this process. There, where no worker lives to give a result, all are: the card may be
-        set to serve one process only.
+        memory to itself, on a GPU in this process. Where workers on a GPU die before any has a result, the card may be set to
+        serve one process only, and all batches are left to this one.
         """
-        seconds = [self.costs.batch_seconds(batch) for batch in waiting]
-        workers = min(self.workers, len(waiting))
+        seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
+        workers = min(self.workers, len(self.waiting))
         on_gpu = self.device.type == "cuda"
-        work = partial(_train_in_memory, device=self.device) if on_gpu else _train_batch
-        pool = Pool(work, waiting, workers, partial(_prepare, loaded_code(), on_gpu), forks=not on_gpu)
+        work, prepare = partial(_train_at_once, device=self.device), partial(_prepare, loaded_code(), self.device)
+        pool = Pool(work, self.waiting, workers, prepare, forks=not on_gpu)
         first = deque(range(len(seconds)))
         again: deque[int] = deque()
         last: set[int] = set()
-        came = False
+        heard = False
         try:
             while first or pool.running or (again and not on_gpu):
                 if stop.requested:
@@ -296,29 +293,27 @@ class Job:
                     last.add(again[0])
                     pool.start(again.popleft())
                 for outcome in pool.wait(1.0):
-                    died = isinstance(outcome.error, WorkerDied)
-                    if died and outcome.number not in last:
+                    if isinstance(outcome.error, WorkerDied) and outcome.number not in last:
                         again.append(outcome.number)
                     else:
+                        heard = True
                         yield self._results(outcome)
-                    came = came or not died
-                    if on_gpu and not came and len(again) == workers:
-                        again.extend(first)
-                        first.clear()
-                report(sum(f * of for f, of in zip(pool.fractions, seconds, strict=True)))
+                if on_gpu and not heard and len(again) >= workers:
+                    again.extend(first)
+                    first.clear()
+                report(sum(f * work for f, work in zip(pool.fractions, seconds, strict=True)))
         finally:
             finished = pool.stop()
         yield from map(self._results, finished)
-        if on_gpu and again:
-            yield from self._here([waiting[number] for number in again], stop, report)
+        if on_gpu:
+            self.waiting = [self.waiting[number] for number in again]
+            yield from self._here(stop, report)
 
     def _results(self, outcome: Outcome) -> list[Result | Failure]:
         return outcome.result if outcome.error is None else [Failure(self.waiting[outcome.number], outcome.error)]
 
 
-def _train_batch(
-    cells: list[Cell], report: Callable[[float], None], device: str | torch.device = "cpu"
-) -> list[Result | Failure]:
+def _train_batch(cells: list[Cell], report: Callable[[float], None], device: torch.device) -> list[Result | Failure]:
     """Train a batch; where that raises, its halves, so that a cell that cannot be trained takes no other with it."""
     try:
         return [replace(result, weight=None, bias=None) for result in train_batch(cells, device, report)]
@@ -328,20 +323,6 @@ def _train_batch(
         if len(cells) == 1:
             return [Failure(cells, error)]
     return [result for half in parts(cells, 2) for result in _train_batch(half, report, device)]
-
-
-def _train_in_memory(
-    cells: list[Cell], report: Callable[[float], None], device: torch.device
-) -> list[Result | Failure]:
-    """The same on a GPU whose memory may not suffice, all at once."""
-    return [result for part in _in_memory(cells, device, report) for result in part]
-
-
-def _prepare(code: Mapping[Path, bytes], on_gpu: bool) -> None:
-    """First in a worker that was not forked: run a user's files, and take hold of the GPU, or die."""
-    run_again(code)
-    if on_gpu:
-        torch.zeros(1, device="cuda")
 
 
 def _in_memory(
@@ -361,6 +342,17 @@ def _in_memory(
     torch.cuda.empty_cache()
     for half in parts(cells, 2):
         yield from _in_memory(half, device, report)
+
+
+def _train_at_once(cells: list[Cell], report: Callable[[float], None], device: torch.device) -> list[Result | Failure]:
+    """A worker's task: the results of `_in_memory`, together."""
+    return [result for results in _in_memory(cells, device, report) for result in results]
+
+
+def _prepare(code: Mapping[Path, bytes], device: torch.device) -> None:
+    """First in a worker that was not forked: run a user's files, and take hold of the device, or die."""
+    run_again(code)
+    torch.zeros(1, device=device)
 
 
 def _record(result: Result, device: torch.device) -> dict:
