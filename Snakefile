@@ -19,6 +19,7 @@ include: "workflow/rules/common.smk"
 
 
 PLAN = make_plan(config, workflow.configfiles)
+CACHE = str(cache_folder(PLAN.config.root))
 ASKED = asked(here("paper"))  # what the paper shows
 
 

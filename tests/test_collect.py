@@ -10,7 +10,8 @@ import torch
 from conftest import ROOT
 from training import CELLS, collect_cells, config_of, names, train
 
-from orthogrid.collect import RowsError, _commit, _date, _git, collect, summary
+from orthogrid.collect import RowsError, _commit, collect, rows_date, summary
+from orthogrid.collect import git as asked
 from orthogrid.files import read_table
 from orthogrid.predictions import predict_cells
 from orthogrid.store import Store, shard_name
@@ -81,32 +82,34 @@ def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(t
     assert told["of_other_code"] == 0 and told["finished"] == 6
 
 
-def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd):
+def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("orthogrid.collect.HERE", tmp_path)
+
     def git(*words):
         call = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
         return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
 
     rows = tmp_path / "rows"
     rows.mkdir()
-    assert _date(rows) == "" and _git(tmp_path, "rev-parse", "HEAD") == ""
+    assert rows_date(rows) == "" and asked("rev-parse", "HEAD") == ""
     (rows / "a.csv.gz").write_bytes(b"")
     os.utime(rows / "a.csv.gz", (0, 86400 * 365))
-    assert _date(rows) == "1971-01-01"  # without git that of the files
+    assert rows_date(rows) == "1971-01-01"  # without git that of the files
     git("init")
-    assert _git(tmp_path, "rev-parse", "HEAD") == ""  # of which git says HEAD, and fails
+    assert asked("rev-parse", "HEAD") == ""  # of which git says HEAD, and fails
     git("add", ".")
     git("commit", "-m", "rows", "--date", "2001-02-03T12:00")
-    assert _date(rows) == git("log", "-1", "--format=%cs")
-    assert _git(tmp_path, "rev-parse", "HEAD") == git("rev-parse", "HEAD")
+    assert rows_date(rows) == git("log", "-1", "--format=%cs")
+    assert asked("rev-parse", "HEAD") == git("rev-parse", "HEAD")
     (rows / "a.csv.gz").write_bytes(b"edited")
     os.utime(rows / "a.csv.gz", (0, 86400 * 365))
-    assert _date(rows) == "1971-01-01"
+    assert rows_date(rows) == "1971-01-01"
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("commit, status, told", [("", "", ""), ("abc", "", "abc"), ("abc", " M a.py", "abc+")])
 def test_a_commit_has_a_plus_where_the_source_was_edited_since(monkeypatch, commit, status, told):
-    monkeypatch.setattr("orthogrid.collect._git", lambda folder, what, *_: commit if what == "rev-parse" else status)
+    monkeypatch.setattr("orthogrid.collect.git", lambda what, *_: commit if what == "rev-parse" else status)
     assert _commit() == told
 
 

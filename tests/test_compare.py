@@ -106,6 +106,19 @@ def test_a_cell_trained_again_agrees_in_every_bit_whatever_batch_it_was_in(run, 
     assert {path: path.read_bytes() for path in config.root.rglob("*.csv.gz")} == kept
 
 
+def test_a_diverged_neighbour_raises_no_false_alarm(run, capsys):
+    """Its trace has no signs, so that in the run's file the column of all cells is of another type."""
+    config = yaml.safe_load(Path(run).read_text(encoding="utf-8"))
+    config["blocks"].append({"name": "c", "axes": AXES | {"samples": 5, "lr": [0.01, "1e30"], "seed": 1}})
+    Path(run).write_text(yaml.safe_dump(config), encoding="utf-8")
+    runner.train_run(load_config(run), load_config(run).cells, device="cpu")
+    (name,) = Store(load_config(run).root).held()
+    assert Store(load_config(run).root).traces(name)["det_sign"].isna().any()
+    key = load_config(run).cells[0].key
+    assert main(["train", "--config", run, "--key", key, "--again"]) == 0
+    assert "agree in every bit" in capsys.readouterr().out
+
+
 def test_a_forged_number_is_found_by_training_the_cell_again(run, capsys):
     edited(run, lambda rows: first(rows, distance=0.25, torch="1.0"))
     key = Store(load_config(run).root).rows(*Store(load_config(run).root).held())["key"][0]

@@ -39,7 +39,7 @@ class Project:
     """Two short documents, the paper in two files, and the folder of a run."""
 
     def __init__(self, root: Path):
-        self.sources, self.results = root / "paper", root / "results"
+        self.sources, self.results, self.cache = (root / name for name in ("paper", "results", "cache"))
         for path, text in {
             self.sources / "paper.tex": PAPER,
             self.sources / "supplement.tex": SUPPLEMENT,
@@ -54,7 +54,7 @@ class Project:
         (self.results / "figures" / "line.pdf").write_bytes(figure())
 
     def build(self) -> int:
-        return build(self.sources, self.results, self.results / "paper.log")
+        return build(self.sources, self.results, self.results / "paper.log", self.cache)
 
     @property
     def pdfs(self) -> list[bytes]:
@@ -62,7 +62,7 @@ class Project:
 
     @property
     def kept(self) -> Path:
-        return self.results / "cache" / KEPT
+        return self.cache / KEPT
 
     def made(self, name: str) -> str:
         """A file of the last good build, such as paper/paper.aux."""
@@ -77,7 +77,7 @@ class Project:
 
     def from_nothing(self) -> list[bytes]:
         """The PDFs as a build without anything kept makes them."""
-        shutil.rmtree(self.results / "cache")
+        shutil.rmtree(self.cache)
         self.build()
         return self.pdfs
 
@@ -95,6 +95,7 @@ def project(finished, tmp_path) -> Project:
     made = Project(tmp_path / "a project in a folder with another name")
     shutil.rmtree(made.results)
     shutil.copytree(finished / "results", made.results)
+    shutil.copytree(finished / "cache", made.cache)
     return made
 
 
@@ -157,6 +158,18 @@ def test_what_was_kept_may_be_wrong_for_the_document(project):
     assert project.pdfs == before
 
 
+def test_what_a_runs_folder_brings_along_is_not_taken_for_what_was_kept(project):
+    """An archive from a stranger, in the place where it was once kept and in today's, that holds a program and a way out."""
+    before = project.pdfs
+    (project.results / "cache").mkdir()
+    for path in (project.results / "cache" / KEPT, project.kept):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("paper/../../../escaped", "")
+            archive.writestr(f"paper/..{project.cache}/escaped", "")
+    project.build()
+    assert project.pdfs == before and not list(project.cache.parent.rglob("escaped"))
+
+
 def test_a_failed_build_leaves_the_last_pdfs_and_shows_the_first_error_alone(project):
     before, kept = project.pdfs, project.kept.read_bytes()
     project.edit("sections/two.tex", "On the", "\\first \\second On the")
@@ -198,16 +211,16 @@ def test_a_defect_is_a_failure(project):
 
 
 def test_every_failure_is_told_from_the_one_before(project):
-    seen = [failed_build(project.results)]
+    seen = [failed_build(project.cache)]
     project.edit("sections/two.tex", "On the", "\\wrong")
     for _ in range(2):
         with pytest.raises(LatexError):
             project.build()
-        seen.append(failed_build(project.results))
+        seen.append(failed_build(project.cache))
     assert seen[0] == "" and len(set(seen)) == 3
     project.edit("sections/two.tex", "\\wrong", "On the")
     project.build()
-    assert failed_build(project.results) == seen[-1]  # a success changes nothing
+    assert failed_build(project.cache) == seen[-1]  # a success changes nothing
 
 
 # ---- The macros of orthogrid.sty, on two short documents that use all of them.
@@ -248,7 +261,7 @@ VERDICTS = {"half": "partly", "open": "untested", "wrong": "refuted"}
 
 class Macros(Project):
     def __init__(self, root: Path, **change):
-        self.sources, self.results = root / "paper", root / "results"
+        self.sources, self.results, self.cache = (root / name for name in ("paper", "results", "cache"))
         shutil.copytree(SOURCES, self.sources, ignore=shutil.ignore_patterns("sections", "supplement"))
         (self.sources / "paper.tex").write_text(USING, encoding="utf-8")
         (self.sources / "supplement.tex").write_text(USED, encoding="utf-8")
@@ -371,5 +384,5 @@ def test_the_paper_builds_for_a_full_and_for_an_empty_run(tmp_path):
                 shutil.copyfile(tmp_path / "full" / "tables" / f"{name}.tex", results / "tables" / f"{name}.tex")
                 with (results / "values.tex").open("a", encoding="utf-8") as values:
                     values.write(rf"\settable{{{name}}}")
-        build(SOURCES, results, results / "log")
+        build(SOURCES, results, results / "log", results / "cache")
         assert not defects((results / "log").read_text(encoding="utf-8"))

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import torch
 import yaml
 from conftest import ROOT
 from test_workflow import TABLE, keys, mini, rows_files, snakemake
+
+from orthogrid import orthogonality
 
 PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("adding", "library"))
 
@@ -89,3 +92,32 @@ def test_the_notebooks_lines_give_results():
         names,
     )
     assert len(names["results"]) == 8 and {r.row["status"] for r in names["results"]} == {"ok"}
+
+
+def test_the_trap_weight_of_the_library_page_is_where_a_second_well_begins():
+    """On the very loss that the reader has: a mean or a sum, with the bias at its optimum or without one."""
+    space = {"torch": torch}
+    exec(recipe("From which weight on"), space)
+    draw = torch.Generator().manual_seed(1)
+    x, target = (
+        torch.rand(40, 6, generator=draw).double(),
+        torch.linalg.qr(torch.randn(6, 6, generator=draw).double())[0],
+    )
+    for bias in (True, False):
+        weighed = x - x.mean(0) if bias else x
+        v = torch.linalg.eigh(weighed.T @ weighed)[1][:, 0]
+
+        def loss(s: float, reg: float, mean: bool, v=v, weighed=weighed) -> float:
+            w = target.T @ (torch.eye(6).double() - (1 - s) * torch.outer(v, v))
+            errors = (weighed @ w.T - weighed @ target).square()
+            return float(errors.mean() if mean else errors.sum()) + reg * float(orthogonality(w))
+
+        for mean in (True, False):
+            weight = float(space["trap_weight"](x, 6, bias, mean))
+            path = torch.linspace(-1.2, 1.2, 2401).tolist()
+            for factor, wells in ((0.9, 1), (1.1, 2)):
+                values = [loss(s, factor * weight, mean) for s in path]
+                lower = zip(values, values[1:], values[2:], strict=False)
+                assert sum(a > b < c for a, b, c in lower) == wells
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "for their mean it is 2λ/kn" in text and "samples are centred" in text

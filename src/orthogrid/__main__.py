@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 from .catalog import ConfigError
 from .config import json_schema, load_config
@@ -122,6 +123,8 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    if options.shard and _is_trained(Path(options.shard)):
+        return 0
     from .locks import hold, let_go
     from .own import load_code
     from .plan import Shard
@@ -143,6 +146,7 @@ def _train(options: argparse.Namespace) -> int:
             load_code(shard.code)  # before anything trains
             trained = train_cells(shard.cells, shard.root, options.device or shard.device, name=shard.name, **how)
             print(json.dumps({"shard": shard.name, "cells": len(shard.cells), "trained": trained}))
+            Store(shard.root).mark(shard.name)
             return 0
         config = load_config(options.config, results=options.results)
         if options.key and options.again:
@@ -164,6 +168,18 @@ def _train(options: argparse.Namespace) -> int:
         print("nothing to train: all are finished; to train one again, --key KEY --again", file=sys.stderr)
     print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
     return 0
+
+
+def _is_trained(shard: Path) -> bool:
+    """Whether a job's rows file is there already; then it is marked so, and torch need not be loaded."""
+    from .store import Store
+
+    store = Store(shard.parents[1])
+    there = store.holds(shard.stem)
+    if there:
+        print("training: the rows of this job are there already, so nothing is trained", file=sys.stderr)
+        store.mark(shard.stem)
+    return there
 
 
 def _show(options: argparse.Namespace) -> int:

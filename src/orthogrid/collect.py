@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import platform
 import subprocess
@@ -27,6 +28,7 @@ from .outcomes import with_outcomes
 from .run import compare_thread, membership, thread_cells
 from .store import Store, parse_traces
 
+HERE = Path(__file__).parent  # whose repository is asked
 PIECE = 50_000  # cells that are in memory at once
 SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk
 TOLD = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
@@ -155,29 +157,33 @@ def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
         "partial": len(there) < len(cells), "digest": config.digest,
         "of_other_code": int((there["key"].map(codes) != there["code"]).sum()),
         "torch": counts("torch"), "device": counts("device"), "minutes": round(float(there["seconds"].sum()) / 60, 1),
-        "python": platform.python_version(), "commit": _commit(), "date": _date(Path(config.root) / "rows"),
+        "python": platform.python_version(), "commit": _commit(), "date": rows_date(Path(config.root) / "rows"),
     }  # fmt: skip
 
 
 def _commit() -> str:
     """The commit that the source stands at, with + where it was edited since; empty where there is no git."""
-    folder = Path(__file__).parent
-    commit = _git(folder, "rev-parse", "--short", "HEAD")
-    return commit + ("+" if commit and _git(folder, "status", "--porcelain", ".") else "")
+    commit = git("rev-parse", "--short", "HEAD")
+    return commit + ("+" if commit and git("status", "--porcelain", ".") else "")
 
 
-def _date(rows: Path) -> str:
+def rows_date(rows: Path) -> str:
     """The day of the newest rows: of their commit where they are tracked, of the files else; empty without any."""
     files = list(rows.glob("*.csv.gz"))
     if not files:
         return ""
-    committed = "" if _git(rows, "status", "--porcelain", ".") else _git(rows, "log", "-1", "--format=%cs", "--", ".")
+    where = str(rows.resolve())
+    committed = "" if git("status", "--porcelain", where) else git("log", "-1", "--format=%cs", "--", where)
     return committed or date.fromtimestamp(max(file.stat().st_mtime for file in files)).isoformat()
 
 
-def _git(folder: Path, *asked: str) -> str:
-    """What git says of a folder; empty where there is no git."""
-    command = ["git", "-C", str(folder), *asked]
+def git(*asked: str) -> str:
+    """What git says in the project's own repository; empty where there is none.
+
+    Never in a folder of results: a repository that came with one could name programs for git to run.
+    """
+    silent = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    command = ["git", "-C", str(HERE), *silent, *asked]
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
     except (OSError, subprocess.CalledProcessError):

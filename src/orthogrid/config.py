@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,6 +182,10 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     results = raw.get("results", "results")
     if not isinstance(results, str) or not results.strip() or not results.isprintable():
         complain("results", f"'{results}' is not allowed: the name of a folder")
+    elif set(results) & set("{}"):
+        complain("results", f"'{results}' is not allowed: braces are Snakemake's; rename the folder")
+    else:
+        results = os.path.expanduser(results)
     unread = False
     code = raw.get("code", [])
     code = [code] if isinstance(code, str) else code

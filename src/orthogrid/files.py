@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,25 @@ def write_table(table: pd.DataFrame, path: Path | TextIO, header: bool = True) -
         return
     whole = {name: "Int64" for name in WHOLE if name in table and table[name].notna().any()}
     table.astype(whole).to_csv(path, index=False, header=header)
+
+
+def cache_folder(root: str | Path) -> Path:
+    """Where what a run's folder makes is kept for the next time: in the working directory, apart from the run.
+
+    So nothing that came with a stranger's results is taken for what was made here. LaTeX's cached fonts are programs.
+    """
+    return Path(".snakemake", "orthogrid", hashlib.sha256(str(root).encode()).hexdigest()[:12])
+
+
+def open_own(path: Path) -> TextIO:
+    """Open a text file to read and append to, creating it. Raises OSError for a symbolic link.
+
+    A file that another folder shares by a hard link gets a copy of its own first: what is appended is this folder's alone.
+    """
+    if path.exists() and path.stat().st_nlink > 1 and not path.is_symlink():
+        write_bytes(path.read_bytes(), path)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    return os.fdopen(handle, "a+", encoding="utf-8")
 
 
 @contextmanager

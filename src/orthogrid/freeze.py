@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import subprocess
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -117,6 +116,6 @@ def frozen(path: str | Path, config: Config) -> dict[str, Any]:
 
 def _commit_of(path: Path) -> str:
     """The last commit that changed a file; empty where there is no git."""
-    asked = ["git", "-C", str(path.parent), "log", "-1", "--format=%h", "--", path.name]
-    done = subprocess.run(asked, capture_output=True, encoding="utf-8", errors="replace", check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    from .collect import git  # which imports pandas
+
+    return git("log", "-1", "--format=%h", "--", str(path.resolve()))

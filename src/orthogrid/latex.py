@@ -93,15 +93,15 @@ ROUNDS = 6  # passes at most; nothing has changed since before the last one
 FAILED = "latex.failed"  # the mark of the last build that came to no good end
 
 
-def build(sources: Path, results: Path, log: Path) -> int:
+def build(sources: Path, results: Path, log: Path, cache: Path) -> int:
     """Make paper.pdf and supplement.pdf in a run's folder, of LaTeX sources and the run's values.tex, blocks.tex, tables/ and figures/; how many passes LaTeX took.
 
-    It continues from the auxiliary files of the last good build, under cache/ in the run's folder: LaTeX settles in one pass
-    or two rather than four, on the same bytes. Works in a temporary folder, so that sources, results and what is
+    It continues from the auxiliary files of the last good build, which it keeps in `cache`: LaTeX settles in one pass
+    or two rather than four, on the same bytes. They hold programs, so they must not have come with a run's folder. Works in a temporary folder, so that sources, results and what is
     kept stay clean. Raises LatexError when LaTeX fails or a document has defects, and leaves earlier PDFs as they are.
     """
-    kept, failed = results / "cache" / KEPT, results / "cache" / FAILED
-    failed_before = failed_build(results)
+    kept, failed = cache / KEPT, cache / FAILED
+    failed_before = failed_build(cache)
     _write(uuid.uuid4().hex.encode(), failed)  # at once: a build that is killed has failed too
     old = _read_made(kept)
     try:
@@ -128,13 +128,13 @@ def build(sources: Path, results: Path, log: Path) -> int:
     return passes
 
 
-def failed_build(results: Path) -> str:
+def failed_build(cache: Path) -> str:
     """Another text after each build that came to no good end.
 
     Snakemake puts the PDF before it back, and notes it as made from today's inputs: by this text it learns that it is not.
     """
     try:
-        return (results / "cache" / FAILED).read_text(encoding="utf-8", errors="replace")
+        return (cache / FAILED).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
@@ -264,7 +264,8 @@ def _read_made(kept: Path) -> dict[str, bytes]:
     """What the last good build made; nothing where that is missing or damaged, of which the archive's checksums tell."""
     try:
         with zipfile.ZipFile(kept) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
+            names = [name for name in archive.namelist() if ".." not in Path(name).parts]
+            return {name: archive.read(name) for name in names}
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError):
         return {}
 

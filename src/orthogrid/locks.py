@@ -10,18 +10,33 @@ from pathlib import Path
 from typing import TextIO
 
 from .catalog import ConfigError
+from .files import open_own
 
 _held: dict[Path, TextIO] = {}  # kept open: closing a file lets go of its lock
+# A folder that is not empty is a run's where it has one of these.
+OF_A_RUN = (".lock", "rows", "run.json", "journal", "predictions.csv")
+
+
+def require_run_folder(root: Path) -> None:
+    """Raises ConfigError where a folder holds other things than a run, or links, by which a stranger's folder would reach out of it."""
+    if not root.is_dir():
+        return
+    if any(root.iterdir()) and not any((root / name).exists() for name in OF_A_RUN):
+        raise ConfigError(f"{root} is not empty and holds no run; choose another run or another folder for results")
+    for path in root.rglob("*"):
+        if path.is_symlink():
+            raise ConfigError(f"{path} is a symbolic link; a run's folder has none: put in its place what it points to")
 
 
 def hold(root: Path) -> None:
-    """Take a run's folder until this process ends. Raises ConfigError where another process has it, or it cannot be written."""
+    """Take a run's folder until this process ends. Raises ConfigError where another process has it, it cannot be written, or is no run's."""
     path = root.resolve() / ".lock"
     if path in _held:
         return
+    require_run_folder(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = open_own(path)
     except OSError as error:
         raise ConfigError(
             f"{root} cannot be written: {error.strerror}; choose another folder for results, or change its permissions"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from . import catalog
 from .catalog import ConfigError
@@ -38,8 +40,54 @@ def load_code(paths: str | Path | Iterable[str | Path], quiet: bool = False) -> 
             if path in _ran or _imported_before(path) is None:
                 if not quiet:
                     print(f"code: running {given}", file=sys.stderr, flush=True)
+                settings, names = _settings(), _names()
                 _run(given, path)
+                _refuse_changes(given, settings, names)
             _ran[path] = text
+
+
+def _settings() -> dict[str, str]:
+    """What a row's numbers hang on beside its code, in this process."""
+    import torch
+
+    told = {
+        "torch's default dtype": torch.get_default_dtype(), "torch's default device": torch.get_default_device(),
+        "torch's float32 precision": torch.get_float32_matmul_precision(), "torch's grad mode": torch.is_grad_enabled(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+    }  # fmt: skip
+    environment = {f"the variable {n}": v for n, v in os.environ.items() if n.startswith(("MKL_", "ATEN_", "OMP_"))}
+    return {name: str(value) for name, value in (told | environment).items()}
+
+
+def _names() -> dict[str, Any]:
+    """Every name of the package, the members of its classes, and what its penalties and methods are made of."""
+    from .methods import METHODS
+    from .penalties import PENALTIES
+
+    found: dict[str, Any] = {}
+    package = __name__.rpartition(".")[0]
+    for module in [m for name, m in list(sys.modules.items()) if name == package or name.startswith(f"{package}.")]:
+        for name, value in list(vars(module).items()):
+            found[f"{module.__name__}.{name}"] = value
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                found |= {f"{module.__name__}.{name}.{member}": v for member, v in vars(value).items()}
+    for kind, register in (("penalty", PENALTIES), ("method", METHODS)):
+        for name, made in register.items():
+            if Path(made.entry.file).is_relative_to(catalog.SOURCE):  # a user's own may be edited
+                found |= {f"{kind} '{name}'": made} | {f"{kind} '{name}', {n}": v for n, v in vars(made).items()}
+    return found
+
+
+def _refuse_changes(given: Path, settings: dict[str, str], names: dict[str, Any]) -> None:
+    """Raises ConfigError where a file changed what other rows are made by: their keys and code would not tell."""
+    now, after = _settings(), _names()
+    changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
+    changed += [name for name, value in names.items() if after.get(name) is not value]
+    if changed:
+        raise ConfigError(
+            f"code: {given} changes {changed[0]}, so that other rows than its own would come out otherwise under the same code; "
+            "leave that as it is: say dtype and device where a tensor is made, and register a penalty or method of your own"
+        )
 
 
 def try_penalties(specs: Iterable[str]) -> list[str]:

@@ -117,6 +117,11 @@ class Plan:
             })  # fmt: skip
             write_bytes(text.replace("], [", "],\n [").encode(), self.config.root / "shards" / f"{name}.json")
 
+    def mark_trained(self) -> None:
+        """Mark the rows files that are there, so that Snakemake trains what is missing alone."""
+        for name in self.files:
+            self.store.mark(name)
+
     @cached_property
     def stale(self) -> dict[str, str]:
         """The missing cells that have a row of another code: key → that code."""
@@ -136,7 +141,7 @@ class Plan:
     @property
     def names(self) -> list[str]:
         """Of all rows files that the run's tables are made from: those there, those to be trained."""
-        return [*self.files, *self.shards]
+        return sorted({*self.files, *self.shards})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from .files import open_own
+
 
 def duration(seconds: float) -> str:
     """45 s, 3 min 20 s, 2 h 5 min."""
@@ -31,7 +33,7 @@ class Progress:
         self.started = self.said = time.monotonic()
         if log:
             Path(log).parent.mkdir(parents=True, exist_ok=True)
-        self.log = Path(log).open("a", encoding="utf-8") if log else None  # noqa: SIM115 - closed by close()
+        self.log = open_own(Path(log)) if log else None  # closed by close()
         self.terminal = sys.stderr.isatty()
 
     def say(self, text: str, passing: bool = False) -> None:

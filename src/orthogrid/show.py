@@ -14,7 +14,7 @@ import pandas as pd
 from .catalog import ConfigError
 from .cell import AXES, Cell
 from .config import Config
-from .files import read_table
+from .files import read_table, table_text
 from .store import Store
 from .verify import SAME, Comparison, compare
 
@@ -145,7 +145,8 @@ def again(config: Config, key: str) -> tuple[str, bool]:
         rows, trace = Store(folder).finished([cell])
     row = rows.iloc[0].to_dict()
     found: Comparison = compare(kept[0], row, cell.code)
-    same_trace = kept[1].reset_index(drop=True).equals(trace.reset_index(drop=True))
+    # As they are written: in a run's file a column may be of another type than in one cell's.
+    same_trace = table_text(kept[1]) == table_text(trace)
     if found.kind == SAME and same_trace:
         return f"cell {cell.key}: row and trace agree in every bit", True
     made = {name: (kept[0][name], row[name]) for name in ("torch", "device", "code") if kept[0][name] != row[name]}

@@ -3,6 +3,7 @@
     results/<run>/journal/<name>.jsonl    one line a finished cell, appended at once; gone when its rows file is written
     results/<run>/rows/<name>.csv.gz      the rows of one training job, written whole
     results/<run>/traces/<name>.csv.gz    their traces
+    results/<run>/shards/<name>.trained   says that these two are there, for Snakemake, which has nothing else of rows in hand
     results/<run>/code/<digest>.json      what the code was made of that trained some rows: tells what changed when it does
     results/<run>/damaged/                files that were found damaged
 
@@ -19,6 +20,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,13 +31,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cell import Cell
-from .files import read_table, table_text, write_bytes
+from .files import open_own, read_table, table_text, write_bytes
 
 if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
     import pandas as pd
 
 SUFFIX = ".csv.gz"
 CHECKSUM = "checksum"
+# What a store calls its files: what has another name is somebody else's.
+OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
 # How often files are looked for again when another process replaced one between the list and the look.
 LOOKS = 5
 
@@ -93,6 +97,25 @@ class Store:
         """Those that there are, in the order of names."""
         return sorted(self.root.glob(f"rows/*{SUFFIX}"))
 
+    def holds(self, name: str) -> bool:
+        """Whether a rows file is there, undamaged and with the cells that its name stands for."""
+        try:
+            file = self.sound(name)
+        except FileNotFoundError:
+            return False
+        return file.whole and _name(file.codes) == name
+
+    def mark_file(self, name: str) -> Path:
+        return self.root / "shards" / f"{name}.trained"
+
+    def mark(self, name: str) -> None:
+        """Mark a rows file as there, no earlier than it was written. Raises FileNotFoundError where it is not."""
+        path = self.mark_file(name)
+        written = max(file.stat().st_mtime_ns for file in (self.rows_file(name), self.traces_file(name)))
+        if not path.exists() or path.stat().st_mtime_ns < written:
+            write_bytes(b"", path)
+            os.utime(path, ns=(written, written))
+
     def journal_file(self, name: str) -> Path:
         return self.root / "journal" / f"{name}.jsonl"
 
@@ -113,10 +136,10 @@ class Store:
         """Put finished cells ({'row': …, 'trace': […]}) into a journal, on disk before this returns."""
         path = self.journal_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            if file.tell() and not _ends_line(file):
-                file.write(b"\n")  # a torn line stays alone and is skipped when read
-            file.write("".join(map(_line, records)).encode())
+        with open_own(path) as file:
+            if file.tell() and not _ends_line(path):
+                file.write("\n")  # a torn line stays alone and is skipped when read
+            file.write("".join(map(_line, records)))
             file.flush()
             os.fsync(file.fileno())
 
@@ -324,7 +347,10 @@ class Store:
             return []  # a run in pieces: what would be removed holds cells that it still needs
         needed = {self.rows_file(name) for name in names} | {self.traces_file(name) for name in names}
         old = [p for p in (*self.rows_files(), *self.root.glob(f"traces/*{SUFFIX}")) if p not in needed]
-        old += [*self.root.glob("journal/*.jsonl"), *self.root.glob("damaged/*")]
+        old += [*self.root.glob("journal/*.jsonl"), *self.root.glob("damaged/*"), *self.root.glob("shards/*.trained")]
+        marks = {self.mark_file(name) for name in names}
+        linked = [path for path in (self.root, *self.root.iterdir()) if path.is_symlink()]
+        old = [p for p in old if p not in marks and OWN_NAME.fullmatch(p.name) and p.parent not in linked]
         for path in old:
             path.unlink()
         return old
@@ -337,9 +363,10 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(kept | {CHECKSUM: _digest(json.dumps(kept))}) + "\n"
 
 
-def _ends_line(file) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def _readable(path: Path) -> tuple[str, bool]:

@@ -13,6 +13,7 @@ rule predict_cells:
         "../../environment.yml"
     threads: workflow.cores
     params:
+        cache=CACHE,
         config=PLAN.config.digest,
         source=digest_of(("predictions", "predict_cells")),
     message:
@@ -24,8 +25,7 @@ rule predict_cells:
 # The thread is compared in the same job: starting another would take longer than comparing.
 rule aggregate_cells:
     input:
-        rows=ROWS,
-        traces=TRACES,
+        trained=TRAINED,
         predictions="{root}/predictions.csv",
         config=workflow.configfiles,
         log_a=here("data/thread/log_a.csv"),

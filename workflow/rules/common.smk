@@ -9,9 +9,10 @@ from orthogrid.catalog import ConfigError, digest_of
 from orthogrid.config import RUNS_CODE, check_config
 from orthogrid.failures import in_words
 from orthogrid.declarations import own_figure_names
+from orthogrid.files import cache_folder
 from orthogrid.imports import imported_files
 from orthogrid.latex import failed_build, missing_latex
-from orthogrid.locks import hold
+from orthogrid.locks import hold, require_run_folder
 from orthogrid.plan import Plan, told
 from orthogrid.readers import block_figure_names
 from orthogrid.sources import asked
@@ -38,12 +39,14 @@ def make_plan(config, files):
             if any(key in raw for key in RUNS_CODE):
                 check_config(raw, source=os.path.relpath(file))  # which names the key
         checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
+        require_run_folder(checked.root)
         if workflow.is_main_process:
             # Even for a dry run: a damaged file in the place of one to be written would look finished.
             for damage in Store(checked.root).set_aside():
                 logger.warning(damage)
         plan = Plan(checked)
         if workflow.is_main_process:
+            plan.mark_trained()
             for line in told(plan, workflow.cores or os.cpu_count()):
                 logger.info(line)
         return plan

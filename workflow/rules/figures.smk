@@ -2,8 +2,7 @@
 DRAWN = [*ASKED.figures, *block_figure_names(PLAN.config), *own_figure_names(PLAN.config.code)]
 
 
-# One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept in
-# {root}/cache, which is no output, since Snakemake removes outputs before a job.
+# One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept.
 rule draw_figures:
     input:
         cells="{root}/cells.csv",
@@ -31,6 +30,7 @@ rule draw_figures:
     resources:
         workers=workflow.cores,
     params:
+        cache=CACHE,
         config=PLAN.config.digest,
         source=source_digest(PLAN.config.code),
     message:

@@ -57,7 +57,8 @@ rule build_paper:
         "../../environment.yml"
     threads: 2
     params:
-        failed=failed_build(PLAN.config.root),
+        cache=CACHE,
+        failed=failed_build(Path(CACHE)),
     message:
         "Building the paper and its supplement with LuaLaTeX"
     script:

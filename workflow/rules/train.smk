@@ -1,21 +1,19 @@
-# Files that hold finished rows of this run, and those that its training jobs will write.
-ROWS = expand("{root}/rows/{name}.csv.gz", root=PLAN.config.root, name=PLAN.names)
-TRACES = expand("{root}/traces/{name}.csv.gz", root=PLAN.config.root, name=PLAN.names)
+# A mark for each rows file of this run: those that are there, those that its training jobs will write.
+TRAINED = expand("{root}/shards/{name}.trained", root=PLAN.config.root, name=PLAN.names)
 
 
 rule train_all:
     input:
-        ROWS,
-        TRACES,
+        TRAINED,
 
 
-# No input and no params: a rows file is named by the cells and the code it holds, so it is never stale. What is missing is
-# found when the plan is made, from the rows themselves, so a clone that ships them has nothing to train.
+# Rows are nobody's output: Snakemake removes outputs of interrupted, forced and repeated jobs, and finished rows must stay.
+# Its output is a mark that they are there. The plan marks what it finds, so a clone that ships rows has nothing to train.
+# No input and no params: a rows file is named by the cells and the code it holds, so it is never stale.
 # A process of its own gets a terminal's signals; its text depends on wildcards alone, since it would trigger a rerun.
 rule train_shard:
     output:
-        rows="{root}/rows/{shard}.csv.gz",
-        traces="{root}/traces/{shard}.csv.gz",
+        trained="{root}/shards/{shard}.trained",
     log:
         "{root}/logs/train/{shard}.log",
     benchmark:
@@ -28,5 +26,5 @@ rule train_shard:
     message:
         "Training"
     shell:
-        'exec "${{ORTHOGRID_PYTHON:-python}}" -m orthogrid train --shard {wildcards.root}/shards/{wildcards.shard}.json'
-        " --workers {threads} --log {log}"
+        'exec "${{ORTHOGRID_PYTHON:-python}}" -m orthogrid train --workers {threads} --log={log:q}'
+        " --shard={wildcards.root:q}/shards/{wildcards.shard}.json"

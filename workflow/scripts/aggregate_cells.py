@@ -8,12 +8,11 @@ from orthogrid.failures import told
 from orthogrid.files import read_table
 from orthogrid.freeze import frozen
 from orthogrid.progress import Progress
-from orthogrid.store import SUFFIX
 
 if __name__ == "__main__":
     with told():
         config = check_config(snakemake.config)
-        names = [Path(path).name.removesuffix(SUFFIX) for path in snakemake.input.rows]
+        names = [Path(path).stem for path in snakemake.input.trained]
         predictions, log_a, log_b = (
             read_table(Path(snakemake.input[name])) for name in ("predictions", "log_a", "log_b")
         )

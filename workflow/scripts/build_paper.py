@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from orthogrid.failures import told
+from orthogrid.files import write_bytes
 from orthogrid.latex import LatexError, build, page_count
 
 if __name__ == "__main__":
@@ -13,10 +14,13 @@ if __name__ == "__main__":
             passes = build(
                 sources=Path(next(path for path in snakemake.input.sources if path.endswith("paper.tex"))).parent,
                 results=paper.parent,
-                log=paper.parent / "cache" / "paper.log",  # no log of the job's, which Snakemake prints where it fails
+                log=Path(
+                    snakemake.params.cache, "paper.log"
+                ),  # no log of the job's, which Snakemake prints where it fails
+                cache=Path(snakemake.params.cache),
             )
         except LatexError as error:
-            log.write_text(f"{error}\n", encoding="utf-8")
+            write_bytes(f"{error}\n".encode(), log)
             sys.exit(1)
         pages = ", ".join(f"{path.name} has {page_count(path)} pages" for path in (paper, supplement))
-        log.write_text(f"LaTeX made {passes} passes; {pages}\n", encoding="utf-8")
+        write_bytes(f"LaTeX made {passes} passes; {pages}\n".encode(), log)

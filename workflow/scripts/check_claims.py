@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from orthogrid.failures import told
-from orthogrid.files import read_table
+from orthogrid.files import read_table, write_bytes
 from orthogrid.paper import summary, unexpected
 
 if __name__ == "__main__":
@@ -12,5 +12,5 @@ if __name__ == "__main__":
         verdicts = read_table(Path(snakemake.input.claims))
         words = summary(verdicts)
         print(words)
-        Path(snakemake.log[0]).write_text(words + "\n", encoding="utf-8")
+        write_bytes(f"{words}\n".encode(), Path(snakemake.log[0]))
         sys.exit(0 if unexpected(verdicts).empty else 1)

@@ -22,6 +22,7 @@ if __name__ == "__main__":
             names,
             Path(snakemake.output[0]).parent,
             lambda done, _: progress.update(done),
+            cache=Path(snakemake.params.cache, "figures"),
             workers=snakemake.resources.workers,
         )
         write_captions(config, names, Path(snakemake.output[0]).parent)

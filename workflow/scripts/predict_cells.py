@@ -13,7 +13,7 @@ if __name__ == "__main__":
         plan, output = check_config(snakemake.config), Path(snakemake.output.predictions)
         progress = Progress("predictions", 1.0, log=snakemake.log[0])
         table = predict_cells(
-            plan, lambda done, total: progress.update(done / total), cache=output.parent / "cache" / "predictions"
+            plan, lambda done, total: progress.update(done / total), cache=Path(snakemake.params.cache, "predictions")
         )
         write_table(table, output)
         progress.close(f"{len(table)} cells predicted")
