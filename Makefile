@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
 PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
-.PHONY: docs help paper smoke full published publish verify bench costs test test-all lint types report ready env latex check schema lock clean
+.PHONY: docs help paper smoke full published publish verify bench costs same test test-all lint types report ready env latex check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -45,6 +45,9 @@ bench: env ## what steps, memory and workflow cost, beside others: results/bench
 
 costs: env ## what a step costs by penalty, method and dimension: the table that foretells times; wants an idle machine
 	$(BIN)/python -m benchmarks.costs
+
+same: ready ## COMMIT=...: whether a rebuild changed any number, figure or page since that commit; five minutes, wants pdftotext
+	$(BIN)/python -m benchmarks.same $(COMMIT)
 
 test: ready ## the tests, some minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"

@@ -249,6 +249,8 @@ def test_what_stands_in_the_way_of_a_file_is_named(tmp_path, capsys, kind):
     else:
         path = store.root / "code" if kind == "code" else store.root
         path.parent.mkdir(exist_ok=True)
+        if kind == "code":
+            (store.root / "run.json").write_text("{}", encoding="utf-8")  # a run's folder
         path.write_text("in the way", encoding="utf-8")
     assert main(["train", "--config", str(config), "--workers", "1"]) in (1, 2)
     error = capsys.readouterr().err

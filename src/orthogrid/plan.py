@@ -118,7 +118,8 @@ class Plan:
             write_bytes(text.replace("], [", "],\n [").encode(), self.config.root / "shards" / f"{name}.json")
 
     def mark_trained(self) -> None:
-        """Mark the rows files that are there, so that Snakemake trains what is missing alone."""
+        """Mark the rows files that are there, and no others, so that Snakemake trains what is missing alone."""
+        self.store.unmark()
         for name in self.files:
             self.store.mark(name)
 

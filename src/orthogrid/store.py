@@ -116,6 +116,12 @@ class Store:
             write_bytes(b"", path)
             os.utime(path, ns=(written, written))
 
+    def unmark(self) -> None:
+        """Take the marks off rows files that are gone. A job writes rows before their mark, so one at work keeps its own."""
+        for path in self.root.glob("shards/*.trained"):
+            if not self.rows_file(path.stem).exists():
+                path.unlink(missing_ok=True)
+
     def journal_file(self, name: str) -> Path:
         return self.root / "journal" / f"{name}.jsonl"
 

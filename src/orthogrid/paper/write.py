@@ -17,6 +17,7 @@ from .reproduction import ledger_values, numbers_table, told_values
 from .tables import TABLES, feeds
 from .values import Value, all_values, place_of, plain
 
+LONGEST_ROOT = 40  # letters of a folder's name that fit into a line under a figure
 NUMBERS = "values"  # the table of the printed numbers, made when all of them are known
 
 
@@ -65,5 +66,6 @@ def source_line(run: Run, figure: Reader) -> str:
     blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
     source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
     config = "" if run.config.run == "default" else f" --configfile {source}"
-    command = rf"\mbox{{{code(f'snakemake {run.config.root}/figures/{figure.name}.pdf{config}')}}}"
+    root = run.config.root if len(str(run.config.root)) <= LONGEST_ROOT else f"…/{run.config.root.name}"
+    command = rf"\mbox{{{code(f'snakemake {root}/figures/{figure.name}.pdf{config}')}}}"
     return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."
