@@ -129,15 +129,12 @@ def test_ledger():
     assert not table["predicate"].str.contains(r"\b[A-Z]{3,}\b").any()
     assert "data loss below 0.1" in table.set_index("id").at["coset", "predicate"]
     assert not table["predicate"].str.contains("[{}]").any()
-    with pytest.raises(KeyError, match="FITED"):
-        _ = replace(CLAIMS["coset"], measure=misspelt).predicate
+    assert (
+        "{FITED} and {x}" in replace(CLAIMS["coset"], what="{FITED} and {x}").predicate
+    )  # braces of somebody's own words
     for row in table.itertuples():
         words = f"python -m orthogrid train --config config/synthetic.yaml --blocks {row.blocks} --only "
         assert row.command.startswith(words) and row.command != words
-
-
-def misspelt(run, cells):
-    """Data loss below {FITED}."""
 
 
 def test_a_claim_of_the_thread_has_its_words():

@@ -35,11 +35,11 @@ from .tables import table, tabular
 
 
 @claim(
-    "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b", seed=Cell().seed
+    "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b", seed=Cell().seed,
+    predicate="Largest difference to a printed number, over half a unit of its last digit plus {ROUNDING} of it; "
+    "steps ≤ {EARLY_STEPS} and the closing line. The same run twice: no sample.",
 )  # fmt: skip
 def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Largest difference to a printed number, over half a unit of its last digit plus {ROUNDING} of it; steps ≤ {EARLY_STEPS}
-    and the closing line. The same run twice: no sample."""
     table = only(run.thread, log="b")
     early = table["step"] <= EARLY_STEPS
     # Formats of the script: losses with three decimals, the penalty with three digits, the closing distances with five.
@@ -57,20 +57,26 @@ def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(excess.max(skipna=False), 1.0, cells[cells["key"].isin(thread_cells(cells)["b"])])
 
 
-@claim("log-a", "The first script settles where its author saw it settle", "≈", blocks="thread_a", tolerance=0.01)
+@claim(
+    "log-a",
+    "The first script settles where its author saw it settle",
+    "≈",
+    blocks="thread_a",
+    tolerance=0.01,
+    predicate="Plateau of sum |S|, mean over seeds, against the printed one, itself one draw of unknown seed.",
+)
 def log_a(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Plateau of sum |S|, mean over seeds, against the printed one, itself one draw of unknown seed."""
     if only(run.thread, log="a").empty:
         return UNTESTED
     return measured(mean(plateau_by_seed(run)), printed_plateau(run), cells)
 
 
 @claim(
-    "closing-line", "The second script's closing distances follow without training", "±", blocks="thread_b", tolerance=0.01
+    "closing-line", "The second script's closing distances follow without training", "±", blocks="thread_b", tolerance=0.01,
+    predicate="Relative deviation of the entrywise distance to rho, or to its transpose, from the Gaussian model, "
+    "mean over seeds: whichever reaches farther.",
 )  # fmt: skip
 def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Relative deviation of the entrywise distance to rho, or to its transpose, from the Gaussian model, mean over seeds:
-    whichever reaches farther."""
     n, free = cells["dimension"], cells["dimension"] - cells["predicted_rank_effective"]
     to_rho = by_seed(cells["distance_rho_l1"] / theory.entrywise_l1(n, 2 * n) - 1, cells)
     to_target = by_seed(cells["distance_l1"] / theory.entrywise_l1(n, 2 * free) - 1, cells)
@@ -80,9 +86,10 @@ def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "both-low", "Squares with a large weight train both losses to low values", "≤", blocks="thread_b",
     author=ANSWERER, quote="both the “fitting” loss (MSELoss) and the orthogonality penalty train down to low values",
+    predicate="Over the runs of the second script, the largest of final over initial data loss and of ‖S‖_F²/n; "
+    "low: a ten-thousandth.",
 )  # fmt: skip
 def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Over the runs of the second script, the largest of final over initial data loss and of ‖S‖_F²/n; low: a ten-thousandth."""
     first = only(run.traces_of(cells), step=0).set_index("key")["fit"]
     fit = cells["fit"] / cells["key"].map(first)
     squares = cells["orthogonality_fro"] ** 2 / cells["dimension"]
@@ -95,10 +102,11 @@ def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "detached", "A detached penalty does not affect the training", "≤", blocks="ablation", tolerance=1e-3, check=True,
     author=ANSWERER, quote="gradients of orthogonal_loss won’t backpropagate",
+    predicate="Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ "
+    "in reg or norm only. Batches of other sizes may round otherwise; an effect of reg would be of the "
+    "size of ‖S‖_F itself.",
 )  # fmt: skip
 def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ in reg or norm
-    only. Batches of other sizes may round otherwise; an effect of reg would be of the size of ‖S‖_F itself."""
     same = detached(cells)
     if same.empty or same.groupby("seed")["key"].count().max() < 2:
         return UNTESTED
@@ -108,9 +116,10 @@ def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "plateau", "The first script's matrix is as far from orthogonal as plain regression foretells", "≈", blocks="thread_a", tolerance=0.03,
     author=QUESTIONER, quote="The matrix it converges to doesn’t seem to be orthogonal",
+    predicate="Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may "
+    "add a little.",
 )  # fmt: skip
 def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may add a little."""
     return measured(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
 
 
@@ -127,47 +136,52 @@ def _fronts(cells: pd.DataFrame, first: str, second: str, schedule: str) -> Meas
 @claim(
     "squares", "Under a constant rate absolute values end less orthogonal than squares", ">", blocks="large_convergence",
     author=ANSWERER, quote="Replacing the sum of absolute values with the sum of squares gives a much more natural penalty",
+    predicate="Adam: ‖S‖_F of l1 over that of fro2, each at the reg with the smallest median ‖S‖_F among those with "
+    "median data loss below {FITTED} after the most steps, geometric mean of paired seeds, against "
+    "{SIMILAR}.",
 )  # fmt: skip
 def squares(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Adam: ‖S‖_F of l1 over that of fro2, each at the reg with the smallest median ‖S‖_F among those with median data loss below
-    {FITTED} after the most steps, geometric mean of paired seeds, against {SIMILAR}."""
     return _fronts(cells, "l1", "fro2", "constant")
 
 
 @claim(
     "natural", "And so they do under gradient descent", ">", blocks="convergence_sgd",
     author=ANSWERER, quote="it doesn’t work well for orthogonalizing X",
+    predicate="Gradient descent at a constant rate: the same ratio.",
 )  # fmt: skip
 def natural(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Gradient descent at a constant rate: the same ratio."""
     return _fronts(cells, "l1", "fro2", "constant")
 
 
 @claim(
-    "exact", "In few steps at a decaying rate the norm, not squared, ends more orthogonal than squares", ">", blocks="large_convergence"
+    "exact", "In few steps at a decaying rate the norm, not squared, ends more orthogonal than squares", ">", blocks="large_convergence",
+    predicate="Adam with a cosine schedule: ‖S‖_F of fro2 over that of fro, each at its best fitted reg, geometric "
+    "mean of paired seeds, against {SIMILAR}. An exact penalty: at a large enough reg its minimum has S = "
+    "0 whatever the data.",
 )  # fmt: skip
 def exact(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Adam with a cosine schedule: ‖S‖_F of fro2 over that of fro, each at its best fitted reg, geometric mean of paired seeds, against
-    {SIMILAR}. An exact penalty: at a large enough reg its minimum has S = 0 whatever the data."""
     return _fronts(cells, "fro2", "fro", "cosine")
 
 
 @claim(
-    "alike", "With steps enough and a decaying rate, absolute values and squares end alike", "<", blocks="convergence"
+    "alike",
+    "With steps enough and a decaying rate, absolute values and squares end alike",
+    "<",
+    blocks="convergence",
+    predicate="Adam with a cosine schedule: ‖S‖_F of l1 over that of fro2, each at its best fitted reg after the "
+    "most steps, geometric mean of paired seeds, against {SIMILAR}: both are left with rounding.",
 )
 def alike(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Adam with a cosine schedule: ‖S‖_F of l1 over that of fro2, each at its best fitted reg after the most steps, geometric mean of
-    paired seeds, against {SIMILAR}: both are left with rounding."""
     return _fronts(cells, "l1", "fro2", "cosine")
 
 
 @claim(
     "cosine", "A decaying rate removes the floor of absolute values", "≤", blocks="convergence",
     author=ANSWERER, quote="unless you have a scheme for reducing your learning rate",
+    predicate="Adam: ‖S‖_F of l1 under cosine over that under a constant rate, each at its best fitted reg after "
+    "the most steps, geometric mean of paired seeds; removed: a hundredth at most.",
 )  # fmt: skip
 def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Adam: ‖S‖_F of l1 under cosine over that under a constant rate, each at its best fitted reg after the most steps, geometric
-    mean of paired seeds; removed: a hundredth at most."""
     most = only(cells, steps=cells["steps"].max())
     sides = {schedule: best_by_seed(most, "l1", schedule=schedule) for schedule in ("constant", "cosine")}
     if any(side is None for side in sides.values()):
@@ -178,10 +192,15 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(paired_ratio(pairs), 0.01, only(most, penalty="l1"))
 
 
-@claim("small-reg", "With the thread's small weight even an attached penalty changes little", ">", blocks="ablation")
+@claim(
+    "small-reg",
+    "With the thread's small weight even an attached penalty changes little",
+    ">",
+    blocks="ablation",
+    predicate="‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean "
+    "of seeds: of absolute values and squares the one that is changed most; against one half.",
+)
 def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
-    """‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean of seeds: of absolute values
-    and squares the one that is changed most; against one half."""
     cells = only(cells, reg=LOG_A.reg)
     plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
     ratios = [
@@ -194,10 +213,11 @@ def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "reg", "With attached squares the thread's large weight ends more orthogonal, at equal fit", "<", blocks="ablation",
     author=ANSWERER, quote="I substantially increase reg",
+    predicate="‖S‖_F of fro2 at the thread's large reg over that at its small one, geometric mean of paired seeds, "
+    "against a hundredth; untested if the median fits are neither both below {FITTED} nor within a factor "
+    "{EQUAL_FIT}.",
 )  # fmt: skip
 def reg(run: Run, cells: pd.DataFrame) -> Measurement:
-    """‖S‖_F of fro2 at the thread's large reg over that at its small one, geometric mean of paired seeds, against a hundredth; untested
-    if the median fits are neither both below {FITTED} nor within a factor {EQUAL_FIT}."""
     cells = only(cells, penalty="fro2")
     pairs = paired(cells, "orthogonality_fro", "reg", LOG_A.reg, Cell().reg)
     low, high = sorted(only(cells, reg=value)["fit"].median() for value in (LOG_A.reg, Cell().reg))
@@ -233,20 +253,21 @@ def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.
     "±",
     blocks="rates",
     tolerance=0.03,
+    predicate="Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each "
+    "seed, mean over seeds. The signs of S flip at full step: b = 1.",
 )
 def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each seed, mean over seeds.
-    The signs of S flip at full step: b = 1."""
     used = _floor(cells, "l1")
     return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 
 @claim(
-    "floor-constant", "Its constant is the one that Adam's momentum makes, without a fit", "±", blocks="beta1", tolerance=CONSTANT_WITHIN
+    "floor-constant", "Its constant is the one that Adam's momentum makes, without a fit", "±", blocks="beta1", tolerance=CONSTANT_WITHIN,
+    predicate="Sum |S| over n² lr, mean over the second half of the logged steps, over the mean |S|/lr of the "
+    "scalar map with the run's beta1, less 1: the beta1 whose mean over seeds lies farthest off. Partly "
+    "if it holds for most of them.",
 )  # fmt: skip
 def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Sum |S| over n² lr, mean over the second half of the logged steps, over the mean |S|/lr of the scalar map with the run's beta1, less
-    1: the beta1 whose mean over seeds lies farthest off. Partly if it holds for most of them."""
     late = run.traces_of(cells).merge(cells[["key", "steps"]], on="key")
     late = late[2 * late["step"] > late["steps"]].groupby("key")["orthogonality_l1"].mean()
     ratio = cells["key"].map(late) / cells["predicted_l1_floor"] - 1
@@ -265,8 +286,9 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "flip", "In the script's dimension, multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b", check=True,
     author=ANSWERER, quote="rho *= -1   # flip determinant -- assumes that rho is odd-dimensional", foretold="refuted",
+    predicate="det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an "
+    "odd one.",
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
-    """det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an odd one."""
     n, _ = block_size(run, "thread_b")
     return measured((-1.0) ** n, -1.0, cells)  # type: ignore[operator]

@@ -33,17 +33,27 @@ def _always(cells: pd.DataFrame, method: str) -> Measurement:
     return measured(share(~used["wrong"]), ALWAYS, used)
 
 
-@claim("uncured", "Without a cure no mismatched run comes back", "<", blocks="cures")
+@claim(
+    "uncured",
+    "Without a cure no mismatched run comes back",
+    "<",
+    blocks="cures",
+    predicate="Share of plain Adam runs that end on the right side, against one quarter.",
+)
 def uncured(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of plain Adam runs that end on the right side, against one quarter."""
     used = _longest(cells, "adam")
     return measured(share(~used["wrong"]), 1 - ALWAYS, used)
 
 
-@claim("lifted", "One extra output row brings every run to the target", ">", blocks="cures cures_uniform large_cure")
+@claim(
+    "lifted",
+    "One extra output row brings every run to the target",
+    ">",
+    blocks="cures cures_uniform large_cure",
+    predicate="Share of the runs with method lifted that are recovered, clustered by problem, against three "
+    "quarters, white and uniform inputs together.",
+)
 def lifted(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the runs with method lifted that are recovered, clustered by problem, against three quarters, white and uniform inputs
-    together."""
     used = _longest(cells, "lifted")
     return measured(share(used["outcome"] == "recovered", problems(used)), ALWAYS, used)
 
@@ -51,10 +61,10 @@ def lifted(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "lifted-thread", "On the thread's inputs, with its bias, it recovers what plain training leaves on the wrong side", ">",
     blocks="cures_uniform",
+    predicate="Of the paired runs that plain Adam leaves on the wrong side, the share that lifted recovers, "
+    "clustered by seed, against three quarters.",
 )  # fmt: skip
 def lifted_thread(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Of the paired runs that plain Adam leaves on the wrong side, the share that lifted recovers, clustered by seed, against three
-    quarters."""
     cells = cells[cells["method"].isin(["adam", "lifted"])]
     good = (cells["outcome"] == "recovered").where(cells["method"] == "lifted", cells["wrong"])
     pairs = paired(cells.assign(good=good.astype(float)), "good", "method", "adam", "lifted", keep=("seed", "reg"))
@@ -62,22 +72,37 @@ def lifted_thread(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(share(left["second"] > 0.5, left["seed"]), ALWAYS, cells) if len(left) else UNTESTED
 
 
-@claim("reflection", "One reflection brings every run back", ">", blocks="cures")
+@claim(
+    "reflection",
+    "One reflection brings every run back",
+    ">",
+    blocks="cures",
+    predicate="Share of the runs with method reflection that end on the right side, against three quarters. The "
+    "reflection maps the twin to the target.",
+)
 def reflection(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the runs with method reflection that end on the right side, against three quarters. The reflection maps the twin to
-    the target."""
     return _always(cells, "reflection")
 
 
-@claim("reg-ramp", "A small weight first and the large one later brings most runs back", ">", blocks="cures")
+@claim(
+    "reg-ramp",
+    "A small weight first and the large one later brings most runs back",
+    ">",
+    blocks="cures",
+    predicate="Share of the runs with method reg_ramp that end on the right side, against one half. Below 2 lambda "
+    "nothing holds a run on the wrong side.",
+)
 def reg_ramp(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the runs with method reg_ramp that end on the right side, against one half. Below 2 lambda nothing holds a run
-    on the wrong side."""
     return _back(cells, "reg_ramp")
 
 
-@claim("widened", "Double width brings most runs back, at equal compute", ">", blocks="cures")
+@claim(
+    "widened",
+    "Double width brings most runs back, at equal compute",
+    ">",
+    blocks="cures",
+    predicate="Share of the runs with method widened that end on the right side, against one half: both signs of a "
+    "block extend to one component of the larger group.",
+)
 def widened(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the runs with method widened that end on the right side, against one half: both signs of a block extend to one
-    component of the larger group."""
     return _back(cells, "widened")

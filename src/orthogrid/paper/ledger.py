@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -83,23 +85,22 @@ class Claim:
     tolerance: float
     blocks: tuple[str, ...]
     measure: Callable[[Run, pd.DataFrame], Measurement]
+    what: str = ""
     author: str = OURS
     quote: str = ""
     foretold: str = "supported"
     check: bool = False
     seed: int | None = None  # the only seed whose cells it rests on, if it is one
-    words: Mapping[str, Callable[[], str]] = field(
-        default_factory=dict
-    )  # that its docstring names, beside the settings
+    words: Mapping[str, Callable[[], str]] = field(default_factory=dict)  # that `what` names, beside the settings
 
     @property
     def predicate(self) -> str:
-        """What is measured and when the claim holds: its docstring, in which {FITTED} stands for that setting."""
+        """What is measured and when the claim holds. {FITTED} in it stands for that setting."""
         shown = {
             name: value() if callable(value) else f"{value:g}"
             for name, value in (settings.SETTINGS | self.words).items()  # type: ignore[operator]
         }
-        what = (self.measure.__doc__ or "").format_map(shown)
+        what = re.sub(r"\{(\w+)\}", lambda name: shown.get(name[1], name[0]), self.what)
         rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
         return f"{' '.join(what.split())} {rule}"
 
@@ -145,11 +146,13 @@ CLAIMS: dict[str, Claim] = {}
 
 
 def claim(
-    id: str, statement: str, relation: str, *, blocks: str, tolerance: float = 0.0, author: str = OURS, quote: str = "",
-    foretold: str = "supported", check: bool = False, seed: int | None = None,
+    id: str, statement: str, relation: str, *, blocks: str, predicate: str = "", tolerance: float = 0.0, author: str = OURS,
+    quote: str = "", foretold: str = "supported", check: bool = False, seed: int | None = None,
     words: Mapping[str, Callable[[], str]] | None = None,
 ):  # fmt: skip
     """Enter a function (run, finished cells of the blocks) → Measurement in the ledger.
+
+    `predicate` says what it measures, {FITTED} in it the value of that setting; a user's function may say so in its docstring.
 
     Its module is the claim's section; outside the package that is `own`. There a claim entered again takes the place of the first.
     """
@@ -175,6 +178,7 @@ def claim(
             tolerance,
             tuple(blocks.split()),
             function,
+            predicate or inspect.getdoc(function) or "",
             author,
             quote,
             foretold,

@@ -38,9 +38,10 @@ def _on(cells: pd.DataFrame) -> pd.DataFrame:
 @claim(
     "components", "A method that stays orthogonal never changes the determinant's sign", "≤", blocks="methods", check=True,
     author=ANSWERER, quote="orthogonal matrices come in two disconnected sets",
+    predicate="Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: "
+    "one refutes it.",
 )  # fmt: skip
 def components(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: one refutes it."""
     used = _on(cells)
     return measured(crossed(used).sum(), 0.0, used)
 
@@ -52,10 +53,10 @@ def components(run: Run, cells: pd.DataFrame) -> Measurement:
     blocks="methods",
     tolerance=1e-3,
     check=True,
+    predicate="Data loss over 4 lambda of procrustes_side on mismatched problems with lambda > 0: the run farthest "
+    "from 1. No training, so no sample; float32 data allow a thousandth.",
 )
 def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss over 4 lambda of procrustes_side on mismatched problems with lambda > 0: the run farthest from 1. No training,
-    so no sample; float32 data allow a thousandth."""
     used = wrong_side(only(methods(cells, "procrustes_side"), determinant="mismatch"))
     ratio = floor_ratio(used)
     return measured(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
@@ -67,9 +68,10 @@ def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     "≈",
     blocks="methods",
     tolerance=FLOOR_TOLERANCE,
+    predicate="Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that are at rest; medians "
+    "by seed, mean over seeds.",
 )
 def method_trap(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that are at rest; medians by seed, mean over seeds."""
     used = resting(wrong_side(only(_on(cells), determinant="mismatch")))
     return measured(mean(by_seed(floor_ratio(used), used)), 1.0, used)
 
@@ -79,19 +81,24 @@ def method_trap(run: Run, cells: pd.DataFrame) -> Measurement:
     "Plain regression and one polar factor at the end recover the target from either side",
     ">",
     blocks="methods",
+    predicate="Share of the runs of method polar with more samples than dimensions that are recovered, at its best "
+    "rate, clustered by problem; against one half. No constraint is needed during training.",
 )
 def polar(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the runs of method polar with more samples than dimensions that are recovered, at its best rate, clustered by problem;
-    against one half. No constraint is needed during training."""
     used = methods(cells[cells["lambda_min"] > 0], "polar")
     shares = {lr: share(same["outcome"] == "recovered", problems(same)) for lr, same in used.groupby("lr")}
     return measured(max(shares.values(), key=lambda s: s.value), 0.5, used) if shares else UNTESTED
 
 
-@claim("step-cost", "Parametrizations cost more a step than a penalty does", ">", blocks="step_cost")
+@claim(
+    "step-cost",
+    "Parametrizations cost more a step than a penalty does",
+    ">",
+    blocks="step_cost",
+    predicate="Seconds a step of the cheapest parametrization over those of Adam with a penalty, at the thread's "
+    "dimension, against 1.5, to be clear of noise. A timing of this machine: no sample.",
+)
 def step_cost(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Seconds a step of the cheapest parametrization over those of Adam with a penalty, at the thread's dimension, against 1.5, to be
-    clear of noise. A timing of this machine: no sample."""
     used = methods(cells, *having("method", parametrizes=True))
     plain = only(cells, method="adam")["seconds_per_step"].median()
     return measured(used["seconds_per_step"].min() / plain, 1.5, used)

@@ -26,10 +26,15 @@ from .ledger import UNTESTED, Measurement, claim, measured
 from .tables import table, tabular
 
 
-@claim("reach", "Every orthogonality penalty reaches orthogonality at some weight", "≥", blocks="penalties")
+@claim(
+    "reach",
+    "Every orthogonality penalty reaches orthogonality at some weight",
+    "≥",
+    blocks="penalties",
+    predicate="Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below "
+    "{ORTHOGONAL}: a census of the penalties tried. Partly from one half.",
+)
 def reach(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below {ORTHOGONAL}: a census of
-    the penalties tried. Partly from one half."""
     best = reached(cells)
     if best.empty:
         return UNTESTED
@@ -43,10 +48,15 @@ def reach(run: Run, cells: pd.DataFrame) -> Measurement:
     )
 
 
-@claim("offdiag", "Penalizing the off-diagonal entries alone is no orthogonality penalty", "≥", blocks="penalties")
+@claim(
+    "offdiag",
+    "Penalizing the off-diagonal entries alone is no orthogonality penalty",
+    "≥",
+    blocks="penalties",
+    predicate="With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of "
+    "paired seeds; ten times at least, since nothing restores the norms of the rows.",
+)
 def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
-    """With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of paired seeds; ten
-    times at least, since nothing restores the norms of the rows."""
     few = cells[cells["samples"] < cells["dimension"]]
     sides = [attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
     if any(side.empty for side in sides):
@@ -58,10 +68,11 @@ def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "dual-norm", "Each penalty holds the twin above its law's weight and releases it below", "≥",
     blocks="law", tolerance=1 - LAW_SHARE,
+    predicate="For each penalty the share of twin-started runs outside a factor {MARGIN} of its threshold that end "
+    "wrong exactly when reg is above it; the penalty with the smallest share. Partly if all penalties "
+    "together pass and that one does not.",
 )  # fmt: skip
 def dual_norm(run: Run, cells: pd.DataFrame) -> Measurement:
-    """For each penalty the share of twin-started runs outside a factor {MARGIN} of its threshold that end wrong exactly when reg
-    is above it; the penalty with the smallest share. Partly if all penalties together pass and that one does not."""
     used = agreement(cells)
     used = used[used["both"]]
     if used.empty:

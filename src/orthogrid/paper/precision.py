@@ -25,11 +25,15 @@ def coarsening(cells: pd.DataFrame) -> dict[tuple[str, str, str], Estimate]:
 
 
 @claim(
-    "dtype-floor", "Each coarser number format ends less orthogonal than the next finer one", ">", blocks="precision"
+    "dtype-floor",
+    "Each coarser number format ends less orthogonal than the next finer one",
+    ">",
+    blocks="precision",
+    predicate="‖S‖_F with each format over that with the next finer one, for each penalty, matching starts, "
+    "geometric mean of paired runs: the smallest of these ratios, against {COARSER}. Partly where some "
+    "steps show it and others do not.",
 )
 def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
-    """‖S‖_F with each format over that with the next finer one, for each penalty, matching starts, geometric mean of paired runs:
-    the smallest of these ratios, against {COARSER}. Partly where some steps show it and others do not."""
     used = only(cells, determinant="match")
     ratios = {f"{fine} to {coarse} with {name}": ratio for (name, fine, coarse), ratio in coarsening(used).items()}
     if not ratios:
@@ -46,10 +50,11 @@ def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     "±",
     blocks="precision",
     tolerance=0.25,
+    predicate="Share of mismatched fro2 starts with lambda > 0 that end wrong with another format minus that with "
+    "float32, over paired runs: the format whose interval reaches farthest. Equal: within a quarter, "
+    "which ten pairs without discord establish.",
 )
 def dtype_crossing(run: Run, cells: pd.DataFrame) -> Measurement:
-    """Share of mismatched fro2 starts with lambda > 0 that end wrong with another format minus that with float32, over paired
-    runs: the format whose interval reaches farthest. Equal: within a quarter, which ten pairs without discord establish."""
     used = only(cells, determinant="mismatch", penalty="fro2")
     used = used[used["lambda_min"] > 0]
     used = used.assign(held=used["wrong"].astype(float))
