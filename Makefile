@@ -89,14 +89,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 # Needs nothing but Python, so it can go beside the environment.
 latex:
-	@PYTHONPATH=src $(PYTHON) -m orthogrid.latex --install
+	@PYTHONPATH=src $(PYTHON) -m orthogrid.publishing.latex --install
 
 check: env
 	@$(BIN)/python -m orthogrid check
 
 schema: env ## after editing an axis, a key, a column or an outcome: the config's schema and the pages of docs that say the same
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml
-	$(BIN)/python -m orthogrid.reference docs
+	$(BIN)/python -m orthogrid.tools.reference docs
 
 lock: ## pin today's versions anew; then copy them into environment.yml
 	$(PYTHON) -m venv .venv-lock

@@ -17,8 +17,8 @@ import pandas as pd
 import torch
 
 from benchmarks.records import COLUMNS
-from orthogrid.files import write_table
-from orthogrid.runner import device_name, find_device
+from orthogrid.jobs.files import write_table
+from orthogrid.jobs.runner import device_name, find_device
 
 from . import memory, steps, workflow
 

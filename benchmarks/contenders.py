@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.records import FLOOR, OURS, PART
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.methods import make_method
-from orthogrid.numerics.batch import Batch
+from orthogrid.methods.batch import Batch
 from orthogrid.numerics.problem import Problem, draw_problem
 
 REG, LR = 10.0, 1e-3
@@ -77,7 +77,7 @@ def two_products(task: Task) -> Advance:
 @contender(OURS)
 def ours(task: Task) -> Advance:
     """The trainer's own step, without metrics. On a CPU large cells are stepped one after another, as in training."""
-    from orthogrid.numerics.train import _stacks
+    from orthogrid.training.train import _stacks
 
     cells, device = task.cells, torch.device(task.device)
     problem = task.problem()

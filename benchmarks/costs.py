@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import torch
 
-from orthogrid.catalog import methods, penalties
-from orthogrid.cell import Cell
-from orthogrid.costs import TABLE
+from orthogrid.cells.catalog import methods, penalties
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.costs import TABLE
+from orthogrid.jobs.progress import Progress
 from orthogrid.methods import make_method
-from orthogrid.numerics.batch import Batch
+from orthogrid.methods.batch import Batch
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.numerics.train import train_batch
-from orthogrid.progress import Progress
+from orthogrid.training.train import train_batch
 
 DIMENSIONS = (16, 32, 64, 128, 256, 512)
 LONGEST = 2.0  # seconds a step of a batch beyond which the next larger dimension is left to the power law

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from orthogrid.collect import collect
-from orthogrid.config import Config, load_config
-from orthogrid.files import read_table, write_table
-from orthogrid.paper import judge
-from orthogrid.predictions import predict_cells
-from orthogrid.run import Run
-from orthogrid.store import Store
-from orthogrid.verify import DIFFERS, compare
+from orthogrid.cells.config import Config, load_config
+from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.store import Store
+from orthogrid.run.collect import collect
+from orthogrid.run.run import Run
+from orthogrid.sections import judge
+from orthogrid.theory.predictions import predict_cells
+from orthogrid.tools.verify import DIFFERS, compare
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "results" / "bench" / "cpu-gpu.csv"

@@ -19,10 +19,10 @@ import pandas as pd
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from orthogrid.config import load_config
-from orthogrid.explorer import write_explorer
-from orthogrid.files import write_table
-from orthogrid.run import Run
+from orthogrid.cells.config import load_config
+from orthogrid.jobs.files import write_table
+from orthogrid.publishing.explorer import write_explorer
+from orthogrid.run.run import Run
 
 ROOT = Path(__file__).parents[1]
 FEWER = 4000

@@ -12,8 +12,8 @@ STEPS = 12
 def _peak(queue, dimension: int, samples: int, batch: int, device: str) -> None:
     import torch
 
-    from orthogrid.cell import Cell
-    from orthogrid.numerics.train import train_batch
+    from orthogrid.cells.cell import Cell
+    from orthogrid.training.train import train_batch
 
     torch.set_num_threads(1)
 

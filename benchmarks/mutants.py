@@ -32,8 +32,8 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
-from orthogrid.files import read_table, write_table
-from orthogrid.progress import Progress
+from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 # The test files that are to notice.

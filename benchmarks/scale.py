@@ -25,14 +25,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from orthogrid.collect import collect
-from orthogrid.config import Config, load_config
-from orthogrid.costs import Costs
-from orthogrid.files import read_table, write_table
-from orthogrid.plan import Plan, batches, describe, shards, shared_out
-from orthogrid.predictions import predict_cells
-from orthogrid.run import Run
-from orthogrid.store import SUFFIX, Store, shard_name
+from orthogrid.cells.config import Config, load_config
+from orthogrid.cells.costs import Costs
+from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.plan import Plan, batches, describe, shards, shared_out
+from orthogrid.jobs.store import SUFFIX, Store, shard_name
+from orthogrid.run.collect import collect
+from orthogrid.run.run import Run
+from orthogrid.theory.predictions import predict_cells
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "full"

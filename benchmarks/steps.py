@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from benchmarks.records import BATCH_DIMENSION, FLOOR, OURS, WHOLE
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.graphs import WARM_UP
-from orthogrid.numerics.train import train_batch
+from orthogrid.training.train import train_batch
 
 from .contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task, rounded
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from orthogrid.store import Store
+from orthogrid.jobs.store import Store
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "workflow", "profiles", "paper", "data", "src", "pyproject.toml", "environment.yml")

@@ -11,19 +11,21 @@ import torch
 import yaml
 from small_house import FILES
 
-from orthogrid import catalog, offer_to_child_processes, own
-from orthogrid.collect import collect
-from orthogrid.config import Config, check_config
+from orthogrid import offer_to_child_processes
+from orthogrid.cells import catalog
+from orthogrid.cells.config import Config, check_config
 from orthogrid.figures import FIGURES
-from orthogrid.files import read_table, write_table
+from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.runner import train_cells
+from orthogrid.jobs.store import shard_name
 from orthogrid.methods import METHODS
-from orthogrid.numerics.train import train_batch
-from orthogrid.paper import CLAIMS
 from orthogrid.penalties import PENALTIES
-from orthogrid.predictions import predict_cells
-from orthogrid.run import Run
-from orthogrid.runner import train_cells
-from orthogrid.store import shard_name
+from orthogrid.run.collect import collect
+from orthogrid.run.run import Run
+from orthogrid.sections import CLAIMS
+from orthogrid.theory.predictions import predict_cells
+from orthogrid.tools import own
+from orthogrid.training.train import train_batch
 
 ROOT = Path(__file__).parents[1]
 offer_to_child_processes()
@@ -112,15 +114,15 @@ def trained(monkeypatch):
         seen.extend(cells)
         return real(cells, *arguments)
 
-    monkeypatch.setattr("orthogrid.runner.train_batch", spy)
+    monkeypatch.setattr("orthogrid.jobs.runner.train_batch", spy)
     return seen
 
 
 @pytest.fixture
 def with_workers(monkeypatch):
     """Small work goes to workers too, a few cells a batch."""
-    monkeypatch.setattr("orthogrid.runner.WORTH_WORKERS", {"cpu": 0, "cuda": 0})
-    monkeypatch.setattr("orthogrid.plan.CPU_MOST", 2)
+    monkeypatch.setattr("orthogrid.jobs.runner.WORTH_WORKERS", {"cpu": 0, "cuda": 0})
+    monkeypatch.setattr("orthogrid.jobs.plan.CPU_MOST", 2)
 
 
 # Files whose tests call Snakemake. With several workers they come first: begun last, one would run on alone.

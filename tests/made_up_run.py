@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from orthogrid.sources import asked
+from orthogrid.publishing.sources import asked
 
 
 def figure(line: str = "20 20 400 130 re f") -> bytes:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orthogrid import catalog
-from orthogrid.catalog import HOUSE, Layout, code_digest
+from orthogrid.cells import catalog
+from orthogrid.cells.catalog import HOUSE, Layout, code_digest
 
 FILES = {
     "__init__.py": "",

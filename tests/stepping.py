@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from orthogrid import catalog
-from orthogrid.cell import spec_name
+from orthogrid.cells import catalog
+from orthogrid.cells.cell import spec_name
 from orthogrid.methods import make_method
-from orthogrid.numerics.batch import Batch
-from orthogrid.numerics.train import _draw_all, train_batch
+from orthogrid.methods.batch import Batch
+from orthogrid.training.train import _draw_all, train_batch
 
 CONSTRAINED = [name for name, entry in catalog.methods().items() if not entry.uses_penalty]
 CURES = [name for name, entry in catalog.methods().items() if entry.uses_penalty and name != "adam"]

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 
-from orthogrid import theory
-from orthogrid.catalog import having
-from orthogrid.cell import Cell, spec_name, spec_options
-from orthogrid.config import Block, Config
-from orthogrid.files import read_table
-from orthogrid.paper import CLAIMS
-from orthogrid.run import LOG_A, LOG_B_CLOSING, Run
+from orthogrid.cells.catalog import having
+from orthogrid.cells.cell import Cell, spec_name, spec_options
+from orthogrid.cells.config import Block, Config
+from orthogrid.jobs.files import read_table
+from orthogrid.run.run import LOG_A, LOG_B_CLOSING, Run
+from orthogrid.sections import CLAIMS
+from orthogrid.theory import forms as theory
 
 LOGS = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
 LAMBDA, MU = 1.0, 100.0  # of every cell of full rank; MU with uniform inputs

@@ -12,8 +12,8 @@ from benchmarks import contenders, devices, steps
 from benchmarks.contenders import BATCHED, CONTENDERS, METHODS, SINGLE, Task
 from benchmarks.records import OURS
 
-from orthogrid.paper import judge
-from orthogrid.store import Store
+from orthogrid.jobs.store import Store
+from orthogrid.sections import judge
 
 
 def weight_after(name: str, task: Task, steps: int) -> torch.Tensor:

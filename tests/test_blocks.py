@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT, make_run
 
-from orthogrid.config import check_config
-from orthogrid.latex import missing_latex
-from orthogrid.outcomes import OUTCOMES
-from orthogrid.paper.blocks import (
+from orthogrid.cells.config import check_config
+from orthogrid.presenting.formats import breakable, digits2
+from orthogrid.presenting.readers import block_figure_names, unknown_blocks
+from orthogrid.publishing.blocks import (
     MOST_ROWS,
     axes_sentence,
     block_sections,
@@ -23,9 +23,9 @@ from orthogrid.paper.blocks import (
     table_axes,
     varied_axes,
 )
-from orthogrid.paper.format import breakable, digits2
-from orthogrid.readers import block_figure_names, unknown_blocks
-from orthogrid.run import Run
+from orthogrid.publishing.latex import missing_latex
+from orthogrid.run.run import Run
+from orthogrid.theory.outcomes import OUTCOMES
 
 AXES = {
     "dimension": 6, "samples": 12, "determinant": "mismatch", "reg": [1, 100], "lr": [0.001, 0.01], "steps": 30, "seed": [1, 2, 3],

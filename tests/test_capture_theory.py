@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.integrate import quad, solve_ivp
 
-from orthogrid import theory
+from orthogrid.theory import forms as theory
 
 SLOPE = {  # of the penalty of one squared singular value
     "fro2": lambda a: 2 * (a - 1),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small_house import ALL, METHOD_NAMES, PENALTY_NAMES, digests, edit, stale
 
-from orthogrid import catalog
-from orthogrid.catalog import (
+from orthogrid.cells import catalog
+from orthogrid.cells.catalog import (
     HOUSE,
     TRAITS,
     ConfigError,

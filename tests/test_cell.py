@@ -12,13 +12,13 @@ import pytest
 import yaml
 from stepping import CURES
 
-from orthogrid import catalog
-from orthogrid.cell import AXES, Cell, ConfigError
-from orthogrid.config import check_config, json_schema, load_config
-from orthogrid.costs import Costs, operations
-from orthogrid.numerics.train import shape_of
-from orthogrid.plan import CPU_SECONDS, Plan, batches, describe, shards, shared_out
-from orthogrid.store import shard_name
+from orthogrid.cells import catalog
+from orthogrid.cells.cell import AXES, Cell, ConfigError
+from orthogrid.cells.config import check_config, json_schema, load_config
+from orthogrid.cells.costs import Costs, operations
+from orthogrid.jobs.plan import CPU_SECONDS, Plan, batches, describe, shards, shared_out
+from orthogrid.jobs.store import shard_name
+from orthogrid.training.train import shape_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))

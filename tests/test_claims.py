@@ -31,8 +31,8 @@ from synthetic import (
     where,
 )
 
-from orthogrid.cell import Cell
-from orthogrid.paper import CLAIMS, Claim, judge
+from orthogrid.cells.cell import Cell
+from orthogrid.sections import CLAIMS, Claim, judge
 
 # Runs whose directions weigh apart: between the trap's threshold and the bound.
 APART = "map_haar large_trap"

@@ -10,11 +10,11 @@ import torch
 from conftest import ROOT
 from training import CELLS, collect_cells, config_of, names, train
 
-from orthogrid.collect import RowsError, _commit, collect, rows_date, summary
-from orthogrid.collect import git as asked
-from orthogrid.files import read_table
-from orthogrid.predictions import predict_cells
-from orthogrid.store import Store, shard_name
+from orthogrid.jobs.files import read_table
+from orthogrid.jobs.store import Store, shard_name
+from orthogrid.run.collect import RowsError, _commit, collect, rows_date, summary
+from orthogrid.run.collect import git as asked
+from orthogrid.theory.predictions import predict_cells
 
 
 def test_aggregation_takes_exactly_the_configured_cells(tmp_path):
@@ -83,7 +83,7 @@ def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(t
 
 
 def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("orthogrid.collect.HERE", tmp_path)
+    monkeypatch.setattr("orthogrid.run.collect.HERE", tmp_path)
 
     def git(*words):
         call = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c", *words]
@@ -109,7 +109,7 @@ def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd, monkeypa
 
 @pytest.mark.parametrize("commit, status, told", [("", "", ""), ("abc", "", "abc"), ("abc", " M a.py", "abc+")])
 def test_a_commit_has_a_plus_where_the_source_was_edited_since(monkeypatch, commit, status, told):
-    monkeypatch.setattr("orthogrid.collect.git", lambda what, *_: commit if what == "rev-parse" else status)
+    monkeypatch.setattr("orthogrid.run.collect.git", lambda what, *_: commit if what == "rev-parse" else status)
     assert _commit() == told
 
 

@@ -11,16 +11,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from orthogrid import runner, verify
 from orthogrid.__main__ import main
-from orthogrid.catalog import ConfigError
-from orthogrid.cell import Cell
-from orthogrid.config import load_config
-from orthogrid.costs import Costs
-from orthogrid.diff import describe, difference
-from orthogrid.show import HEIGHT, find_cell, plot
-from orthogrid.store import Store
-from orthogrid.verify import DIFFERS, OTHER_CODE, ROUNDED, SAME, Comparison, compare, sample, strict
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.config import load_config
+from orthogrid.cells.costs import Costs
+from orthogrid.jobs import runner
+from orthogrid.jobs.store import Store
+from orthogrid.tools import verify
+from orthogrid.tools.diff import describe, difference
+from orthogrid.tools.show import HEIGHT, find_cell, plot
+from orthogrid.tools.verify import DIFFERS, OTHER_CODE, ROUNDED, SAME, Comparison, compare, sample, strict
 
 AXES = {"dimension": 6, "samples": [3, 12], "steps": 20, "penalty": ["fro2", "l1"], "seed": [1, 2, 3]}
 
@@ -74,7 +75,7 @@ def test_a_key_that_names_no_cell_is_told(run, capsys, key, why):
 
 def test_a_beginning_of_several_keys_is_told(run, monkeypatch):
     config = load_config(run)
-    monkeypatch.setattr("orthogrid.show.SHORTEST", 0)
+    monkeypatch.setattr("orthogrid.tools.show.SHORTEST", 0)
     with pytest.raises(ConfigError, match="that of 15 cells"):
         find_cell(config, "")
 

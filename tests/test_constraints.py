@@ -18,13 +18,13 @@ from stepping import (
     take_step,
 )
 
-from orthogrid import theory
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.methods import constraints, libraries, make_method
 from orthogrid.methods.base import METHODS
-from orthogrid.numerics.batch import Batch, learning_rate
+from orthogrid.methods.batch import Batch, learning_rate
 from orthogrid.numerics.problem import det_sign, draw_problem
-from orthogrid.numerics.train import train_batch
+from orthogrid.theory import forms as theory
+from orthogrid.training.train import train_batch
 
 
 @pytest.fixture(params=CONSTRAINED)

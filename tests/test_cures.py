@@ -6,10 +6,10 @@ import pytest
 import torch
 from stepping import CURES, F64, make_batch, residual, take_step
 
-from orthogrid.cell import Cell
-from orthogrid.numerics.batch import learning_rate
+from orthogrid.cells.cell import Cell
+from orthogrid.methods.batch import learning_rate
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.numerics.train import train_batch
+from orthogrid.training.train import train_batch
 
 TWIN = {"init": "twin", "determinant": "mismatch"}
 
@@ -76,7 +76,7 @@ def reflected_start(monkeypatch, cell, steps: int):
         return problem
 
     with monkeypatch.context() as patched:
-        patched.setattr("orthogrid.numerics.train.draw_problem", negated)
+        patched.setattr("orthogrid.training.train.draw_problem", negated)
         return train_batch([Cell(**{**cell.settings, "method": "adam", "steps": steps})])[0]
 
 

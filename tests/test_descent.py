@@ -94,8 +94,8 @@ def test_without_parameters_it_does_nothing(optimizer):
 def test_training_does_not_import_pytorchs_compiler():
     code = """
 import sys
-from orthogrid.cell import Cell
-from orthogrid.numerics.train import train_batch
+from orthogrid.cells.cell import Cell
+from orthogrid.training.train import train_batch
 train_batch([Cell(dimension=4, samples=3, steps=2)])
 assert "torch._dynamo" not in sys.modules
 """

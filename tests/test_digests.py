@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from small_house import ALL, METHOD_NAMES, PENALTY_NAMES, digests, edit, stale
 
-from orthogrid import catalog
-from orthogrid.catalog import (
+from orthogrid.cells import catalog
+from orthogrid.cells.catalog import (
     HOUSE,
     SOURCE,
     ConfigError,
     Layout,
     code_digest,
 )
-from orthogrid.closure import Digest, Source
-from orthogrid.statements import _acts, chain
+from orthogrid.cells.closure import Digest, Source
+from orthogrid.cells.statements import _acts, chain
 
 pytestmark = pytest.mark.usefixtures("fresh_catalog")
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from geometry import F64, haar, on_path
 
-from orthogrid import theory
-from orthogrid.cell import Cell
-from orthogrid.numerics.ends import MEASURES, measure_end
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.outcomes import ALIGNED, FLAT, NEAR, classify, distance_to_trap, with_outcomes
 from orthogrid.penalties import PENALTIES, find_penalty
+from orthogrid.theory import forms as theory
+from orthogrid.theory.outcomes import ALIGNED, FLAT, NEAR, classify, distance_to_trap, with_outcomes
+from orthogrid.training.ends import MEASURES, measure_end
 
 PLAIN = {"dimension": 6, "samples": 18, "dtype": "float64"}
 
@@ -199,7 +199,7 @@ def test_the_distance_to_the_trap_is_exact(monkeypatch):
     found = measure_end(problem.rho.mT @ m, problem, Cell(**PLAIN, reg=10 * lam))
     exact = float((m - torch.eye(6, dtype=F64) + (1 - known) * torch.outer(v, v)).norm())
     frame = pd.DataFrame([found | {"predicted_trap_position": known}])
-    from orthogrid.outcomes import distance_to_trap
+    from orthogrid.theory.outcomes import distance_to_trap
 
     assert distance_to_trap(frame).item() == pytest.approx(exact)
     assert classify(ended(**found | {"lambda_min": lam, "distance": 1.9}).assign(

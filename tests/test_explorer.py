@@ -17,12 +17,12 @@ import yaml
 from conftest import ROOT
 from matplotlib.colors import to_hex
 
-from orthogrid.cell import AXES
-from orthogrid.config import check_config, load_config
-from orthogrid.explorer import write_explorer
-from orthogrid.explorer.pack import MEASURES, POINTS, TRACED, pack
-from orthogrid.figures.panels import mark
-from orthogrid.outcomes import OUTCOMES
+from orthogrid.cells.cell import AXES
+from orthogrid.cells.config import check_config, load_config
+from orthogrid.presenting.panels import mark
+from orthogrid.publishing.explorer import write_explorer
+from orthogrid.publishing.explorer.pack import MEASURES, POINTS, TRACED, pack
+from orthogrid.theory.outcomes import OUTCOMES
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 

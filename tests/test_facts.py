@@ -13,14 +13,14 @@ from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, above, each, ideal, on, sett
 
 from orthogrid.analysis.select import agreement, at_best_rate, attached, detached, law_shares, step_costs, trained
 from orthogrid.analysis.settings import DATA, PROBLEM
-from orthogrid.catalog import forget_code, having, use_code
-from orthogrid.cell import AXES, Cell
-from orthogrid.config import check_config
-from orthogrid.figures.style import PLAIN, colour
-from orthogrid.paper import CLAIMS
-from orthogrid.paper.tables import TABLES
-from orthogrid.predictions import predict_cells
-from orthogrid.run import Run
+from orthogrid.cells.catalog import forget_code, having, use_code
+from orthogrid.cells.cell import AXES, Cell
+from orthogrid.cells.config import check_config
+from orthogrid.presenting.style import PLAIN, colour
+from orthogrid.presenting.tables import TABLES
+from orthogrid.run.run import Run
+from orthogrid.sections import CLAIMS
+from orthogrid.theory.predictions import predict_cells
 
 OWN = """
 from orthogrid import penalties
@@ -199,5 +199,7 @@ def loaded(modules: str) -> set[str]:
 
 
 def test_theory_needs_no_torch_and_training_no_scipy():
-    assert loaded("orthogrid.theory, orthogrid.paper") == {"scipy"}  # without its statistics, which take a second
-    assert "scipy" not in loaded("orthogrid.runner, orthogrid.__main__")
+    assert loaded("orthogrid.theory.forms, orthogrid.sections") == {
+        "scipy"
+    }  # without its statistics, which take a second
+    assert "scipy" not in loaded("orthogrid.jobs.runner, orthogrid.__main__")

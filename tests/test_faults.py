@@ -20,10 +20,10 @@ import pytest
 from test_workflow import BIN, SMOKE, TABLE, command, copy_project, keys, mini, rows_files, smoke, snakemake  # noqa: F401
 
 from orthogrid.__main__ import main
-from orthogrid.catalog import ConfigError
-from orthogrid.config import load_config
-from orthogrid.locks import hold, let_go
-from orthogrid.store import Store, shard_name
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.config import load_config
+from orthogrid.jobs.locks import hold, let_go
+from orthogrid.jobs.store import Store, shard_name
 
 TIMES = ["seconds", "seconds_per_step"]
 
@@ -303,7 +303,7 @@ def test_a_config_that_is_edited_meanwhile_changes_the_next_run_and_not_this_one
 
 
 def test_the_lock_dies_with_its_holder(tmp_path):
-    code = "import sys, time; from pathlib import Path; from orthogrid.locks import hold; hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from orthogrid.jobs.locks import hold; hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(ConfigError, match=f"process {holder.pid} "):

@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
-from orthogrid.cell import AXES
-from orthogrid.figures import FIGURES, FigureError, crossing, draw, draw_block, draw_figures
+from orthogrid.cells.cell import AXES
+from orthogrid.figures import FIGURES, FigureError, crossing, draw_block, draw_figures
 from orthogrid.figures import style as figure_style
-from orthogrid.figures.style import STYLE, TEXT_WIDTH
-from orthogrid.run import Run
+from orthogrid.presenting.style import STYLE, TEXT_WIDTH
+from orthogrid.publishing import drawing as draw
+from orthogrid.run.run import Run
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ import stat
 import pandas as pd
 import pytest
 
-from orthogrid.files import read_table, write_bytes, write_table
+from orthogrid.jobs.files import read_table, write_bytes, write_table
 
 
 def test_numbers_survive_the_file_to_the_last_bit_and_keys_stay_text(tmp_path):

@@ -11,17 +11,17 @@ import pytest
 from conftest import ROOT
 from synthetic import ideal
 
-from orthogrid.catalog import ConfigError
-from orthogrid.collect import collect
-from orthogrid.config import check_config, load_config
-from orthogrid.files import read_table, write_table
-from orthogrid.freeze import add_freeze, frozen, ledger_digest, read_freezes
-from orthogrid.paper import CLAIMS, judge
-from orthogrid.paper.reproduction import differences, explored_column, frozen_sentence
-from orthogrid.paper.tables import TABLES
-from orthogrid.plan import Plan
-from orthogrid.predictions import predict_cells
-from orthogrid.run import Run
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.config import check_config, load_config
+from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.plan import Plan
+from orthogrid.presenting.tables import TABLES
+from orthogrid.run.collect import collect
+from orthogrid.run.run import Run
+from orthogrid.sections import CLAIMS, judge
+from orthogrid.sections.reproduction import differences, explored_column, frozen_sentence
+from orthogrid.theory.predictions import predict_cells
+from orthogrid.tools.freeze import add_freeze, frozen, ledger_digest, read_freezes
 
 
 def config(**axes):
@@ -32,7 +32,7 @@ def config(**axes):
 def git(monkeypatch):
     """What git says: a clean tree at a commit."""
     said = {"status": "", "rev-parse": "abc1234"}
-    monkeypatch.setattr("orthogrid.collect.git", lambda what, *_: said[what])
+    monkeypatch.setattr("orthogrid.run.collect.git", lambda what, *_: said[what])
     return said
 
 
@@ -83,9 +83,9 @@ def test_ledger_and_published_config_are_as_they_were_frozen():
 JUDGE = """
 import sys
 from pathlib import Path
-from orthogrid.config import load_config
-from orthogrid.paper import judge
-from orthogrid.run import Run
+from orthogrid.cells.config import load_config
+from orthogrid.sections import judge
+from orthogrid.run.run import Run
 judge(Run.read(load_config("config/full.yaml"), sys.argv[1], Path("data/thread"))).to_csv(sys.argv[2], index=False)
 """
 

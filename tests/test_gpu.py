@@ -10,18 +10,18 @@ from benchmarks.records import OURS
 from stepping import CLOSED, skip_without_library
 from test_bench import weight_here
 
-from orthogrid import runner
-from orthogrid.cell import Cell, spec_name
-from orthogrid.costs import bytes_needed
+from orthogrid.cells.cell import Cell, spec_name
+from orthogrid.cells.costs import bytes_needed
+from orthogrid.jobs import runner
+from orthogrid.jobs.runner import train_cells
+from orthogrid.jobs.store import Store
 from orthogrid.methods import METHODS, make_method
+from orthogrid.methods.batch import Batch
 from orthogrid.numerics import graphs
-from orthogrid.numerics.batch import Batch
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.numerics.train import train_batch
 from orthogrid.penalties import PENALTIES
-from orthogrid.runner import train_cells
-from orthogrid.store import Store
-from orthogrid.verify import ROUNDED, SAME, compare
+from orthogrid.tools.verify import ROUNDED, SAME, compare
+from orthogrid.training.train import train_batch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 MEASURES = ("distance", "orthogonality_fro", "fit")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from stepping import make_batch
 
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
+from orthogrid.methods.batch import Batch
 from orthogrid.numerics import graphs
-from orthogrid.numerics.batch import Batch
-from orthogrid.numerics.train import train_batch
 from orthogrid.penalties import PENALTIES
+from orthogrid.training.train import train_batch
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

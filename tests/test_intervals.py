@@ -18,7 +18,7 @@ from orthogrid.analysis.intervals import (
     share_difference,
 )
 from orthogrid.analysis.select import boundary, exponents, paired
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 
 
 def test_half_width_is_students():

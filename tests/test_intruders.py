@@ -13,14 +13,14 @@ import torch
 import yaml
 from test_workflow import TABLE, command, keys, mini, rows_files, snakemake
 
-from orthogrid.catalog import ConfigError
-from orthogrid.collect import rows_date
-from orthogrid.config import check_config
-from orthogrid.locks import hold, let_go
-from orthogrid.own import load_code
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.locks import hold, let_go
+from orthogrid.jobs.progress import Progress
+from orthogrid.jobs.store import Store
 from orthogrid.penalties import PENALTIES
-from orthogrid.progress import Progress
-from orthogrid.store import Store
+from orthogrid.run.collect import rows_date
+from orthogrid.tools.own import load_code
 
 
 def stamps(project: Path) -> dict[str, int]:
@@ -181,15 +181,15 @@ LINES = {
     "the variable MKL_CBWR": "os.environ['MKL_CBWR'] = 'COMPATIBLE'",
     "penalty 'fro2', value": "PENALTIES['fro2'].value = PENALTIES['l1'].value",
     "orthogrid.numerics.linalg.total": "from orthogrid.numerics import linalg; linalg.total = torch.sum",
-    "orthogrid.numerics.batch.Batch.update": "from orthogrid.numerics.batch import Batch; Batch.update = None",
+    "orthogrid.methods.batch.Batch.update": "from orthogrid.methods.batch import Batch; Batch.update = None",
 }
 
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("what", LINES)
 def test_a_file_that_changes_how_other_rows_come_out_is_refused(tmp_path, monkeypatch, what):
+    from orthogrid.methods.batch import Batch
     from orthogrid.numerics import linalg
-    from orthogrid.numerics.batch import Batch
 
     for owner, name in ((PENALTIES["fro2"], "value"), (linalg, "total"), (Batch, "update")):
         monkeypatch.setattr(owner, name, getattr(owner, name))  # put back afterwards

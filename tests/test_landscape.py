@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from orthogrid import theory
+from orthogrid.theory import forms as theory
 
 SPECTRA = {
     "spread": (1, 1.7, 3),

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from made_up_run import figure, make_up
 
-from orthogrid.latex import DOCUMENTS, KEPT, LatexError, build, defects, failed_build, page_count
-from orthogrid.sources import asked
+from orthogrid.publishing.latex import DOCUMENTS, KEPT, LatexError, build, defects, failed_build, page_count
+from orthogrid.publishing.sources import asked
 
 SOURCES = Path(__file__).parents[1] / "paper"
 HEAD = r"""\directlua{pdf.setsuppressoptionalinfo(767)}

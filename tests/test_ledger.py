@@ -29,12 +29,12 @@ from orthogrid.analysis.intervals import (
     Estimate,
 )
 from orthogrid.analysis.select import paired
-from orthogrid.files import write_table
-from orthogrid.paper import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
-from orthogrid.paper.format import text
-from orthogrid.paper.ledger import SECTIONS, UNTESTED, measured
-from orthogrid.paper.reproduction import ledger_values
-from orthogrid.sources import asked
+from orthogrid.jobs.files import write_table
+from orthogrid.presenting.formats import text
+from orthogrid.presenting.ledger import SECTIONS, UNTESTED, measured
+from orthogrid.publishing.sources import asked
+from orthogrid.sections import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
+from orthogrid.sections.reproduction import ledger_values
 
 
 def test_claims_without_cells_are_untested():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from stepping import make_batch, take_step
 
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.linalg import (
     ALIGNMENT,
     ALONE_FROM,
@@ -19,7 +19,7 @@ from orthogrid.numerics.linalg import (
     round_tf32,
     whole,
 )
-from orthogrid.numerics.train import train_batch
+from orthogrid.training.train import train_batch
 
 CPU = torch.device("cpu")
 

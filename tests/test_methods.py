@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from stepping import CLOSED, CONSTRAINED, CURES, LIBRARIES, rows, skip_without_library
 
-from orthogrid import catalog, costs, plan
-from orthogrid.cell import Cell, ConfigError
-from orthogrid.numerics.train import shape_of, train_batch
-from orthogrid.runner import train_cells
+from orthogrid.cells import catalog, costs
+from orthogrid.cells.cell import Cell, ConfigError
+from orthogrid.jobs import plan
+from orthogrid.jobs.runner import train_cells
+from orthogrid.training.train import shape_of, train_batch
 
 
 @pytest.fixture(params=CONSTRAINED)
@@ -72,7 +73,7 @@ def test_a_missing_library_is_told_before_anything_trains(library, monkeypatch, 
     with pytest.raises(ConfigError, match=f"pip install {library}"):
         plan.require_libraries(cells)
     plan.require_libraries(cells[:1])
-    monkeypatch.setattr("orthogrid.runner.train_batch", lambda *_: pytest.fail("something trained"))
+    monkeypatch.setattr("orthogrid.jobs.runner.train_batch", lambda *_: pytest.fail("something trained"))
     with pytest.raises(ConfigError, match=library):
         train_cells(cells, tmp_path, device="cpu")
 

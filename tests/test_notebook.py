@@ -8,10 +8,10 @@ import textwrap
 
 import pytest
 
-from orthogrid.catalog import ConfigError
-from orthogrid.cell import Cell
-from orthogrid.numerics.train import train_batch
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.cell import Cell
 from orthogrid.penalties import PENALTIES, register
+from orthogrid.training.train import train_batch
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -40,10 +40,10 @@ def test_a_notebooks_cell_enters_its_penalty_and_replaces_it():
 def test_a_prompt_does_too(how):
     script = CELL.format("") + textwrap.dedent(
         """
-        from orthogrid.cell import Cell
+        from orthogrid.cells.cell import Cell
         from orthogrid.methods import register as method
         from orthogrid.methods.constraints import Corrected
-        from orthogrid.numerics.train import train_batch
+        from orthogrid.training.train import train_batch
         @method()
         class half(Corrected):
             def correct(self):

@@ -11,9 +11,9 @@ from test_penalties import hand_gradient
 from torch import nn
 
 from orthogrid import orthogonality
-from orthogrid.cell import Cell
-from orthogrid.numerics.train import train_batch
+from orthogrid.cells.cell import Cell
 from orthogrid.penalties import PENALTIES, Penalty, register
+from orthogrid.training.train import train_batch
 
 F64 = torch.float64
 ATTACHED = [name for name, penalty in PENALTIES.items() if penalty.attached]
@@ -320,9 +320,10 @@ import sys
 import orthogrid
 assert "torch" not in sys.modules
 assert not hasattr(orthogrid, "orthogonal")
-import orthogrid.networks
-from orthogrid import orthogonality, cell
-assert orthogonality is orthogrid.orthogonality is orthogrid.networks.orthogonality and callable(orthogonality)
+import orthogrid.practice.orthogonality
+from orthogrid import orthogonality
+from orthogrid.cells import cell
+assert orthogonality is orthogrid.orthogonality is orthogrid.practice.orthogonality.orthogonality and callable(orthogonality)
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 

@@ -19,28 +19,30 @@ import yaml
 from conftest import ROOT
 from pypdf import PdfReader
 
-from orthogrid import catalog, own, runner, workers
 from orthogrid.__main__ import main
-from orthogrid.catalog import ConfigError
-from orthogrid.collect import collect
-from orthogrid.config import Config, check_config, load_config
-from orthogrid.costs import Costs, operations
-from orthogrid.declarations import own_figure_names, own_readers
+from orthogrid.cells import catalog
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.config import Config, check_config, load_config
+from orthogrid.cells.costs import Costs, operations
+from orthogrid.cells.imports import imported_files
 from orthogrid.figures import FIGURES
-from orthogrid.figures.draw import Inputs
-from orthogrid.files import read_table, write_table
-from orthogrid.imports import imported_files
-from orthogrid.own import load_code
-from orthogrid.paper import CLAIMS, judge
-from orthogrid.paper.blocks import block_sections
-from orthogrid.paper.format import text
-from orthogrid.paper.tables import TABLES
+from orthogrid.jobs import runner, workers
+from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.plan import Plan
+from orthogrid.jobs.runner import train_cells, train_run
 from orthogrid.penalties import PENALTIES
-from orthogrid.plan import Plan
-from orthogrid.predictions import predict_cells
-from orthogrid.readers import unfed, unread_blocks
-from orthogrid.run import Run
-from orthogrid.runner import train_cells, train_run
+from orthogrid.presenting.declarations import own_figure_names, own_readers
+from orthogrid.presenting.formats import text
+from orthogrid.presenting.readers import unfed, unread_blocks
+from orthogrid.presenting.tables import TABLES
+from orthogrid.publishing.blocks import block_sections
+from orthogrid.publishing.drawing import Inputs
+from orthogrid.run.collect import collect
+from orthogrid.run.run import Run
+from orthogrid.sections import CLAIMS, judge
+from orthogrid.theory.predictions import predict_cells
+from orthogrid.tools import own
+from orthogrid.tools.own import load_code
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -105,8 +107,8 @@ def test_the_recipe_is_checked_and_run_once(mine, capsys):
 
 def test_its_text_tells_a_plan_everything(mine):
     code = (
-        "import sys; from orthogrid.config import load_config; from orthogrid.plan import Plan, describe;"
-        "from orthogrid.declarations import own_figure_names; config = load_config('config/mine.yaml');"
+        "import sys; from orthogrid.cells.config import load_config; from orthogrid.jobs.plan import Plan, describe;"
+        "from orthogrid.presenting.declarations import own_figure_names; config = load_config('config/mine.yaml');"
         "print(describe(Plan(config), 1)); print(own_figure_names(config.code), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -196,7 +198,7 @@ def snakemake(config: str, *arguments: str, code: int = 0) -> str:
 # Faults.
 
 FIGURE = "from orthogrid.figures import figure\n@figure('quartic')\n"
-CLAIM = "from orthogrid.paper import claim\n"
+CLAIM = "from orthogrid.sections import claim\n"
 TEXT_FAULTS = {
     "missing": (None, r"penalties\.py: there is no such file"),
     "syntax": ("def f(:\n", r"penalties\.py, line 1: no valid Python"),
@@ -352,8 +354,8 @@ def test_decorators_are_known_by_what_they_are(mine):
     write(
         mine / "my" / "figures.py",
         """
-        import orthogrid.figures.style as style
-        from orthogrid.paper.ledger import claim as says
+        import orthogrid.presenting.style as style
+        from orthogrid.presenting.ledger import claim as says
         from somewhere import claim, figure
         @style.figure(blocks="law grid")
         def draw_it(run):

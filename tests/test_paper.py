@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT
 from pypdf import PdfReader
 
-from orthogrid.sources import COMMENT
+from orthogrid.publishing.sources import COMMENT
 
 PAPER = ROOT / "paper"
 WORDS, NUMBERS = 150, 5  # of the abstract, at most

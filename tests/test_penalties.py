@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.linalg import gram_residual
-from orthogrid.numerics.train import train_batch
 from orthogrid.penalties import PENALTIES, find_penalty, register
+from orthogrid.training.train import train_batch
 
 HAND_WRITTEN = [name for name, p in PENALTIES.items() if p.multiplier_of or p.gradient_of]
 SPECS = [*HAND_WRITTEN, "huber(delta=0.3)", "huber(delta=50.0)"]
@@ -226,7 +226,7 @@ def test_a_penalty_with_value_alone_trains_by_autograd(monkeypatch):
     settings = {"dimension": 8, "samples": 5, "steps": 50, "reg": 10.0, "dtype": "float64"}
     cell = Cell(penalty="fro2", **settings)
     expected = train_batch([cell])[0]
-    monkeypatch.setattr("orthogrid.numerics.train.find_penalty", lambda spec: (penalty, {}))
+    monkeypatch.setattr("orthogrid.training.train.find_penalty", lambda spec: (penalty, {}))
     by_value = train_batch([cell])[0]
     for name in ("fit", "distance", "orthogonality_fro"):
         assert by_value.row[name] == pytest.approx(expected.row[name], rel=1e-7, abs=1e-9)

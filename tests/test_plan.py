@@ -8,15 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from orthogrid import runner
 from orthogrid.__main__ import main
-from orthogrid.catalog import ConfigError
-from orthogrid.cell import Cell, shape_of
-from orthogrid.changes import MOST, changes, code_parts
-from orthogrid.config import check_config
-from orthogrid.costs import Costs, bytes_needed
-from orthogrid.numerics.train import train_batch
-from orthogrid.plan import (
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.cell import Cell, shape_of
+from orthogrid.cells.changes import MOST, changes, code_parts
+from orthogrid.cells.config import check_config
+from orthogrid.cells.costs import Costs, bytes_needed
+from orthogrid.jobs import runner
+from orthogrid.jobs.plan import (
     CPU_ELEMENTS,
     CPU_MOST,
     PROCESS_BYTES,
@@ -28,7 +27,8 @@ from orthogrid.plan import (
     shared_out,
     told,
 )
-from orthogrid.store import Store, shard_name
+from orthogrid.jobs.store import Store, shard_name
+from orthogrid.training.train import train_batch
 
 AXES = {"dimension": 6, "steps": 5, "penalty": ["fro2", "l1"], "samples": [3, 4], "seed": [1, 2, 3]}
 

@@ -8,10 +8,11 @@ import sys
 import pandas as pd
 import pytest
 
-from orthogrid import catalog, predictions
-from orthogrid.config import check_config
-from orthogrid.files import write_table
-from orthogrid.predictions import Kept, predict_cells
+from orthogrid.cells import catalog
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.files import write_table
+from orthogrid.theory import predictions
+from orthogrid.theory.predictions import Kept, predict_cells
 
 
 def config(**axes):
@@ -85,7 +86,7 @@ def test_torch_is_imported_only_where_something_is_drawn(tmp_path):
     """Its import takes longer than the rest of the job."""
     predict_cells(config(), cache=tmp_path)
     program = (
-        "import sys; from orthogrid.config import check_config; from orthogrid.predictions import predict_cells; "
+        "import sys; from orthogrid.cells.config import check_config; from orthogrid.theory.predictions import predict_cells; "
         "axes = {'dimension': 6, 'samples': [3, 12], 'reg': [1, 2], 'seed': [1, 2]}; "
         "config = check_config({'run': 'x', 'blocks': [{'name': 'a', 'axes': axes}]}); "
         f"table = predict_cells(config, cache={str(tmp_path)!r}); print(len(table), 'torch' in sys.modules)"

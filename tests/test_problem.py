@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.metrics import data_loss
 from orthogrid.numerics.problem import det_sign, draw_fresh, draw_problem
 

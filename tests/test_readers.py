@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
 
-from orthogrid.config import Config, check_config
+from orthogrid.cells.config import Config, check_config
+from orthogrid.cells.imports import files_digest, imported_files
 from orthogrid.figures import FIGURES
-from orthogrid.imports import files_digest, imported_files
-from orthogrid.paper import CLAIMS, judge
-from orthogrid.paper.tables import TABLES
-from orthogrid.paper.values import SECTIONS
-from orthogrid.readers import complaints, readers, unfed, unread_blocks
-from orthogrid.run import Run
-from orthogrid.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
+from orthogrid.presenting.readers import complaints, readers, unfed, unread_blocks
+from orthogrid.presenting.tables import TABLES
+from orthogrid.presenting.values import SECTIONS
+from orthogrid.run.run import Run
+from orthogrid.run.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
+from orthogrid.sections import CLAIMS, judge
 
 DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}
 WRITTEN = {("table", name): table for name, table in TABLES.items()}
@@ -127,7 +127,7 @@ def renamed(old: str, new: str) -> Config:
 
 @pytest.mark.parametrize("name", ["config", "smoke", "full"])
 def test_shipped_configs_and_readers_fit(name):
-    from orthogrid.config import load_config
+    from orthogrid.cells.config import load_config
 
     config = load_config(ROOT / "config" / f"{name}.yaml")
     assert unread_blocks(config) == [] and unfed(config) == [] and complaints(config) == []
@@ -159,7 +159,7 @@ def test_a_block_of_ones_own_has_no_nearest_name():
 
 
 def test_readers_import_neither_torch_nor_plotting():
-    code = "import sys, orthogrid.readers as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    code = "import sys, orthogrid.presenting.readers as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 

@@ -12,11 +12,11 @@ from benchmarks.records import WHOLE
 from conftest import ROOT
 
 from orthogrid.__main__ import COMMANDS
-from orthogrid.columns import TABLES
-from orthogrid.outcomes import OUTCOMES
-from orthogrid.paper import judge
-from orthogrid.reference import PAGES
-from orthogrid.store import Store
+from orthogrid.jobs.store import Store
+from orthogrid.sections import judge
+from orthogrid.theory.outcomes import OUTCOMES
+from orthogrid.tools.columns import TABLES
+from orthogrid.tools.reference import PAGES
 
 WRITTEN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from training import CELLS, REAL, assert_same_rows, collect_cells, names, rows_files, rows_of, train
 
-from orthogrid import runner
-from orthogrid.catalog import ConfigError
-from orthogrid.cell import Cell
-from orthogrid.config import check_config
-from orthogrid.store import Store, shard_name
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.config import check_config
+from orthogrid.jobs import runner
+from orthogrid.jobs.store import Store, shard_name
 
 # ---- Devices and batches ----
 

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from test_workflow import SMOKE, TABLE, command, copy_project, keys, mini, results, rows_files, smoke, snakemake  # noqa: F401 - a fixture
 
-from orthogrid.config import load_config
-from orthogrid.store import Store
+from orthogrid.cells.config import load_config
+from orthogrid.jobs.store import Store
 
 LACKING = [
     name

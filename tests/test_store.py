@@ -20,8 +20,8 @@ from training import (
     without_time,
 )
 
-from orthogrid import runner
-from orthogrid.store import LOOKS, Store, shard_name
+from orthogrid.jobs import runner
+from orthogrid.jobs.store import LOOKS, Store, shard_name
 
 
 def test_a_finished_job_trains_nothing_and_writes_the_same_bytes(tmp_path, trained):

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from test_workflow import copy_project, snakemake
 
 from orthogrid.__main__ import main
-from orthogrid.catalog import ConfigError
-from orthogrid.cell import AXES
-from orthogrid.config import MOST_CELLS, check_config, load_config
+from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.cell import AXES
+from orthogrid.cells.config import MOST_CELLS, check_config, load_config
 
 GOOD = "run: mine\nblocks:\n  - name: a\n    axes: {dimension: 6, steps: 5, seed: [1, 2]}\n"
 LIMIT = 2.0  # seconds of an answer

@@ -7,11 +7,11 @@ import pytest
 import torch
 from geometry import F64, haar, loss_of, on_path, weakest_image
 
-from orthogrid import theory
-from orthogrid.cell import Cell
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.metrics import data_loss, final
 from orthogrid.numerics.problem import det_sign, draw_problem
-from orthogrid.predictions import predict_cells
+from orthogrid.theory import forms as theory
+from orthogrid.theory.predictions import predict_cells
 
 
 def coset_element(problem, generator) -> torch.Tensor:
@@ -232,7 +232,7 @@ def test_mean_direction_at_zero_loss_is_the_bias_over_the_outside_mean():
 
 
 def test_predictions_are_the_problems_own_and_paired():
-    from orthogrid.config import check_config
+    from orthogrid.cells.config import check_config
 
     axes = {"dimension": 6, "samples": [3, 12], "penalty": ["fro2", "l1", "none"], "determinant": ["match", "mismatch"]}
     config = check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}]})
@@ -247,7 +247,7 @@ def test_predictions_are_the_problems_own_and_paired():
 
 
 def test_predictions_of_traps_follow_penalty_and_method():
-    from orthogrid.config import check_config
+    from orthogrid.cells.config import check_config
 
     axes = {
         "dimension": 6, "samples": 30, "bias": False, "reg": 50, "dtype": "float64",

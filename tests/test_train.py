@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from orthogrid.cell import Cell
-from orthogrid.numerics.batch import learning_rate
+from orthogrid.cells.cell import Cell
+from orthogrid.methods.batch import learning_rate
 from orthogrid.numerics.linalg import ALONE_FROM
 from orthogrid.numerics.problem import draw_problem
-from orthogrid.numerics.train import STACK_ELEMENTS, _stacks, log_steps, train_batch
 from orthogrid.penalties import PENALTIES
+from orthogrid.training.train import STACK_ELEMENTS, _stacks, log_steps, train_batch
 
 THREAD = Path(__file__).parents[1] / "data" / "thread"
 
@@ -216,7 +216,7 @@ def test_so_on_the_other_axes(change):
 def test_gram_and_residual_gradients_agree_in_float32(monkeypatch):
     cells = [Cell(dimension=40, samples=60, steps=200, reg=10, seed=s, bias=b) for s in (1, 2) for b in (True, False)]
     by_gram = [train_batch([cell])[0].row for cell in cells]
-    monkeypatch.setattr("orthogrid.cell.GRAM_FROM", math.inf)
+    monkeypatch.setattr("orthogrid.cells.cell.GRAM_FROM", math.inf)
     by_residuals = [train_batch([cell])[0].row for cell in cells]
     for a, b in zip(by_gram, by_residuals, strict=True):
         assert a["distance"] == pytest.approx(b["distance"], rel=1e-5) and a["fit"] == pytest.approx(b["fit"], rel=1e-4)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from geometry import F64, haar, loss_of, on_path, weakest_image
 
-from orthogrid import theory
-from orthogrid.catalog import having
-from orthogrid.cell import Cell
+from orthogrid.cells.catalog import having
+from orthogrid.cells.cell import Cell
 from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.penalties import PENALTIES, find_penalty
+from orthogrid.theory import forms as theory
 
 
 def objective(flat, problem, reg, n):

@@ -10,10 +10,9 @@ import pytest
 from conftest import ROOT
 
 from orthogrid.analysis.select import best_setting
-from orthogrid.config import Config
-from orthogrid.files import read_table
-from orthogrid.paper import CLAIMS, judge
-from orthogrid.paper.format import (
+from orthogrid.cells.config import Config
+from orthogrid.jobs.files import read_table
+from orthogrid.presenting.formats import (
     MISSING,
     decimals,
     enumeration,
@@ -25,14 +24,15 @@ from orthogrid.paper.format import (
     setting,
     text,
 )
-from orthogrid.paper.penalties import held_from
-from orthogrid.paper.reproduction import ledger_values, told_values, torch_mixed
-from orthogrid.paper.tables import TABLES
-from orthogrid.paper.values import SECTIONS, Value, all_values
-from orthogrid.paper.write import NUMBERS, write_tables, write_values
-from orthogrid.readers import readers
-from orthogrid.run import Run
-from orthogrid.sources import asked
+from orthogrid.presenting.readers import readers
+from orthogrid.presenting.tables import TABLES
+from orthogrid.presenting.values import SECTIONS, Value, all_values
+from orthogrid.publishing.sources import asked
+from orthogrid.publishing.writing import NUMBERS, write_tables, write_values
+from orthogrid.run.run import Run
+from orthogrid.sections import CLAIMS, judge
+from orthogrid.sections.penalties import held_from
+from orthogrid.sections.reproduction import ledger_values, told_values, torch_mixed
 
 SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
 ASKED = asked(ROOT / "paper")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orthogrid import runner
-from orthogrid.cell import Cell
-from orthogrid.collect import pieces
-from orthogrid.config import check_config
-from orthogrid.files import read_table
-from orthogrid.store import Store
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.config import check_config
+from orthogrid.jobs import runner
+from orthogrid.jobs.files import read_table
+from orthogrid.jobs.store import Store
+from orthogrid.run.collect import pieces
 
 CELLS = [Cell(dimension=6, samples=s, steps=5, seed=seed) for s in (3, 4) for seed in (1, 2, 3)]
 REAL = runner.train_batch

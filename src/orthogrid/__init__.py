@@ -2,8 +2,8 @@
 
 The package imports nothing of Snakemake and can be used from a notebook:
 
->>> from orthogrid.cell import Cell
->>> from orthogrid.numerics.train import train_batch
+>>> from orthogrid.cells.cell import Cell
+>>> from orthogrid.training.train import train_batch
 >>> results = train_batch([Cell(dimension=20, samples=60, seed=seed) for seed in range(3)])
 
 `orthogrid.orthogonality(weight, "fro2")` is a penalty for the weights of any network.
@@ -27,7 +27,7 @@ def offer_to_child_processes() -> None:
 def __getattr__(name: str):
     # At first use: planning imports the package, and need not wait for torch.
     if name == "orthogonality":
-        from .networks import orthogonality
+        from .practice.orthogonality import orthogonality
 
         return orthogonality
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

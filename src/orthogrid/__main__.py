@@ -9,9 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-from .catalog import ConfigError
-from .config import json_schema, load_config
-from .failures import in_words
+from .cells.catalog import ConfigError
+from .cells.config import json_schema, load_config
+from .jobs.failures import in_words
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _latex(options: argparse.Namespace) -> int:
-    from .latex import main as latex
+    from .publishing.latex import main as latex
 
     return latex(["--install"] * options.install)
 
@@ -93,9 +93,9 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from .own import load_code, try_penalties
-    from .progress import how_many
-    from .readers import complaints
+    from .jobs.progress import how_many
+    from .presenting.readers import complaints
+    from .tools.own import load_code, try_penalties
 
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
@@ -107,7 +107,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from .plan import Plan, describe
+    from .jobs.plan import Plan, describe
 
     plan = Plan(load_config(options.config))
     if options.nothing_new:
@@ -125,13 +125,13 @@ def _plan(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     if options.shard and _is_trained(Path(options.shard)):
         return 0
-    from .locks import hold, let_go
-    from .own import load_code
-    from .plan import Shard
-    from .runner import TrainingError, train_cells, train_run  # imports torch
-    from .show import again, find_cell
-    from .store import Store
-    from .workers import die_with_parent
+    from .jobs.locks import hold, let_go
+    from .jobs.plan import Shard
+    from .jobs.runner import TrainingError, train_cells, train_run  # imports torch
+    from .jobs.store import Store
+    from .jobs.workers import die_with_parent
+    from .tools.own import load_code
+    from .tools.show import again, find_cell
 
     if options.again and not options.key:
         raise ConfigError("--again goes with --key KEY: it trains one cell once more")
@@ -172,7 +172,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _is_trained(shard: Path) -> bool:
     """Whether a job's rows file is there already; then it is marked so, and torch need not be loaded."""
-    from .store import Store
+    from .jobs.store import Store
 
     store = Store(shard.parents[1])
     there = store.holds(shard.stem)
@@ -183,14 +183,14 @@ def _is_trained(shard: Path) -> bool:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from .show import show
+    from .tools.show import show
 
     print(show(load_config(options.config), options.key, options.png))
     return 0
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from .diff import describe, difference
+    from .tools.diff import describe, difference
 
     found = difference(options.a, options.b)
     print(json.dumps(found, indent=1) if options.json else describe(found))
@@ -198,10 +198,10 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from .own import load_code
-    from .plan import measured_costs
-    from .store import Store
-    from .verify import verify
+    from .jobs.plan import measured_costs
+    from .jobs.store import Store
+    from .tools.own import load_code
+    from .tools.verify import verify
 
     config = load_config(options.config)
     load_code(config.code)
@@ -214,7 +214,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _freeze(options: argparse.Namespace) -> int:
-    from .freeze import add_freeze
+    from .tools.freeze import add_freeze
 
     new = add_freeze(options.file, load_config(options.config), options.why, options.explored)
     print(f"freeze {new.number}: ledger {new.ledger}, {options.config} {new.config}; commit {options.file} now")

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .catalog import Entry
-from .cell import spec_name, spec_options
+from .cells.catalog import Entry
+from .cells.cell import spec_name, spec_options
+from .cells.registration import registered
 from .numerics.linalg import each, gram_residual, total
-from .registration import registered
 
 PENALTIES: dict[str, Penalty] = {}
 

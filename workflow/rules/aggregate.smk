@@ -15,7 +15,7 @@ rule predict_cells:
     params:
         cache=CACHE,
         config=PLAN.config.digest,
-        source=digest_of(("predictions", "predict_cells")),
+        source=digest_of(("theory.predictions", "predict_cells")),
     message:
         "Predicting every cell from its problem alone"
     script:
@@ -47,9 +47,9 @@ rule aggregate_cells:
     params:
         config=PLAN.config.digest,
         source=digest_of(
-            ("freeze", "frozen"),
-            ("outcomes", "with_outcomes"),
-            ("collect", "collect"),
+            ("tools.freeze", "frozen"),
+            ("theory.outcomes", "with_outcomes"),
+            ("run.collect", "collect"),
         ),
     message:
         "Collecting the configured cells, and holding the thread's printed numbers against them"

@@ -5,19 +5,19 @@ import subprocess
 
 import orthogrid
 import psutil
-from orthogrid.catalog import ConfigError, digest_of
-from orthogrid.config import RUNS_CODE, check_config
-from orthogrid.failures import in_words
-from orthogrid.declarations import own_figure_names
-from orthogrid.files import cache_folder
-from orthogrid.imports import imported_files
-from orthogrid.latex import failed_build, missing_latex
-from orthogrid.locks import hold, require_run_folder
-from orthogrid.plan import Plan, told
-from orthogrid.readers import block_figure_names
-from orthogrid.sources import asked
-from orthogrid.store import Store
-from orthogrid.yamlfile import read_yaml
+from orthogrid.cells.catalog import ConfigError, digest_of
+from orthogrid.cells.config import RUNS_CODE, check_config
+from orthogrid.jobs.failures import in_words
+from orthogrid.presenting.declarations import own_figure_names
+from orthogrid.jobs.files import cache_folder
+from orthogrid.cells.imports import imported_files
+from orthogrid.publishing.latex import failed_build, missing_latex
+from orthogrid.jobs.locks import hold, require_run_folder
+from orthogrid.jobs.plan import Plan, told
+from orthogrid.presenting.readers import block_figure_names
+from orthogrid.publishing.sources import asked
+from orthogrid.jobs.store import Store
+from orthogrid.cells.yamlfile import read_yaml
 
 orthogrid.offer_to_child_processes()
 
@@ -111,7 +111,7 @@ def require_code(code):
     """
     python = os.environ.get("ORTHOGRID_PYTHON")
     if code and python:
-        done = subprocess.run([python, "-m", "orthogrid.own", *code], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([python, "-m", "orthogrid.tools.own", *code], stderr=subprocess.PIPE, text=True)
         if done.returncode:
             stop_with(f"{done.stderr.strip()}\nNothing was trained.")
 

@@ -7,7 +7,7 @@ rule write_explorer:
         predictions="{root}/predictions.csv",
         log_a=here("data/thread/log_a.csv"),
         log_b=here("data/thread/log_b.csv"),
-        page=expand(here("src/orthogrid/explorer/page.{part}"), part=("html", "css", "js")),
+        page=expand(here("src/orthogrid/publishing/explorer/page.{part}"), part=("html", "css", "js")),
     output:
         page=report("{root}/explorer.html", caption="../report/explorer.rst", category="Explorer"),
     log:
@@ -19,7 +19,7 @@ rule write_explorer:
     params:
         config=PLAN.config.digest,
         configfile=PLAN.config.source,
-        source=digest_of(("explorer", "write_explorer")),
+        source=digest_of(("publishing.explorer", "write_explorer")),
     message:
         "Writing the page in which every run can be looked at"
     script:

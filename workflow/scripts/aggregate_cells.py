@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from orthogrid.collect import collect
-from orthogrid.config import check_config
-from orthogrid.failures import told
-from orthogrid.files import read_table
-from orthogrid.freeze import frozen
-from orthogrid.progress import Progress
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.files import read_table
+from orthogrid.jobs.progress import Progress
+from orthogrid.run.collect import collect
+from orthogrid.tools.freeze import frozen
 
 if __name__ == "__main__":
     with told():

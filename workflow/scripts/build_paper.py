@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from orthogrid.failures import told
-from orthogrid.files import write_bytes
-from orthogrid.latex import LatexError, build, page_count
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.files import write_bytes
+from orthogrid.publishing.latex import LatexError, build, page_count
 
 if __name__ == "__main__":
     with told():

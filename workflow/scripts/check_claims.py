@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from orthogrid.failures import told
-from orthogrid.files import read_table, write_bytes
-from orthogrid.paper import summary, unexpected
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.files import read_table, write_bytes
+from orthogrid.sections import summary, unexpected
 
 if __name__ == "__main__":
     with told():

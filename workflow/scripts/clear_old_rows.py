@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from orthogrid.config import check_config
-from orthogrid.failures import told
-from orthogrid.files import write_bytes
-from orthogrid.store import Store
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.files import write_bytes
+from orthogrid.jobs.store import Store
 
 if __name__ == "__main__":
     with told():

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from orthogrid.config import check_config
-from orthogrid.failures import told
+from orthogrid.cells.config import check_config
 from orthogrid.figures import draw_figures, write_captions
-from orthogrid.own import load_code
-from orthogrid.progress import Progress
-from orthogrid.run import Run
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.progress import Progress
+from orthogrid.run.run import Run
+from orthogrid.tools.own import load_code
 
 if __name__ == "__main__":
     with told():

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from orthogrid.config import check_config
-from orthogrid.failures import told
-from orthogrid.files import write_table
-from orthogrid.predictions import predict_cells
-from orthogrid.progress import Progress
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.files import write_table
+from orthogrid.jobs.progress import Progress
+from orthogrid.theory.predictions import predict_cells
 
 if __name__ == "__main__":
     with told():

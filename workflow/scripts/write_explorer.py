@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from orthogrid.config import check_config
-from orthogrid.explorer import write_explorer
-from orthogrid.failures import told
-from orthogrid.run import Run
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.failures import told
+from orthogrid.publishing.explorer import write_explorer
+from orthogrid.run.run import Run
 
 if __name__ == "__main__":
     with told():

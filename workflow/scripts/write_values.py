@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-from orthogrid.config import check_config
-from orthogrid.failures import told
-from orthogrid.files import write_table
-from orthogrid.own import load_code
-from orthogrid.paper import judge
-from orthogrid.paper.blocks import write_block_sections
-from orthogrid.paper.page import write_claims_page
-from orthogrid.paper.reproduction import explored_column
-from orthogrid.paper.write import write_tables, write_values
-from orthogrid.run import Run
-from orthogrid.sources import asked
+from orthogrid.cells.config import check_config
+from orthogrid.jobs.failures import told
+from orthogrid.jobs.files import write_table
+from orthogrid.publishing.blocks import write_block_sections
+from orthogrid.publishing.page import write_claims_page
+from orthogrid.publishing.sources import asked
+from orthogrid.publishing.writing import write_tables, write_values
+from orthogrid.run.run import Run
+from orthogrid.sections import judge
+from orthogrid.sections.reproduction import explored_column
+from orthogrid.tools.own import load_code
 
 if __name__ == "__main__":
     with told():

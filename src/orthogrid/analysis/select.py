@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .. import theory
-from ..catalog import having
-from ..cell import AXES, spec_name
-from ..outcomes import FLAT
-from ..run import LOG_A as LOG_A  # a selection, too: log A's settings
-from ..run import Run
+from ..cells.catalog import having
+from ..cells.cell import AXES, spec_name
+from ..run.run import LOG_A as LOG_A  # a selection, too: log A's settings
+from ..run.run import Run
+from ..theory import forms
+from ..theory.outcomes import FLAT
 from .intervals import TINY, Estimate, geometric_mean, share
 from .settings import FITTED, MARGIN, PLATEAU_FROM, PROBLEM
 
@@ -154,7 +154,7 @@ def plateau_by_seed(run: Run) -> pd.Series:
 def predicted_plateau(run: Run) -> float:
     """The closed form of that plateau, for the dimension and samples of block thread_a."""
     n, k = block_size(run, "thread_a")
-    return math.nan if n is None else float(theory.detached_plateau(n, theory.effective_rank(n, k)))  # type: ignore[arg-type]
+    return math.nan if n is None else float(forms.detached_plateau(n, forms.effective_rank(n, k)))  # type: ignore[arg-type]
 
 
 def detached_spread(run: Run) -> float:
@@ -316,14 +316,14 @@ def fitted(cells: pd.DataFrame) -> pd.DataFrame:
 
 def floor_ratio(cells: pd.DataFrame) -> pd.Series:
     """Data loss over 4 lambda."""
-    return cells["fit"] / theory.wrong_floor(cells["lambda_min"])
+    return cells["fit"] / forms.wrong_floor(cells["lambda_min"])
 
 
 def with_threshold(cells: pd.DataFrame, method: str = "") -> pd.DataFrame:
     """The fro2 cells of an optimiser, or of both, with lambda > 0 and `threshold`, their reg over 2 lambda."""
     cells = methods(only(cells, penalty="fro2"), *([method] if method else ["adam", "sgd"]))
     cells = cells[cells["lambda_min"] > 0]
-    return cells.assign(threshold=cells["reg"] / theory.trap_threshold("fro2", cells["lambda_min"]))
+    return cells.assign(threshold=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]))
 
 
 def outside_margin(cells: pd.DataFrame) -> pd.DataFrame:

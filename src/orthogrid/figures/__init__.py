@@ -12,11 +12,11 @@ note counts the cells without a result.
 >>> draw_block(run, "my_block")  # any block, drawn by its own axes; the same is FIGURES["block_my_block"](run)
 """
 
+from ..presenting.panels import canvas
+from ..presenting.style import FIGURES, figure
+from ..publishing.captions import write_captions
+from ..publishing.drawing import FigureError, draw_figures
+from ..publishing.generic import draw_block
 from . import circle, crossing, descents, formats, fronts, maps, remedies, samples, starts, teaser, wells  # noqa: F401 - each registers its own
-from .captions import write_captions
-from .draw import FigureError, draw_figures
-from .generic import draw_block
-from .panels import canvas
-from .style import FIGURES, figure
 
 __all__ = ["FIGURES", "FigureError", "canvas", "draw_block", "draw_figures", "figure", "write_captions"]

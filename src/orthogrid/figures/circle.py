@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from ..run import CIRCLE_START, Run
-from .panels import canvas, decades, inside
-from .style import GREY, PENALTIES, figure
+from ..presenting.panels import canvas, decades, inside
+from ..presenting.style import GREY, PENALTIES, figure
+from ..run.run import CIRCLE_START, Run
 
 START = (0.8, 1.2)  # where the directions of the penalties differ; at the thread's own point they hardly do
 STEP, STEPS = 0.03, 120

@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import theory
-from ..run import Run
-from .panels import Panel, decades, inside, limits, mark, note, side_by_side, steps_axis
+from ..presenting.panels import Panel, decades, inside, limits, mark, note, side_by_side, steps_axis
+from ..presenting.style import COLOURS, GREY, LAW, figure
+from ..run.run import Run
+from ..theory import forms
 from .starts import SIDES
-from .style import COLOURS, GREY, LAW, figure
 
 
 @figure("large_trap capture coin", tables="traces")
@@ -49,7 +49,7 @@ def _determinant(ax: Axes, trace: pd.DataFrame) -> None:
     for outcome, one in trace.groupby("outcome"):
         ax.plot(one["step"], one["det"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
         reg, lam = one["reg"].iloc[0], one["predicted_lambda_min"].iloc[0]
-        text = f"{outcome},\n$\\gamma={reg:g}$\n$={float(reg / theory.trap_threshold('fro2', lam)):.2g}\\cdot2\\lambda$"
+        text = f"{outcome},\n$\\gamma={reg:g}$\n$={float(reg / forms.trap_threshold('fro2', lam)):.2g}\\cdot2\\lambda$"
         place, va = (0.97, "top") if outcome == "recovered" else (0.12, "bottom")  # left of the crossings
         inside(ax, text, (0.02, place), color=COLOURS[outcome], va=va)
     steps_axis(ax, trace["steps"].max())
@@ -57,11 +57,11 @@ def _determinant(ax: Axes, trace: pd.DataFrame) -> None:
 
 
 def _losses(ax: Axes, trace: pd.DataFrame) -> None:
-    trace = trace.assign(ratio=trace["fit"] / theory.wrong_floor(trace["predicted_lambda_min"]))
+    trace = trace.assign(ratio=trace["fit"] / forms.wrong_floor(trace["predicted_lambda_min"]))
     for outcome, one in trace.groupby("outcome"):
         ax.plot(one["step"], one["ratio"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
         if outcome == "trapped":
-            trap = one["predicted_trap_loss"].iloc[0] / theory.wrong_floor(one["predicted_lambda_min"].iloc[0])
+            trap = one["predicted_trap_loss"].iloc[0] / forms.wrong_floor(one["predicted_lambda_min"].iloc[0])
             ax.axhline(trap, **LAW)
             note(ax, rf"trap: {trap:.2f}$\,(4\lambda)$", (0, trap), (2, -4), va="top")
     ax.set(yscale="log", ylabel=r"data loss $/\,4\lambda$", ylim=limits(trace["ratio"], 10))

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.select import printed_plateau
-from ..cell import Cell
-from ..run import Run
-from .panels import canvas, decades, inside, legend, limits, note, over_steps, steps_axis
-from .style import (
+from ..cells.cell import Cell
+from ..presenting.panels import canvas, decades, inside, legend, limits, note, over_steps, steps_axis
+from ..presenting.style import (
     DATA_LOSS,
     GREY,
     LAW,
@@ -27,6 +26,7 @@ from .style import (
     shades,
     word,
 )
+from ..run.run import Run
 
 PRINTED = dict(color="black", marker="o", linestyle="none", markersize=2.2, zorder=5)
 

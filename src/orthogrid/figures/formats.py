@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from ..analysis.intervals import share
 from ..analysis.select import exponents
-from ..cell import AXES
-from ..run import Run, arms
-from .panels import Panel, bars, decades, inside, note, side_by_side, ticks
-from .style import GREY, MARKERS, S_FRO, colour, figure, ordered_arms, word
+from ..cells.cell import AXES
+from ..presenting.panels import Panel, bars, decades, inside, note, side_by_side, ticks
+from ..presenting.style import GREY, MARKERS, S_FRO, colour, figure, ordered_arms, word
+from ..run.run import Run, arms
 
 
 @figure("precision scaling")

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .. import theory
-from ..catalog import methods
-from ..cell import spec_options
-from ..run import Run, arms
-from .panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
-from .style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
+from ..cells.catalog import methods
+from ..cells.cell import spec_options
+from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
+from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
+from ..run.run import Run, arms
+from ..theory import forms
 
 PANEL = np.array([95.0, 125.0])  # points: how large a front is, nearly
 SIDES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
@@ -105,7 +105,7 @@ def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
                 )
                 bars(ax, some, "lr", "floor", **style)
     rates = np.array(sorted(cells["lr"].unique()))
-    ax.plot(rates, theory.l1_floor(1, rates), **LAW)
+    ax.plot(rates, forms.l1_floor(1, rates), **LAW)
     ax.set_xlabel(r"learning rate $\eta$")
     ax.set_ylabel(r"final mean $|S_{ij}|$")
     ticks(ax, rates[::-2])  # every second: there is no room for more
@@ -123,7 +123,7 @@ def _beta1(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
         )
         bars(ax, some, "beta1", "floor", **style)
     values = sorted(cells["beta1"].unique())
-    ax.plot(values, [theory.l1_constant(value) for value in values], **LAW)
+    ax.plot(values, [forms.l1_constant(value) for value in values], **LAW)
     ax.set(xlabel=r"momentum $\beta_1$", ylim=(0, None), xticks=[0, 0.5, 1])
     ax.set_ylabel(r"final mean $|S_{ij}|\,/\,\eta$")
     style = dict(color=GREY, markerfacecolor="white", linestyle="none")

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..run import Run, arms
-from .panels import canvas, legend, outcome_patches
-from .style import COLOURS, LAW, REG, Nothing, figure, nonempty, number, ordered_arms, word
+from ..presenting.panels import canvas, legend, outcome_patches
+from ..presenting.style import COLOURS, LAW, REG, Nothing, figure, nonempty, number, ordered_arms, word
+from ..run.run import Run, arms
 
 
 def mosaic(ax: Axes, cells: pd.DataFrame, x: str, y: str, columns: Sequence, rows: Sequence) -> None:

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .. import theory
 from ..analysis.select import at_best_rate, roughness
-from ..run import Run
-from .panels import bars, canvas, decades, inside, legend, limits, list_rows, outcome_patches, sided
-from .style import COLOURS, DATA_LOSS, LAW, ROUGHNESS, figure, nonempty, word
+from ..presenting.panels import bars, canvas, decades, inside, legend, limits, list_rows, outcome_patches, sided
+from ..presenting.style import COLOURS, DATA_LOSS, LAW, ROUGHNESS, figure, nonempty, word
+from ..run.run import Run
+from ..theory import forms
 
 STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left
 CURES = {
@@ -91,7 +91,7 @@ def draw_methods(run: Run) -> Figure:
         inside(middle, label, (0.98, 0.97 - 0.07 * j), ha="right", va="top", color=style["color"])
     middle.set(xscale="log", xlabel=ROUGHNESS)
     some = cells[~few & (cells["predicted_lambda_min"] > 0)]
-    some = some.assign(ratio=some["fit"] / theory.wrong_floor(some["predicted_lambda_min"]))
+    some = some.assign(ratio=some["fit"] / forms.wrong_floor(some["predicted_lambda_min"]))
     low, high = limits(some["ratio"], 8)  # the rest is drawn on the left edge
     for (start, wrong), same in some.groupby(["determinant", "wrong"]):
         place = same["row"] + (0.15 if start == "mismatch" else -0.15)

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import theory
-from ..run import Run
-from .panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
-from .style import DISTANCE, GREY, INPUTS, LAW, figure, word
+from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
+from ..presenting.style import DISTANCE, GREY, INPUTS, LAW, figure, word
+from ..run.run import Run
+from ..theory import forms
 
 
 @figure("identifiability transition fresh")
@@ -36,8 +36,8 @@ def _size(cells: pd.DataFrame) -> str:
 def _law(cells: pd.DataFrame, inputs: str, k: np.ndarray) -> np.ndarray:
     """√(2(n - r)) of a kind of inputs; with one free direction the distance is 0 or 2, and where none is left 0."""
     n = int(cells["dimension"].max())
-    law = theory.coset_distance(n, [theory.effective_rank(n, int(each), inputs) for each in k])
-    return np.where(law >= theory.coset_distance(2, 0), law, np.nan)
+    law = forms.coset_distance(n, [forms.effective_rank(n, int(each), inputs) for each in k])
+    return np.where(law >= forms.coset_distance(2, 0), law, np.nan)
 
 
 def _by_inputs(ax: Axes, cells: pd.DataFrame, x: str, k: np.ndarray, at: np.ndarray, law: bool = True) -> None:
@@ -65,7 +65,7 @@ def _main(ax: Axes, cells: pd.DataFrame) -> None:
     text = f"{place[1]:.1f}; an unrelated\nmatrix: {math.sqrt(2 * n):.1f}"
     note(ax, text, place, (-1, -20), va="top")
     middle = math.sqrt(cells["samples"].min() * n)
-    note(ax, r"law $\sqrt{2(n-r)}$", (middle, theory.coset_distance(n, middle)), (4, 4), va="bottom")
+    note(ax, r"law $\sqrt{2(n-r)}$", (middle, forms.coset_distance(n, middle)), (4, 4), va="bottom")
     for i, kind in enumerate(sorted(cells["inputs"].unique())):
         inside(ax, f"{word(kind)} inputs", (0.04, 0.04 + 0.1 * i), color=INPUTS[kind][0], va="bottom")
     unrelated = math.sqrt(2 * n)

@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from .. import theory
 from ..analysis.intervals import share
-from ..run import Run
-from .panels import canvas, decades, legend, outcome_patches, sided
-from .style import COLOURS, GREY, LAW, MARKERS, UNIT, figure, nonempty, shades
+from ..presenting.panels import canvas, decades, legend, outcome_patches, sided
+from ..presenting.style import COLOURS, GREY, LAW, MARKERS, UNIT, figure, nonempty, shades
+from ..run.run import Run
+from ..theory import forms
 
 STACK = ("trapped", "unfinished, wrong side", "unfinished", "recovered")  # from below
 SIDES = {"mismatch": "wrong", "match": "right"}
@@ -58,7 +58,7 @@ def _against_threshold(cells: pd.DataFrame) -> pd.DataFrame:
     """Random starts under the sum of squares with x, their reg over 2 lambda, and the spread mu/lambda of their problem."""
     known = (cells["predicted_lambda_min"] > 0) & (cells["penalty"] == "fro2") & (cells["init"] == "haar")
     cells = cells[known]
-    x = cells["reg"] / theory.trap_threshold("fro2", cells["predicted_lambda_min"])
+    x = cells["reg"] / forms.trap_threshold("fro2", cells["predicted_lambda_min"])
     return cells.assign(x=x, spread=cells["predicted_lambda_max"] / cells["predicted_lambda_min"])
 
 
@@ -83,7 +83,7 @@ def draw_capture(run: Run) -> Figure:
     """Share of the runs from random starts that end on the wrong side, with Wilson's interval: a panel a side, a line a learning rate."""
     cells = nonempty(_against_threshold(run.block("capture", "capture_fast")))
     middle = cells["predicted_lambda_min"].drop_duplicates().median()  # the runs of one weight share a place
-    cells = cells.assign(x=cells["reg"] / theory.trap_threshold("fro2", middle))
+    cells = cells.assign(x=cells["reg"] / forms.trap_threshold("fro2", middle))
     fig, axes = canvas(2.0, 1, 2, sharey=True)
     colours, handles = shades(sorted(cells["lr"].unique())), {}
     for ax, (start, side) in zip(axes[0], SIDES.items(), strict=True):

@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import theory
 from ..analysis.select import best_fitted, only, printed_plateau
-from ..cell import Cell
-from ..run import Run
-from .panels import Panel, bars, decades, mark, note, over_steps, side_by_side
-from .style import COLOURS, INPUTS, LAW, PLAIN, colour, figure, word
+from ..cells.cell import Cell
+from ..presenting.panels import Panel, bars, decades, mark, note, over_steps, side_by_side
+from ..presenting.style import COLOURS, INPUTS, LAW, PLAIN, colour, figure, word
+from ..run.run import Run
+from ..theory import forms
 
 PRINTED = dict(color="black", marker="o", linestyle="none", markersize=2, zorder=5)
 GAMMA = 8.0  # in units of 2 lambda, of the well that is drawn
@@ -77,7 +77,7 @@ def _samples(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
     cells = cells[(cells["inputs"] == "uniform") & (cells["determinant"] == "match")]
     cells = cells.assign(x=cells["samples"] / cells["dimension"], y=cells["distance"] / np.sqrt(2 * cells["dimension"]))
     share = np.concatenate([1 - np.linspace(1, 0, 200) ** 2, [max(1.1, cells["x"].max())]])
-    ax.plot(share, theory.coset_distance(1, np.minimum(share, 1)) / np.sqrt(2), **LAW)
+    ax.plot(share, forms.coset_distance(1, np.minimum(share, 1)) / np.sqrt(2), **LAW)
     thread = cells["key"].isin(run.block("thread_b")["key"])
     bars(ax, cells[~thread], "x", "y", color=INPUTS["uniform"][0], marker="o", linestyle="none", zorder=4)
     bars(ax, cells[thread], "x", "y", color="black", marker="*", markersize=8, linestyle="none", zorder=5)
@@ -93,13 +93,13 @@ def _samples(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
 def _well(ax: Axes, cells: pd.DataFrame) -> None:
     """The loss along one reflection with and without an extra output row, and where runs of both kinds ended."""
     s = np.linspace(-1.18, 1.18, 400)
-    unit = float(theory.wrong_floor(1.0))
-    reg = GAMMA * float(theory.trap_threshold("fro2", 1.0))
-    ax.plot(s, theory.path_loss(s, reg, 1.0) / unit, color=COLOURS["trapped"])
-    ax.plot(s, theory.path_loss(s, reg, 1.0, lifted=True) / unit, color=COLOURS["recovered"])
+    unit = float(forms.wrong_floor(1.0))
+    reg = GAMMA * float(forms.trap_threshold("fro2", 1.0))
+    ax.plot(s, forms.path_loss(s, reg, 1.0) / unit, color=COLOURS["trapped"])
+    ax.plot(s, forms.path_loss(s, reg, 1.0, lifted=True) / unit, color=COLOURS["recovered"])
     cells = cells[(cells["determinant"] == "mismatch") & (cells["lambda_min"] > 0)]
     loss = cells["fit"] + cells["reg"] * cells["orthogonality_fro"] ** 2
-    cells = cells.assign(y=loss / theory.wrong_floor(cells["lambda_min"]))
+    cells = cells.assign(y=loss / forms.wrong_floor(cells["lambda_min"]))
     for lifted, outcome in ((False, "trapped"), (True, "recovered")):
         every = cells[(cells["method"] == "lifted") == lifted]
         some = every[every["wrong"] if outcome == "trapped" else every["outcome"] == outcome]
@@ -113,7 +113,7 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
                 dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
             )
             note(ax, text, place.pop("xy"), color=COLOURS[outcome], **place)
-    top = float(theory.path_loss(0.0, reg, 1.0)) / unit
+    top = float(forms.path_loss(0.0, reg, 1.0)) / unit
     note(ax, f"$\\gamma={2 * GAMMA:g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])
     ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-1.35, 1.06 * top))
     ax.set_xticks([-1, 0, 1], ["−1, twin", "0", "1, target"])

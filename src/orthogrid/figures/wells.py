@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .. import theory
-from ..cell import spec_name
-from ..run import Run, arms
-from .panels import Panel, canvas, dots, inside, legend, note, outcome_marks, side_by_side
-from .style import COLOURS, GREY, LAW, UNIT, figure, nonempty, ordered_arms, shades, word
+from ..cells.cell import spec_name
+from ..presenting.panels import Panel, canvas, dots, inside, legend, note, outcome_marks, side_by_side
+from ..presenting.style import COLOURS, GREY, LAW, UNIT, figure, nonempty, ordered_arms, shades, word
+from ..run.run import Run, arms
+from ..theory import forms
 
 WEIGHTS = (1, 2, 4, 20)  # over lambda, of the curves drawn
 TOP = 2.5  # of the panel of ends; what lies above is drawn on its edge
@@ -41,29 +41,29 @@ def draw_double_well(run: Run) -> Figure:
 
 def _curves(ax: Axes, cells: pd.DataFrame) -> None:
     s = np.linspace(-1.3, 1.3, 500)
-    unit = float(theory.wrong_floor(1.0))
+    unit = float(forms.wrong_floor(1.0))
     colours = shades(sorted(cells["reg"]))
     top = 2.2
     for reg in cells["reg"]:
-        h = theory.path_loss(s, reg, 1.0) / unit
+        h = forms.path_loss(s, reg, 1.0) / unit
         ax.plot(s, h, color=colours[reg])
         steep = h[np.abs(s) < 0.5].max() > top  # its name is then beside a flank, else on the ridge, the lowest below
         where = s[(s > -0.9) & (h > 1.7)][0] if steep else -0.1
         style = dict(va="center") if steep else dict(ha="center", va="top" if reg == cells["reg"].min() else "bottom")
-        place = where, float(theory.path_loss(where, reg, 1.0)) / unit
+        place = where, float(forms.path_loss(where, reg, 1.0)) / unit
         shift = (3, 0) if steep else (0, -6 if style["va"] == "top" else 4)
         note(ax, f"$\\gamma={reg if reg > 1 else ''}\\lambda$", place, shift, color=colours[reg], **style)
-        least = float(theory.trap_position(reg, 1.0))
+        least = float(forms.trap_position(reg, 1.0))
         if not math.isnan(least):
-            ax.plot(least, theory.path_loss(least, reg, 1.0) / unit, "o", color=COLOURS["trapped"], zorder=5)
+            ax.plot(least, forms.path_loss(least, reg, 1.0) / unit, "o", color=COLOURS["trapped"], zorder=5)
     ax.plot(1, 0, "D", color=COLOURS["recovered"], markerfacecolor="white", zorder=5)
     ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-0.12, top), xlim=(-1.3, 1.3))
     ax.set_xticks([-1, -0.5, 0, 1], ["−1, twin", "−1/2", "0", "1, target"])
 
 
 def _ends(ax: Axes, cells: pd.DataFrame) -> None:
-    cells = cells.assign(x=cells["reg"] / theory.trap_threshold("fro2", cells["predicted_lambda_min"]))
-    cells = cells.assign(y=cells["fit"] / theory.wrong_floor(cells["predicted_lambda_min"]))
+    cells = cells.assign(x=cells["reg"] / forms.trap_threshold("fro2", cells["predicted_lambda_min"]))
+    cells = cells.assign(y=cells["fit"] / forms.wrong_floor(cells["predicted_lambda_min"]))
     ax.set_xscale("log")
     low, high = cells["x"].min() / 1.5, cells["x"].max() * 1.5
     curve = _trap_curve("fro2", math.nan, low, high)
@@ -85,10 +85,10 @@ def _trap_curve(penalty: str, threshold: float, low: float, high: float) -> tupl
     narrower than its threshold, which is taken as it is.
     """
     name, w = spec_name(penalty), np.ones(1)
-    unit = float(theory.trap_threshold(name, 1.0, w))
+    unit = float(forms.trap_threshold(name, 1.0, w))
     x = np.geomspace(max(low, 1.0 + 1e-9 if unit > 0 else low), max(high, 1.0), 200)
-    unit = threshold if name == "huber" else unit or theory.trap_threshold("fro2", 1.0)
-    return x, theory.trap_loss(x * unit, 1.0, name, w) / theory.wrong_floor(1.0)
+    unit = threshold if name == "huber" else unit or forms.trap_threshold("fro2", 1.0)
+    return x, forms.trap_loss(x * unit, 1.0, name, w) / forms.wrong_floor(1.0)
 
 
 @figure("law")
@@ -100,9 +100,9 @@ def draw_law(run: Run) -> Figure:
     held = cells.groupby("arm")["relative"].median().where(lambda value: (value > 0) & (value < math.inf))
     # Penalties with a threshold first: these share the axis.
     names = sorted(ordered_arms(cells), key=lambda arm: math.isnan(held[arm]))
-    unit = cells["relative"].where(cells["arm"].map(held).notna(), theory.trap_threshold("fro2", 1.0))
+    unit = cells["relative"].where(cells["arm"].map(held).notna(), forms.trap_threshold("fro2", 1.0))
     cells = cells.assign(x=cells["reg"] / (unit * cells["predicted_lambda_min"]))
-    cells = cells.assign(y=cells["fit"] / theory.wrong_floor(cells["predicted_lambda_min"]))
+    cells = cells.assign(y=cells["fit"] / forms.wrong_floor(cells["predicted_lambda_min"]))
     across = min(len(names), 4)
     bands = math.ceil(len(names) / across)
     fig, axes = canvas(0.5 + 1.1 * bands, bands, across, sharey=True, sharex=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..catalog import Entry
-from ..cell import spec_name, spec_options
-from ..numerics.batch import Batch
-from ..registration import registered
+from ..cells.catalog import Entry
+from ..cells.cell import spec_name, spec_options
+from ..cells.registration import registered
+from .batch import Batch
 
 
 class Method:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..numerics.batch import Batch
 from ..numerics.descent import Adam, Momentum
 from ..numerics.graphs import Repeated
 from .base import Method, register
+from .batch import Batch
 
 
 class Optimised(Method):

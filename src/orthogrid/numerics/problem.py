@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..cell import Cell
+from ..cells.cell import Cell
 
 # How a weight is stored; tf32 rounds the operands of products (`linalg.Products`).
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}

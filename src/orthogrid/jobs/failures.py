@@ -1,0 +1,41 @@
+"""What a person is told, in place of a traceback, where a disk, a folder, the rows or the memory stand in the way."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..cells.catalog import ConfigError
+
+# A full disk or quota, a folder that may not be written, a file in the place of a folder or the other way round.
+WAYS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room or choose another folder for results"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "change its permissions or choose another folder for results"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move it away"),
+}  # fmt: skip
+
+
+def in_words(error: BaseException) -> str | None:
+    """What to tell of an error that no line of ours can mend; None where a traceback is of more use."""
+    if isinstance(error, ConfigError):
+        return str(error).encode(errors="backslashreplace").decode()
+    if isinstance(error, MemoryError):
+        return "There is not enough memory. What was finished before is kept; take fewer cores or a smaller config."
+    if not isinstance(error, OSError) or error.errno not in WAYS:
+        return None
+    where = error.filename or "the folder of results"
+    return f"{where}: {error.strerror}. What was finished before is kept; {WAYS[error.errno]}, then call the same command again"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End the process with such words, and status 1."""
+    try:
+        yield
+    except Exception as error:
+        if (words := in_words(error)) is None:
+            raise
+        print(words, file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,362 @@
+"""Training jobs: take the finished rows, train the missing cells batch by batch, journal each, write the rows files."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..cells.catalog import ConfigError, methods, penalties
+from ..cells.cell import Cell, spec_name
+from ..cells.changes import code_parts
+from ..cells.config import Config
+from ..cells.costs import Costs, bytes_needed, cpu_name
+from ..methods import METHODS
+from ..penalties import PENALTIES
+from ..tools.own import load_code, loaded_code, run_again, try_penalties
+from ..training.train import Result, train_batch
+from .plan import batches, parts, require_libraries, shared_out
+from .progress import Progress, how_many
+from .store import Store, shard_name
+from .workers import Outcome, Pool, WorkerDied
+
+# Seconds of work, as a core of a CPU would take, below which starting workers would cost more than it saves. One that works on
+# a GPU starts anew, with libraries to load.
+WORTH_WORKERS = {"cpu": 1.0, "cuda": 60.0}
+# At most so many share a GPU, for each that much of its memory. Drawing problems and measuring ends take the CPU longer than a GPU
+# takes for the steps of small matrices.
+SHARE_GPU = 8
+SHARE_BYTES = 4e9
+
+
+class TrainingError(RuntimeError):
+    """Some cells could not be trained; the text names them. All others are finished and kept."""
+
+
+@dataclass
+class Failure:
+    """Cells that could not be trained, and why."""
+
+    cells: list[Cell]
+    error: Exception
+
+    def __str__(self) -> str:
+        kind = "" if isinstance(self.error, WorkerDied) else f"{type(self.error).__name__}: "
+        which = "\n".join(f"    {cell.key} {cell}" for cell in self.cells)
+        return f"  {kind}{self.error}\n{which}"
+
+
+def find_device(wanted: str) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises ConfigError when `cuda` is asked for in vain."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device 'cuda': torch {torch.__version__} sees no GPU; set device: auto or cpu, "
+            "or install a CUDA build of torch (see docs/gpu.md)"
+        )
+    use_gpu = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What the row says it was made on, such as `cuda (NVIDIA H200)` or `cpu (AMD EPYC, 1 thread)`."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return cpu_name()
+
+
+def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
+    """Cells of this shape that fit into four fifths of a worker's share of the GPU's free memory; None on the CPU, which has a
+    rule of its own.
+    """
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, 4 * free // (5 * workers * bytes_needed(cell)))
+
+
+def gpu_workers(device: torch.device, workers: int) -> int:
+    """How many of these may share the GPU."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(workers, SHARE_GPU, int(free / SHARE_BYTES)))
+
+
+class Stop:
+    """Whether the work inside was asked to stop: by Ctrl-C, SIGTERM or a closed terminal (SIGHUP).
+
+    A signal sets a flag that is looked at where nothing can be lost, rather than raise in the middle of a write.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():  # no other may handle signals
+            # SIGINT by name: a shell starts background jobs with it ignored.
+            numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+            self._before = {number: signal.signal(number, self._request) for number in numbers}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number, frame) -> None:
+        self.requested = True
+
+
+def train_cells(
+    cells: Sequence[Cell],
+    root: str | Path,
+    device: str = "auto",
+    *,
+    name: str | None = None,
+    workers: int | None = None,
+    minutes: float | None = None,
+    log: str | Path | None = None,
+) -> int:
+    """Bring the rows and traces of some cells about; returns how many had to be trained.
+
+    A planned job's files are called `name` and hold all of the cells; without a name they hold those that no file has yet.
+
+    On the CPU `workers` processes (as many as there are cores, by default) train a batch each, with one thread: a row's bits
+    do not depend on their number. A GPU is shared by as many as are asked for, one by default: ends are measured by the CPU.
+    With `minutes` the cheapest cells go first and no batch starts later than that.
+    However it ends, what is finished by then is in rows files, and the same call goes on from there.
+
+    Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
+    """
+    store, target = Store(root), find_device(device)
+    for damage in store.set_aside():
+        print(damage, file=sys.stderr, flush=True)
+    if name is None:
+        cells = store.unfiled(cells)
+        if not cells:
+            return 0
+        name = shard_name(cells)
+    done = set(store.finished(cells)[0]["key"])
+    missing = [cell for cell in cells if cell.key not in done]
+    require_libraries(missing)
+    require_running(missing)
+    for odd in try_penalties(cell.penalty for cell in missing):
+        print(f"note: {odd}", file=sys.stderr, flush=True)
+    workers = workers or (os.cpu_count() or 1 if target.type == "cpu" else 1)
+    job = Job(store, name, missing, len(done), target, workers, minutes)
+    with Stop() as stop:
+        try:
+            if missing:
+                job.run(stop, log)
+        finally:
+            for code, cell in {cell.code: cell for cell in missing}.items():
+                store.keep_code(code, code_parts(cell))
+            store.settle(name, cells)
+    if stop.requested:
+        raise KeyboardInterrupt
+    if job.failures:
+        told = "\n".join(map(str, job.failures))
+        number = sum(len(failure.cells) for failure in job.failures)
+        raise TrainingError(f"{number} cells could not be trained, {job.count} were:\n{told}")
+    return job.count
+
+
+def require_running(cells: Sequence[Cell]) -> None:
+    """Raises ConfigError where a penalty or method is known from a user's file that did not run in this process."""
+    for registry, known, axis in ((PENALTIES, penalties(), "penalty"), (METHODS, methods(), "method")):
+        for name in {spec_name(getattr(cell, axis)) for cell in cells} - set(registry):
+            file = known[name].file
+            raise ConfigError(
+                f"{axis} '{name}' stands in {file}, which has not run: orthogrid.tools.own.load_code('{file}')"
+            )
+
+
+def train_run(config: Config, cells: Sequence[Cell], **how) -> int:
+    """Train cells of a config, a piece of the run, and gather all that is finished of the run in one rows file.
+
+    The config's own files run first, so that one that cannot be run is told before anything trains.
+    """
+    load_code(config.code)
+    store = Store(config.root)
+    try:
+        return train_cells(cells, config.root, **how)
+    finally:
+        store.gather(config.cells)
+
+
+class Job:
+    """The training of some cells: what waits, what is done, what failed."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        missing: list[Cell],
+        done: int,
+        device: torch.device,
+        workers: int,
+        minutes: float | None,
+    ):
+        self.store, self.name, self.missing, self.done, self.device = store, name, missing, done, device
+        self.costs = Costs(row for row in store.timed_rows() if row["device"] == device_name(device))
+        self.seconds = sum(map(self.costs.seconds, missing))
+        self.workers = workers if self.seconds > WORTH_WORKERS[device.type] else 1
+        if device.type == "cuda" and self.workers > 1:
+            self.workers = gpu_workers(device, self.workers)
+        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self.waiting = batches(missing, self.costs, lambda cell: gpu_batch(cell, device, self.workers))
+        if missing and (device.type == "cpu" or self.workers > 1):
+            self.waiting = shared_out(self.waiting, self.workers, self.costs)
+        if minutes is not None:
+            self.waiting.sort(key=lambda batch: self.costs.seconds(batch[0]))
+        self.count = 0
+        self.failures: list[Failure] = []
+
+    def run(self, stop: Stop, log: str | Path | None = None) -> None:
+        """Train batch by batch and journal what is finished, until all is done or something asks to stop."""
+        progress = Progress("training", self.seconds, log)
+        kept = f"; {self.done} more are finished already" if self.done else ""
+        progress.say(f"training: {how_many(len(self.missing), 'cell')} on {device_name(self.device)}{kept}")
+
+        def report(seconds: float) -> None:
+            progress.update(seconds, f"of the work, {self.count} of {len(self.missing)} cells, ")
+
+        diverged = 0
+        train = self._in_workers if self.workers > 1 else self._here
+        for trained in train(stop, report):
+            results = [t for t in trained if isinstance(t, Result)]
+            self.store.append(self.name, [_record(result, self.device) for result in results])
+            self.count += len(results)
+            diverged += sum(result.row["status"] == "diverged" for result in results)
+            self.failures += [t for t in trained if isinstance(t, Failure)]
+        left = len(self.missing) - self.count
+        if stop.requested:
+            progress.close(f"interrupted; {self.count} cells are kept, run the same command again to go on. Stopped")
+        else:
+            lost = f", {diverged} of them diverged" if diverged else ""
+            progress.close(f"{how_many(self.count, 'cell')} trained{lost}{f', {left} are left' if left else ''}")
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+        """The results of each batch that waits, one after another in this process; `report` hears the seconds of work done."""
+        done = self.seconds - sum(map(self.costs.batch_seconds, self.waiting))
+        for batch in self.waiting:
+            if stop.requested or self._late():
+                return
+            work = self.costs.batch_seconds(batch)
+
+            def heard(fraction: float, done: float = done, work: float = work) -> None:
+                if stop.requested:
+                    raise KeyboardInterrupt
+                report(done + fraction * work)
+
+            try:
+                yield from _in_memory(batch, self.device, heard)
+            except KeyboardInterrupt:
+                return
+            done += work
+
+    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
+        """The results of each batch, as they come from the workers.
+
+        A batch whose worker died is tried once more when all others are done, alone: on a CPU by a worker that has the machine's
+        memory to itself, on a GPU in this process. Where workers on a GPU die before any has a result, the card may be set to
+        serve one process only, and all batches are left to this one.
+        """
+        seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
+        workers = min(self.workers, len(self.waiting))
+        on_gpu = self.device.type == "cuda"
+        work, prepare = partial(_train_at_once, device=self.device), partial(_prepare, loaded_code(), self.device)
+        pool = Pool(work, self.waiting, workers, prepare, forks=not on_gpu)
+        first = deque(range(len(seconds)))
+        again: deque[int] = deque()
+        last: set[int] = set()
+        heard = False
+        try:
+            while first or pool.running or (again and not on_gpu):
+                if stop.requested:
+                    break
+                if self._late():
+                    first.clear()
+                while first and pool.idle:
+                    pool.start(first.popleft())
+                if again and not pool.running and not on_gpu:
+                    last.add(again[0])
+                    pool.start(again.popleft())
+                for outcome in pool.wait(1.0):
+                    if isinstance(outcome.error, WorkerDied) and outcome.number not in last:
+                        again.append(outcome.number)
+                    else:
+                        heard = True
+                        yield self._results(outcome)
+                if on_gpu and not heard and len(again) >= workers:
+                    again.extend(first)
+                    first.clear()
+                report(sum(f * work for f, work in zip(pool.fractions, seconds, strict=True)))
+        finally:
+            finished = pool.stop()
+        yield from map(self._results, finished)
+        if on_gpu:
+            self.waiting = [self.waiting[number] for number in again]
+            yield from self._here(stop, report)
+
+    def _results(self, outcome: Outcome) -> list[Result | Failure]:
+        return outcome.result if outcome.error is None else [Failure(self.waiting[outcome.number], outcome.error)]
+
+
+def _train_batch(cells: list[Cell], report: Callable[[float], None], device: torch.device) -> list[Result | Failure]:
+    """Train a batch; where that raises, its halves, so that a cell that cannot be trained takes no other with it."""
+    try:
+        return [replace(result, weight=None, bias=None) for result in train_batch(cells, device, report)]
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if len(cells) == 1:
+            return [Failure(cells, error)]
+    return [result for half in parts(cells, 2) for result in _train_batch(half, report, device)]
+
+
+def _in_memory(
+    cells: list[Cell], device: torch.device, report: Callable[[float], None]
+) -> Iterator[list[Result | Failure]]:
+    """Train a batch in this process, in halves where the GPU's memory does not suffice."""
+    results: list[Result | Failure] | None
+    try:
+        results = _train_batch(cells, report, device)
+    except torch.cuda.OutOfMemoryError as error:
+        results = [Failure(cells, error.with_traceback(None))] if len(cells) == 1 else None
+    if results is not None:
+        yield results
+        return
+    # Outside the handler, which would keep the failed batch's tensors alive.
+    gc.collect()
+    torch.cuda.empty_cache()
+    for half in parts(cells, 2):
+        yield from _in_memory(half, device, report)
+
+
+def _train_at_once(cells: list[Cell], report: Callable[[float], None], device: torch.device) -> list[Result | Failure]:
+    """A worker's task: the results of `_in_memory`, together."""
+    return [result for results in _in_memory(cells, device, report) for result in results]
+
+
+def _prepare(code: Mapping[Path, bytes], device: torch.device) -> None:
+    """First in a worker that was not forked: run a user's files, and take hold of the device, or die."""
+    run_again(code)
+    torch.zeros(1, device=device)
+
+
+def _record(result: Result, device: torch.device) -> dict:
+    provenance = {"device": device_name(device), "torch": torch.__version__, "code": result.cell.code}
+    return {"row": {"key": result.cell.key, **result.cell.settings, **result.row, **provenance}, "trace": result.trace}

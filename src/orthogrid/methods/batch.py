@@ -1,0 +1,211 @@
+"""Cells of one shape, stacked to B × n × n: their state, the gradient of their loss, and an optimiser's update of it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from ..cells.cell import Cell
+from ..numerics import metrics
+from ..numerics.descent import Descent
+from ..numerics.linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
+from ..numerics.problem import DTYPES, Problem, draw_fresh
+from ..penalties import find_penalty
+
+
+def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
+    """The rate of one step (0-based) of so many, the cell's own by default: constant, or cosine from lr towards zero."""
+    return cell.lr * (
+        0.5 * (1 + math.cos(math.pi * step / (steps or cell.steps))) if cell.schedule == "cosine" else 1.0
+    )
+
+
+class Batch:
+    """The state of B cells in training: weights, biases, data and the optimiser. A method steps it."""
+
+    def __init__(self, cells: Sequence[Cell], problems: Sequence[Problem], device: torch.device):
+        first = cells[0]
+        n, k, count = first.dimension, first.samples, len(cells)
+        self.cells, self.problems, self.device = cells, problems, device
+        self.on_gpu = device.type == "cuda"
+        self.dtype = DTYPES[first.dtype]
+        self.steps = first.steps
+        self.penalty, self.options = find_penalty(first.penalty)
+        self.products = Products(first.dtype, device)
+
+        def make(*shape: int) -> Tensor:
+            return padded(count, *shape, dtype=self.dtype, device=device)
+
+        self.weight, self.grad = make(n, n), make(n, n)
+        self.s = GramResidual(self.weight)
+        self.bias, self.bias_grad = make(n), make(n)
+        self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
+        # What is given is at least float32, whatever the weights' precision: a target, a reg of 0.1.
+        given = torch.promote_types(self.dtype, torch.float32)
+        side = whole(self.weight).shape[-1]
+        self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
+        self.by_gram = first.by_gram
+        # The same with their margins, which are zero: what a step works on.
+        names = ("weight", "grad", "x", "residual", "target")
+        self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
+        self.whole.bias = whole(self.bias)[:, None, :side]
+        if self.by_gram:
+            self.gram, self.mean = make(n, n), make(n)
+            self.whole.gram, self.whole.mean = whole(self.gram), whole(self.mean)[:, None, :side]
+            self.offset = self.grad.new_zeros(count, side, 1)
+            # Views of every step, made once.
+            self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
+            self.offset_entries = self.offset[:, :n, 0]
+            self.twice_k = torch.tensor(2.0 * k, device=device)  # a Python number costs a call 2 µs
+        # Of samples the true rows alone: a bias is added to them.
+        self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
+        for i, problem in enumerate(problems):
+            self.weight[i], self.bias[i] = problem.weight, problem.bias
+            self.x[i], self.target[i] = problem.x, problem.rho.mT
+            # On the CPU, as the thread does: its printed digits depend on it.
+            self.y[i] = problem.targets
+            if self.by_gram:
+                x = problem.x.double()
+                self.mean[i] = x.mean(0)
+                centred = x - x.mean(0)
+                self.gram[i] = centred.mT @ centred
+        self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
+
+        # Flat storage and gradients of what a method may train.
+        self.parameters = {"weight": (flat(self.weight), flat(self.grad))}
+        if first.bias:
+            self.parameters["bias"] = flat(self.bias), flat(self.bias_grad)
+        self.optimizer: Descent | None = None
+        # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
+        self.runs: list[range] = []
+        for _, run in itertools.groupby(range(count), key=lambda i: (cells[i].lr, cells[i].schedule)):
+            members = list(run)
+            self.runs.append(range(members[0], members[-1] + 1))
+        self.rates = [cell.lr for cell in cells]
+
+        # The samples in double precision, where they stay: a loss is measured often.
+        self.measured = self._samples_in_double() if first.sampling == "fixed" else None
+
+        # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
+        streams: dict[Cell, int] = {}
+        self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
+        self.generators = {i: problems[i].generator.clone_state() for i in sorted(set(self.stream_of))}
+
+    def draw_samples(self) -> None:
+        """Replace the data by the next fresh samples of each stream."""
+        drawn = {i: draw_fresh(self.cells[i], generator) for i, generator in self.generators.items()}
+        for i, stream in enumerate(self.stream_of):
+            self.x[i] = drawn[stream].to(self.dtype)
+        self.y.copy_(torch.bmm(self.x.to(self.target.dtype), self.target.mT))
+
+    def compute_gradient(self, penalty: bool = True, reg_factor: float = 1.0) -> None:
+        """grad, bias_grad ← the gradient of ‖XWᵀ + b - Y‖² + reg_factor · reg · penalty(WWᵀ - I)."""
+        if self.by_gram:
+            self._data_gradient_by_gram()
+        else:
+            self._data_gradient_by_residuals()
+        if penalty and self.penalty.attached:
+            self.penalty_gradient(self.whole.weight, self.s, self.whole.grad, beta=2, reg_factor=reg_factor)
+        else:
+            self.whole.grad.mul_(2)
+
+    def train_with(self, optimizer: type[Descent], trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
+        """Let `update` step (flat storage, flat gradients) of padded stacks by an optimiser, each cell at its own rate."""
+        count = len(self.cells)
+
+        def share(flat: Tensor, run: range) -> Tensor:
+            stride = len(flat) // count
+            return flat[run.start * stride : run.stop * stride]
+
+        groups = [[(share(flat, run), share(grad, run)) for flat, grad in trained] for run in self.runs]
+        self.optimizer = optimizer(groups, self.device, **settings)
+
+    def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
+        """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
+        self.set_rates(t, factor, steps)
+        self.apply_gradient()
+
+    def set_rates(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
+        """The first half of `update`. A method that trains the weight in its own way finds each cell's rate in `rates`."""
+        rates = [factor * learning_rate(self.cells[run.start], t, steps) for run in self.runs]
+        self.rates = [rate for rate, run in zip(rates, self.runs, strict=True) for _ in run]
+        self.optimizer.set_rates(rates)  # type: ignore[union-attr]
+
+    def apply_gradient(self) -> None:
+        """The second half of `update`: the optimiser's step, at the rates that were set."""
+        self.optimizer.step()  # type: ignore[union-attr]
+
+    def _data_gradient_by_residuals(self) -> None:
+        """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
+        w = self.whole
+        self.products.bmm(w.x, w.weight.mT, out=w.residual)
+        if self.cells[0].bias:
+            self.rows.add_(w.bias)
+        self.rows.sub_(self.y_rows)
+        self.products.bmm(w.residual.mT, w.x, out=w.grad)
+        if self.cells[0].bias:
+            torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
+
+    def _data_gradient_by_gram(self) -> None:
+        """The same from D = W - rhoᵀ: R = XDᵀ + b, so RᵀX = D XᵀHX + k (D x̄ + b) x̄ᵀ, x̄ the samples' mean.
+
+        The difference is taken before the product, so a small gradient is no difference of large numbers.
+        """
+        w, k, difference = self.whole, self.x.shape[1], self.s.whole
+        torch.sub(w.weight, w.target, out=difference)
+        self.products.bmm(difference, w.gram, out=w.grad)
+        self.products.baddbmm(self.bias_column, difference, self.mean_column, out=self.offset)
+        self.products.baddbmm(w.grad, self.offset, w.mean, alpha=k, out=w.grad)
+        if self.cells[0].bias:
+            torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
+
+    def penalty_gradient(
+        self,
+        weight: Tensor,
+        s: GramResidual,
+        grad: Tensor,
+        beta: float = 0,
+        reg_factor: float = 1.0,
+        columns: int | None = None,
+    ) -> None:
+        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins.
+
+        Without them the weight is n × n, or has so many `columns`.
+        """
+        penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
+        if penalty.multiplier_of is not None:
+            s.fill(weight, self.products)
+            z = penalty.multiplier_of(s.corner, **self.options)
+            if z is not s.corner:
+                s.corner.copy_(z)
+            self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, alpha=penalty.factor, out=grad)
+            return
+        n = s.corner.shape[-1]
+        weight, grad = (t[:, :n, : columns or n] for t in (weight, grad))
+        grad.mul_(beta).add_(penalty.gradient_at(weight, **self.options).mul_(reg))
+
+    def loss(self) -> Tensor:
+        """The whole loss of each cell, (B,) float64: data loss plus reg times the penalty."""
+        fit = metrics.data_loss(*self._in_double())
+        if not self.penalty.attached:
+            return fit
+        s = gram_residual(self._in_double()[0])
+        return fit + self.reg[:, 0, 0].double() * self.penalty.value(s, **self.options)
+
+    def _in_double(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x, y = self.measured or self._samples_in_double()
+        return padded_copy(self.weight, torch.float64), self.bias.double(), x, y
+
+    def _samples_in_double(self) -> tuple[Tensor, Tensor]:
+        return padded_copy(self.x, torch.float64), padded_copy(self.y, torch.float64)
+
+    def measure(self) -> dict[str, Tensor]:
+        """The trace's columns now, each (B,), on the CPU."""
+        weight, bias, x, y = self._in_double()
+        fit = metrics.data_loss(weight, bias, x, y)
+        return {name: value.cpu() for name, value in metrics.trace(weight, fit, self.target).items()}

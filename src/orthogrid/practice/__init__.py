@@ -1,0 +1,1 @@
+"""For a network of one's own."""

@@ -1,0 +1,1 @@
+"""How numbers, tables, claims and figures are written and drawn, whatever they say."""

@@ -1,0 +1,255 @@
+"""What a claim is, the ledger of all of them, and the judge."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ..analysis import select, settings
+from ..analysis.intervals import Estimate
+from ..cells.catalog import ConfigError
+from ..run.run import Run
+from ..run.views import RUN_TABLES, View
+
+OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
+SECTIONS = (
+    "convergence",
+    "penalties",
+    "identifiability",
+    "trapping",
+    "methods",
+    "cures",
+    "precision",
+)  # in their order
+HOME = __name__.split(".")[0] + ".sections"
+OWN = "own"  # the section of claims that a user's file or a notebook makes; they come last
+VERDICTS = ("supported", "partly", "refuted", "untested")
+COLUMNS = (
+    "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
+    "relation", "interval_low", "interval_high", "reason", "author", "quote", "foretold", "blocks", "seconds", "command",
+    "check", "explored",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a predicate found in a run: a value with its interval, and the keys of the cells it rests on.
+
+    `partly` says why the claim holds in part only, and overrides the comparison.
+    """
+
+    measured: float
+    expected: float
+    low: float
+    high: float
+    keys: tuple[str, ...]
+    partly: str = ""
+
+
+UNTESTED = Measurement(math.nan, math.nan, math.nan, math.nan, ())
+
+
+def measured(value: Estimate | float, expected: float, cells: pd.DataFrame, partly: str = "") -> Measurement:
+    """A measurement from an estimate, or from a number that is no sample (a count, a comparison digit by digit)."""
+    if not isinstance(value, Estimate):
+        value = Estimate(float(value), float(value), float(value))
+    return Measurement(value.value, float(expected), value.low, value.high, tuple(cells["key"]), partly)
+
+
+# relation: (how it reads, the values that satisfy it as (low, high) from expected and tolerance, whether the ends are out)
+RELATIONS: dict[str, tuple[str, Callable[[float, float], tuple[float, float]], bool]] = {
+    "≈": ("|measured - expected| ≤ tolerance · |expected|", lambda e, t: (e - t * abs(e), e + t * abs(e)), False),
+    "±": ("|measured - expected| ≤ tolerance", lambda e, t: (e - t, e + t), False),
+    "<": ("measured < expected", lambda e, t: (-math.inf, e), True),
+    ">": ("measured > expected", lambda e, t: (e, math.inf), True),
+    "≤": ("measured ≤ expected + tolerance", lambda e, t: (-math.inf, e + t), False),
+    "≥": ("measured ≥ expected - tolerance", lambda e, t: (e - t, math.inf), False),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of the ledger. `foretold` is the verdict that the theory foretells for a sentence of the thread.
+
+    A `check` can fail only by a mistake of the implementation: what it says holds by construction or by arithmetic.
+    """
+
+    id: str
+    statement: str
+    section: str
+    relation: str
+    tolerance: float
+    blocks: tuple[str, ...]
+    measure: Callable[[Run, pd.DataFrame], Measurement]
+    what: str = ""
+    author: str = OURS
+    quote: str = ""
+    foretold: str = "supported"
+    check: bool = False
+    seed: int | None = None  # the only seed whose cells it rests on, if it is one
+    words: Mapping[str, Callable[[], str]] = field(default_factory=dict)  # that `what` names, beside the settings
+
+    @property
+    def predicate(self) -> str:
+        """What is measured and when the claim holds. {FITTED} in it stands for that setting."""
+        shown = {
+            name: value() if callable(value) else f"{value:g}"
+            for name, value in (settings.SETTINGS | self.words).items()  # type: ignore[operator]
+        }
+        what = re.sub(r"\{(\w+)\}", lambda name: shown.get(name[1], name[0]), self.what)
+        rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
+        return f"{' '.join(what.split())} {rule}"
+
+    def evidence(self, run: Run) -> Measurement:
+        """What the predicate finds in the finished cells of the claim's blocks."""
+        run = View(run, self.blocks, RUN_TABLES)  # type: ignore[assignment]
+        cells = run.block(*self.blocks)
+        return UNTESTED if cells.empty else self.measure(run, cells)
+
+    def missing(self, run: Run) -> str:
+        """How many of the cells that it may rest on a partial run lacks, in words; empty for none."""
+        cells = run.planned(*self.blocks)
+        cells = cells if self.seed is None else select.only(cells, seed=self.seed)
+        missing = int((cells["status"] == "missing").sum())
+        return f"{missing} of the {len(cells)} cells of its blocks are missing" if missing else ""
+
+    def verdict(self, seen: Measurement, missing: str = "") -> tuple[str, str]:
+        """Verdict and, where it is partly or untested, the reason.
+
+        Cells that a partial run lacks leave a claim untested, whatever the others say: they were not left out at random.
+        """
+        if missing:
+            return "untested", missing
+        if not seen.keys or math.isnan(seen.measured):
+            return "untested", "no cells that bear on it"
+        if seen.partly:
+            return "partly", seen.partly
+        if math.isnan(seen.low) or math.isnan(seen.high):
+            return "untested", "one seed gives no interval"
+        low, high = RELATIONS[self.relation][1](seen.expected, self.tolerance)
+        open_ends = RELATIONS[self.relation][2]
+        # An end at infinity is no bound: a ratio may be infinite.
+        above = low < seen.low if open_ends and math.isfinite(low) else low <= seen.low
+        below = seen.high < high if open_ends and math.isfinite(high) else seen.high <= high
+        if above and below:
+            return "supported", ""
+        if seen.high < low or seen.low > high or (open_ends and (seen.high == low or seen.low == high)):
+            return "refuted", ""
+        return "untested", "undecided at this scale: the interval reaches across the margin"
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(
+    id: str, statement: str, relation: str, *, blocks: str, predicate: str = "", tolerance: float = 0.0, author: str = OURS,
+    quote: str = "", foretold: str = "supported", check: bool = False, seed: int | None = None,
+    words: Mapping[str, Callable[[], str]] | None = None,
+):  # fmt: skip
+    """Enter a function (run, finished cells of the blocks) → Measurement in the ledger.
+
+    `predicate` says what it measures, {FITTED} in it the value of that setting; a user's function may say so in its docstring.
+
+    Its module is the claim's section; outside the package that is `own`. There a claim entered again takes the place of the first.
+    """
+    for what, given, known in (("relation", relation, RELATIONS), ("foretold", foretold, VERDICTS)):
+        if given not in known:
+            raise ConfigError(f"claim '{id}': {what} '{given}' is not allowed: one of {', '.join(known)}")
+    if (author == OURS) != (not quote):
+        raise ConfigError(
+            f"claim '{id}': a quote has an author, one of '{QUESTIONER}' and '{ANSWERER}'; ours have none"
+        )
+
+    def enter(function: Callable[[Run, pd.DataFrame], Measurement]):
+        package, _, module = str(function.__module__).rpartition(".")
+        section = module if package == HOME else OWN
+        if id in CLAIMS and (section != OWN or CLAIMS[id].section != OWN):
+            raise ConfigError(f"claim '{id}' of {function.__module__}: the name is taken; give it another")
+        assert section in (*SECTIONS, OWN)
+        CLAIMS[id] = Claim(
+            id,
+            statement,
+            section,
+            relation,
+            tolerance,
+            tuple(blocks.split()),
+            function,
+            predicate or inspect.getdoc(function) or "",
+            author,
+            quote,
+            foretold,
+            check,
+            seed,
+            words or {},
+        )
+        return function
+
+    return enter
+
+
+def judge(run: Run) -> pd.DataFrame:
+    """Every claim with its verdict: what claims.csv holds.
+
+    `seconds` is the training time of the cells a claim rests on, `command` what trains those of its blocks with their penalties and methods,
+    `explored` the verdict of an earlier, exploratory run, for whoever knows one.
+    """
+    seconds = run.cells.set_index("key")["seconds"]
+    labels = {cell.key: cell.label for cell in run.config.cells}
+    rows = []
+    for entry in sorted(CLAIMS.values(), key=lambda entry: (*SECTIONS, OWN).index(entry.section)):
+        try:
+            seen = entry.evidence(run)
+        except Exception as error:
+            kept, all_of_it = (len(found(*entry.blocks)) for found in (run.block, run.planned))
+            error.add_note(
+                f"The claim '{entry.id}' saw {kept} of the {all_of_it} cells of its blocks: it sees none that diverged or is missing."
+            )
+            raise
+        verdict, reason = entry.verdict(seen, entry.missing(run))
+        only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
+        there = {block.name for block in run.config.blocks}
+        blocks = " ".join(name for name in entry.blocks if name in there)
+        command = (
+            f"python -m orthogrid train --config {run.config.source} --blocks {blocks} --only {only}" if only else ""
+        )
+        rows.append((
+            entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
+            len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,
+            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command, entry.check, "",
+        ))  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def unexpected(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The refuted claims, but for sentences of the thread whose refutation the theory foretells."""
+    return verdicts[(verdicts["verdict"] == "refuted") & (verdicts["foretold"] != "refuted")]
+
+
+def summary(verdicts: pd.DataFrame) -> str:
+    """The verdicts in plain text: one line a claim, their number by verdict, and what is refuted."""
+
+    def compared(row) -> str:
+        values = f"measured {row.measured:.4g}"
+        if row.interval_low < row.interval_high:
+            values += f" [{row.interval_low:.4g}, {row.interval_high:.4g}]"
+        if row.relation == "±":
+            return f"{values}, expected {row.expected:.4g} ± {row.tolerance:g}"
+        slack = f" (tolerance {row.tolerance:g})" if row.tolerance else ""
+        return f"{values}, expected {row.relation} {row.expected:.4g}{slack}"
+
+    lines = []
+    for row in verdicts.itertuples():
+        seen = "" if math.isnan(row.measured) else f": {compared(row)}"
+        lines.append(f"{row.verdict:9}  {row.id:16} {row.statement}{seen}")
+    counts = verdicts["verdict"].value_counts()
+    lines.append(", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS))
+    surprises = set(unexpected(verdicts)["id"])
+    for row in verdicts[verdicts["verdict"] == "refuted"].itertuples():
+        note = "" if row.id in surprises else ", as the theory foretells of this sentence of the thread"
+        lines.append(f"refuted: {row.id} ({compared(row)}){note}")
+    return "\n".join(lines)

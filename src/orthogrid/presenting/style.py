@@ -1,0 +1,219 @@
+"""What all figures share: size, type, colours, axes, and the register of figures."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Collection
+from functools import wraps
+from pathlib import Path
+from typing import Protocol, cast
+
+import matplotlib as mpl
+import matplotlib._mathtext as mathtext
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..cells import catalog
+from ..cells.cell import spec_name
+from ..run.run import Run, arms
+from ..run.views import Declared, reads
+from .readers import BLOCK_FIGURE
+
+TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
+HEAD = 0.15  # inches above a figure for a note on what is missing
+GREY = "0.4"
+LAW = dict(color="0.1", linestyle=(0, (5, 2)), linewidth=1.0, zorder=3)  # every closed form looks like this
+MARKERS = "osD^vP*X<>hpd"
+SCHEDULES = {"constant": "-", "cosine": (0, (3, 1.5))}
+S_FRO = r"$\|S\|_F$"
+ROUGHNESS = r"$\|S\|_F/\sqrt{n}$"
+DISTANCE = r"$\|W-\rho^{\!\mathrm{T}}\|_F$"
+DATA_LOSS = "data loss"
+REG = r"weight $\gamma$"
+UNIT = r"$\gamma/2\lambda$"
+
+# Colours have one meaning in all figures. Those of outcomes are apart for every colour vision, and so are their markers.
+COLOURS = {
+    "recovered": "#0072b2",
+    "trapped": "#d55e00",
+    "unfinished": "#a6a6a6",
+    "unfinished, wrong side": "#f3c19d",
+    "unidentified": "#009e73",
+    "diverged": "#000000",
+}
+PENALTIES = {"l1": "#aa3377", "fro2": "#332288", "fro": "#c08a00"}
+OTHERS = [
+    "#44aa99", "#88ccee", "#882255", "#117733", "#999933", "#cc6677", "#661100", "#6699cc", "#aa4499", "#ee8866",
+    "#4477aa", "#777777", "#bbcc33", "#994455",
+]  # fmt: skip
+PLAIN = "0.45"  # without a penalty's gradient
+INPUTS = {"uniform": ("#7a3b0c", "o"), "whitened": ("#3f8fc4", "D")}
+# What penalties are called where there is room for words.
+WORDS = {"l1": "absolute values", "fro2": "squares", "fro": "norm", "whitened": "white"}
+
+mathtext.SHRINK_FACTOR, mathtext.GROW_FACTOR = 0.88, 1 / 0.88  # of 8 points: no exponent or index under 7
+TICKS = {"labelsize": 8, "major.width": 0.5, "major.size": 2.5, "major.pad": 2, "minor.size": 1.5}
+STYLE = {
+    "font.family": "STIXGeneral",  # the document's Termes is a Times, too; this one ships with matplotlib
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.labelpad": 2.5,
+    "axes.titlesize": 8,
+    "axes.titlepad": 4,
+    "axes.titlelocation": "left",
+    "legend.fontsize": 8,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in TICKS.items()},
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "errorbar.capsize": 0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.4,
+    "pdf.fonttype": 42,
+}
+
+
+class Drawing(Declared, Protocol):
+    """A function of a run that draws a figure, and the file that it stands in."""
+
+    source: str
+
+    def __call__(self, run: Run) -> Figure: ...
+
+
+class Register(dict[str, Drawing]):
+    """Figures by name. `block_<name>` is the figure of one block, whatever it is, made when it is asked for."""
+
+    of_block: Callable[[str], Drawing]  # the module of it sets this, for it imports this one
+
+    def __missing__(self, name: str) -> Drawing:
+        if not name.startswith(BLOCK_FIGURE):
+            raise KeyError(name)
+        return self.of_block(name.removeprefix(BLOCK_FIGURE))
+
+
+FIGURES = Register()
+
+
+def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Drawing]:
+    """Register `draw_<name>` as the figure <name>, drawn in the paper's style from these blocks and tables alone.
+
+    Outside the package a figure entered again takes the place of the first.
+    """
+
+    def enter(function: Callable[[Run], Figure]) -> Drawing:
+        drawn, name = styled(function, blocks, tables), function.__name__.removeprefix("draw_")
+        if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(drawn):
+            raise catalog.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
+        FIGURES[name] = drawn
+        return drawn
+
+    return enter
+
+
+def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Drawing:
+    """A drawing in the paper's style, from these blocks and tables alone; a note above it counts the cells without a result."""
+    narrowed = reads(blocks, tables)(function)
+
+    @wraps(narrowed)  # with what it reads
+    def draw(run: Run) -> Figure:
+        with mpl.rc_context(STYLE):
+            try:
+                fig = narrowed(run)
+            except Nothing:
+                fig = _absent(narrowed.blocks)
+            if note := _without_result(run.planned(*narrowed.blocks)):
+                width, height = fig.get_size_inches()
+                fig.set_size_inches(width, height + HEAD)
+                if fig.get_layout_engine():
+                    fig.get_layout_engine().set(rect=(0, 0, 1, height / (height + HEAD)))
+                fig.text(0.995, 1 - 0.02 / (height + HEAD), note, ha="right", va="top", color=GREY, size=7)
+            return fig
+
+    drawing = cast(Drawing, draw)
+    drawing.source = function.__code__.co_filename
+    return drawing
+
+
+class Nothing(LookupError):
+    """There is nothing that a figure could show."""
+
+
+def nonempty(cells: pd.DataFrame) -> pd.DataFrame:
+    """These cells. Without any, a figure says that its blocks are not in the run."""
+    if cells.empty:
+        raise Nothing
+    return cells
+
+
+def _absent(blocks: Collection[str]) -> Figure:
+    fig = Figure(figsize=(TEXT_WIDTH, 0.6))
+    text = f"block{'s' * (len(blocks) > 1)} {', '.join(blocks)}: not in this run"
+    fig.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    return fig
+
+
+def _without_result(cells: pd.DataFrame) -> str:
+    counts = {name: int((cells["status"] == name).sum()) for name in ("missing", "diverged")}
+    told = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"no result: {', '.join(told)} of {len(cells)} runs" if told else ""
+
+
+def _of_package(drawing: Drawing) -> bool:
+    return Path(drawing.source).is_relative_to(Path(__file__).parents[1])
+
+
+def render(run: Run, name: str) -> bytes:
+    """A figure as PDF, the same bytes for the same rows."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):  # some settings act only when a figure is written
+        FIGURES[name](run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
+    return buffer.getvalue()
+
+
+# Names, numbers and colours.
+
+
+def colour(arm: str) -> str:
+    """Of a penalty or method, the same in all figures; those without a place of their own take one by the order of definition."""
+    name = spec_name(arm)
+    if name in catalog.having("penalty", attached=False):
+        return PLAIN
+    known = [each for each in (*catalog.penalties(), *catalog.methods()) if each not in PENALTIES]
+    return PENALTIES.get(name) or OTHERS[known.index(name) % len(OTHERS)]
+
+
+def shades(values: Collection) -> dict:
+    """A colour for each value of an ordered axis, from light to dark."""
+    palette = mpl.colormaps["viridis_r"](np.linspace(0.4, 1, len(values)))
+    return dict(zip(values, map(tuple, palette), strict=True))
+
+
+def in_order(present: list[str]) -> list[str]:
+    """Arms in the order of their definition; those with options follow in the order given."""
+    known = [*catalog.penalties(), *catalog.methods()]
+    return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
+
+
+def ordered_arms(cells: pd.DataFrame) -> list[str]:
+    """The arms of some cells, in the order of their definition."""
+    return in_order(list(arms(cells).unique()))
+
+
+def number(value: float) -> str:
+    """0.001 → 10⁻³, 30 → 30: as short as a tick label should be."""
+    if value > 0 and not 0.001 <= value < 10000 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
+        return rf"$10^{{{round(math.log10(value))}}}$"
+    return f"{value:g}"
+
+
+def word(name: str) -> str:
+    """What a name of the config is called in a figure."""
+    return WORDS.get(name, name)

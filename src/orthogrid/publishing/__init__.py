@@ -1,0 +1,1 @@
+"""From a run's tables to files that people open: figures, LaTeX, PDFs, the explorer."""

@@ -1,0 +1,71 @@
+"""What a run hands to LaTeX: values.csv and values.tex, the tables, and the line under each figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..jobs.files import write_bytes, write_table
+from ..presenting.declarations import Reader, own_readers, readers
+from ..presenting.formats import code, enumeration, text
+from ..presenting.tables import TABLES, feeds
+from ..presenting.values import Value, all_values, place_of, plain
+from ..run.run import Run
+from ..sections.reproduction import ledger_values, numbers_table, told_values
+from .sources import Asked
+
+LONGEST_ROOT = 40  # letters of a folder's name that fit into a line under a figure
+NUMBERS = "values"  # the table of the printed numbers, made when all of them are known
+
+
+def write_values(
+    run: Run, verdicts: pd.DataFrame, told: Mapping[str, Any], asked: Asked, folder: Path
+) -> dict[str, Value]:
+    """Write values.csv and values.tex; the values. `told` is what run.json holds."""
+    found = all_values(run, verdicts, asked.values, told_values(told), ledger_values(verdicts))
+    rows = [
+        (key, v.value, v.low, v.high, plain(v.printed), Path(asked.values[key][0]).stem, v.blocks, v.cells)
+        for key, v in found.items()
+    ]
+    columns = ["key", "value", "low", "high", "printed", "section", "blocks", "cells"]
+    write_table(pd.DataFrame(rows, columns=columns), folder / "values.csv")
+    tables = [name for name in asked.tables if name == NUMBERS or feeds(run, TABLES[name].blocks)]
+    lines = [
+        *(rf"\setval{{{key}}}{{{value.printed}}}" for key, value in found.items()),
+        *(rf"\setplace{{{key}}}{{{place}}}" for key, value in found.items() if (place := place_of(key, value))),
+        *(rf"\setverdict{{{row.id}}}{{{row.verdict}}}" for row in verdicts.itertuples()),
+        *(rf"\setblock{{{block.name}}}" for block in run.config.blocks if len(run.block(block.name))),
+        *(
+            rf"\setfigure{{{name}}}{{{source_line(run, figure)}}}"
+            for name, figure in shown_figures(run, asked.figures).items()
+        ),
+        *(rf"\settable{{{name}}}" for name in tables),
+    ]
+    write_bytes(("\n".join(lines) + "\n").encode(), folder / "values.tex")
+    return found
+
+
+def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], paths: Sequence[Path]) -> None:
+    """Write the tables named by the files' stems. KeyError for a name that is no table."""
+    for path in paths:
+        table = numbers_table(found) if path.stem == NUMBERS else TABLES[path.stem](run, verdicts)
+        write_bytes(table.encode(), path)
+
+
+def shown_figures(run: Run, names: Iterable[str]) -> dict[str, Reader]:
+    """Those of these figures that a run has something for. KeyError for a name that is no figure."""
+    known = {reader.name: reader for reader in (*readers(), *own_readers(run.config.code)) if reader.kind == "figure"}
+    return {name: known[name] for name in names if feeds(run, known[name].blocks)}
+
+
+def source_line(run: Run, figure: Reader) -> str:
+    """Under each figure: its blocks, the command that redraws it, and the file that does."""
+    blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
+    source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
+    config = "" if run.config.run == "default" else f" --configfile {source}"
+    root = run.config.root if len(str(run.config.root)) <= LONGEST_ROOT else f"…/{run.config.root.name}"
+    command = rf"\mbox{{{code(f'snakemake {root}/figures/{figure.name}.pdf{config}')}}}"
+    return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."

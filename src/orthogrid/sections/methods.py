@@ -1,0 +1,157 @@
+"""Constrained methods: what a hard constraint gives, what it costs, and that it fixes the side."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..analysis.intervals import mean, share
+from ..analysis.select import (
+    at_best_rate,
+    by_seed,
+    crossed,
+    floor_ratio,
+    methods,
+    only,
+    problems,
+    resting,
+    roughness,
+    step_costs,
+    wrong_side,
+)
+from ..analysis.settings import FLOOR_TOLERANCE
+from ..cells.catalog import having
+from ..cells.catalog import methods as known
+from ..cells.cell import spec_name
+from ..presenting.formats import MISSING, code, d1, d2, digits2, median, out_of, setting
+from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
+from ..presenting.tables import table, tabular
+from ..run.run import Run
+
+
+def _on(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the methods that are orthogonal at every step."""
+    return methods(cells, *having("method", keeps="on"))
+
+
+@claim(
+    "components", "A method that stays orthogonal never changes the determinant's sign", "≤", blocks="methods", check=True,
+    author=ANSWERER, quote="orthogonal matrices come in two disconnected sets",
+    predicate="Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: "
+    "one refutes it.",
+)  # fmt: skip
+def components(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = _on(cells)
+    return measured(crossed(used).sum(), 0.0, used)
+
+
+@claim(
+    "side-floor",
+    "The best orthogonal matrix of the wrong side pays exactly 4λ",
+    "≈",
+    blocks="methods",
+    tolerance=1e-3,
+    check=True,
+    predicate="Data loss over 4 lambda of procrustes_side on mismatched problems with lambda > 0: the run farthest "
+    "from 1. No training, so no sample; float32 data allow a thousandth.",
+)
+def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = wrong_side(only(methods(cells, "procrustes_side"), determinant="mismatch"))
+    ratio = floor_ratio(used)
+    return measured(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
+
+
+@claim(
+    "method-trap",
+    "A hard constraint ends at the twin, whatever its rate",
+    "≈",
+    blocks="methods",
+    tolerance=FLOOR_TOLERANCE,
+    predicate="Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that are at rest; medians "
+    "by seed, mean over seeds.",
+)
+def method_trap(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = resting(wrong_side(only(_on(cells), determinant="mismatch")))
+    return measured(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+
+
+@claim(
+    "polar",
+    "Plain regression and one polar factor at the end recover the target from either side",
+    ">",
+    blocks="methods",
+    predicate="Share of the runs of method polar with more samples than dimensions that are recovered, at its best "
+    "rate, clustered by problem; against one half. No constraint is needed during training.",
+)
+def polar(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = methods(cells[cells["lambda_min"] > 0], "polar")
+    shares = {lr: share(same["outcome"] == "recovered", problems(same)) for lr, same in used.groupby("lr")}
+    return measured(max(shares.values(), key=lambda s: s.value), 0.5, used) if shares else UNTESTED
+
+
+@claim(
+    "step-cost",
+    "Parametrizations cost more a step than a penalty does",
+    ">",
+    blocks="step_cost",
+    predicate="Seconds a step of the cheapest parametrization over those of Adam with a penalty, at the thread's "
+    "dimension, against 1.5, to be clear of noise. A timing of this machine: no sample.",
+)
+def step_cost(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = methods(cells, *having("method", parametrizes=True))
+    plain = only(cells, method="adam")["seconds_per_step"].median()
+    return measured(used["seconds_per_step"].min() / plain, 1.5, used)
+
+
+@table("methods step_cost")
+def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """By method: cost of a step at two dimensions; at its best rate worst ‖S‖_F/√n, data loss by samples and side, changes of the sign."""
+    cells, large = run.block("methods"), run.block("step_cost")
+    costs = [step_costs(block) for block in (cells, large)]
+    rows: list[list[str]] = []
+    group = None
+    for name in sorted(cells["method"].unique(), key=_rank):
+        if rows and _rank(name)[0] != group:
+            rows.append([])
+        group = _rank(name)[0]
+        same = at_best_rate(only(cells, method=name))
+        few, many = (
+            same[which] for which in (same["samples"] < same["dimension"], same["samples"] > same["dimension"])
+        )
+        mismatch = only(many, determinant="mismatch")
+        trained = known()[spec_name(name)].uses_steps
+        rows.append(
+            [
+                code(name),
+                *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
+                setting(same["lr"].iloc[0]) if len(same) and trained else MISSING,
+                digits2(roughness(same).max()) if len(same) else MISSING,
+                digits2(median(few["fit"])),
+                digits2(median(only(many, determinant="match")["fit"])),
+                d2(median(floor_ratio(mismatch[mismatch["lambda_min"] > 0]))),
+                out_of(same[crossed(same)], same),
+            ]
+        )
+    head = [
+        "Method",
+        *(f"$n={_size(block)}$" for block in (cells, large)),
+        "Rate",
+        r"$\fnorm S/\sqrt n$",
+        "$k<n$",
+        "Match",
+    ]
+    lines = tabular("lrrrrrrrr", [*head, r"Mismatch/$4\lambda$", "Sign changed"], rows)
+    groups = r" & \multicolumn{2}{c}{Cost of a step} & Best & Worst & \multicolumn{3}{c}{Data loss} & \\"
+    return lines.replace("\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(lr){2-3}\\cmidrule(lr){6-8}\n", 1)
+
+
+def _size(cells: pd.DataFrame) -> str:
+    return str(cells["dimension"].iloc[0]) if len(cells) else r"\mbox{--}"
+
+
+def _rank(method: str) -> tuple[int, bool, str]:
+    """What keeps W free, Adam first; then corrections, exact constraints and closed forms."""
+    entry = known()[spec_name(method)]
+    group = ("", "near", "on").index(entry.keeps) if entry.uses_steps else 3
+    return group, entry.name != "adam", entry.name

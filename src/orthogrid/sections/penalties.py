@@ -1,0 +1,127 @@
+"""Penalties: which of them reach orthogonality at all, and where each holds the reflected twin."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from ..analysis.intervals import share
+from ..analysis.select import (
+    agreement,
+    attached,
+    best_roughness,
+    best_setting,
+    boundaries,
+    law_shares,
+    only,
+    paired_ratio,
+    reached,
+    with_trap,
+)
+from ..analysis.settings import LAW_SHARE, ORTHOGONAL
+from ..presenting.formats import MISSING, code, digits2, median, number, out_of, setting
+from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..presenting.tables import table, tabular
+from ..run.run import Run
+
+
+@claim(
+    "reach",
+    "Every orthogonality penalty reaches orthogonality at some weight",
+    "≥",
+    blocks="penalties",
+    predicate="Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below "
+    "{ORTHOGONAL}: a census of the penalties tried. Partly from one half.",
+)
+def reach(run: Run, cells: pd.DataFrame) -> Measurement:
+    best = reached(cells)
+    if best.empty:
+        return UNTESTED
+    missed = best.index[~(best < ORTHOGONAL)]
+    value, used = (len(best) - len(missed)) / len(best), attached(cells)
+    return measured(
+        value,
+        1.0,
+        used[used["penalty"].isin(best.index)],
+        partly=f"not by {', '.join(missed)}" if 0.5 <= value < 1 else "",
+    )
+
+
+@claim(
+    "offdiag",
+    "Penalizing the off-diagonal entries alone is no orthogonality penalty",
+    "≥",
+    blocks="penalties",
+    predicate="With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of "
+    "paired seeds; ten times at least, since nothing restores the norms of the rows.",
+)
+def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
+    few = cells[cells["samples"] < cells["dimension"]]
+    sides = [attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
+    if any(side.empty for side in sides):
+        return UNTESTED
+    pairs = pd.concat(map(best_roughness, sides), axis=1, keys=["first", "second"], join="inner").reset_index()
+    return measured(paired_ratio(pairs), 10.0, pd.concat(sides))
+
+
+@claim(
+    "dual-norm", "Each penalty holds the twin above its law's weight and releases it below", "≥",
+    blocks="law", tolerance=1 - LAW_SHARE,
+    predicate="For each penalty the share of twin-started runs outside a factor {MARGIN} of its threshold that end "
+    "wrong exactly when reg is above it; the penalty with the smallest share. Partly if all penalties "
+    "together pass and that one does not.",
+)  # fmt: skip
+def dual_norm(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = agreement(cells)
+    used = used[used["both"]]
+    if used.empty:
+        return UNTESTED
+    shares = law_shares(used)
+    worst = min(shares, key=lambda name: shares[name].value)
+    some = shares[worst].value < LAW_SHARE <= share(used["agrees"]).low
+    return measured(shares[worst], 1.0, used, partly=f"not for {worst}" if some else "")
+
+
+def held_from(cells: pd.DataFrame) -> str:
+    """The bracket of reg/lambda from which runs end wrong, geometric mean over seeds; or that all or none of the weights do."""
+    if cells.empty:
+        return MISSING
+    seen = boundaries(cells, "relative")
+    if seen.empty:
+        return "all" if cells["wrong"].all() else "none" if not cells["wrong"].any() else MISSING
+    low, high = (math.exp(seen[side].map(math.log).mean()) for side in ("low", "high"))
+    return f"{number(low, 2)}--{number(high, 2)}"
+
+
+@table("penalties law")
+def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """By penalty: ‖S‖_F/√n at its best under either schedule, data loss there; threshold at the twin as predicted and observed."""
+    cells, law = attached(run.block("penalties")), with_trap(run.block("law"))
+    law = law.assign(relative=law["reg"] / law["lambda_min"], known=law["predicted_trap_threshold"] / law["lambda_min"])
+    rows = []
+    for name in sorted(set(cells["penalty"]) | set(law["penalty"])):
+        row = [code(name)]
+        for schedule in ("constant", "cosine"):
+            same = only(cells, penalty=name, schedule=schedule)
+            best = best_setting(same, "reg")
+            few = best[best["samples"] < best["dimension"]]
+            row += [
+                digits2(median(best_roughness(same, "reg"))) if len(best) else MISSING,
+                setting(best["reg"].iloc[0]) if len(best) else MISSING,
+                digits2(median(few["fit"])) if len(few) else MISSING,
+            ]
+        held = only(law, penalty=name)
+        used = agreement(held)
+        row += [
+            digits2(median(held["known"])) if len(held) else MISSING,
+            held_from(held),
+            out_of(used[used["agrees"]], used) if len(used) else MISSING,
+        ]
+        rows.append(row)
+    head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
+    lines = tabular("l@{\\quad}rrr@{\\quad}rrr@{\\quad}rrr", head, rows)
+    groups = r" & \multicolumn{3}{c}{Constant rate} & \multicolumn{3}{c}{Cosine rate} & \multicolumn{3}{c}{Twin, $\reg/\lambda$} \\"
+    return lines.replace(
+        "\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(r){2-4}\\cmidrule(lr){5-7}\\cmidrule(l){8-10}\n", 1
+    )

@@ -1,0 +1,1 @@
+"""Closed forms, what they say of each cell, and what a run's end is called by them."""

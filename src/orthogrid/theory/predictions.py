@@ -1,0 +1,188 @@
+"""What the theory says each cell should give, from its problem alone and before any training.
+
+Drawing and decomposing problems takes most of the time, so what was found is kept. Torch is imported where one is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..cells import catalog
+from ..cells.cell import Cell, spec_name, spec_options
+from ..cells.config import Config
+from ..jobs.files import write_bytes
+from ..jobs.workers import CONTEXT
+from . import forms
+
+COLUMNS = (
+    "key", "rank", "rank_effective", "lambda_min", "lambda_next", "lambda_max", "w_max2", "w_l1", "distance", "wrong_floor",
+    "trap_threshold", "trap_position", "trap_loss", "pass_loss", "next_loss", "capture_threshold", "l1_floor",
+    "detached_plateau",
+)  # fmt: skip
+
+
+class Spectrum(NamedTuple):
+    """Of a problem."""
+
+    rank: int
+    smallest: float  # eigenvalue of G
+    following: float  # the next larger one; NaN where all are equal
+    largest: float
+    least: float  # singular value of the least-squares weight: 1 without noise
+    w: np.ndarray  # rhoᵀv
+
+
+Progress = Callable[[int, int], None]
+
+
+def predict_cells(
+    config: Config, progress: Progress = lambda done, total: None, cache: str | Path | None = None
+) -> pd.DataFrame:
+    """One row a cell. `distance` is √(2(n - effective rank)); the trap's columns are for a run on the wrong side.
+
+    `w_max2` is max w_i² and `w_l1` is ‖w‖₁. Paired cells share their problem, which is drawn once; with a folder `cache` it is
+    drawn once for all runs of the same code. `progress` hears of problems that are drawn.
+    """
+    problems = list(dict.fromkeys(cell.problem for cell in config.cells))
+    spectra = _spectra(problems, progress, Kept(Path(cache)) if cache else None)
+    rows = [{"key": cell.key} | _predict(cell, spectra[cell.problem]) for cell in config.cells]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _predict(cell: Cell, of: Spectrum) -> dict[str, float]:
+    """By column; one that is left out is NaN."""
+    n, lam = cell.dimension, of.smallest
+    effective = forms.effective_rank(n, cell.samples, cell.inputs, cell.sampling)
+    said = {
+        "rank": of.rank, "rank_effective": effective,
+        "lambda_min": lam, "lambda_next": of.following, "lambda_max": of.largest,
+        "distance": float(forms.coset_distance(n, effective)), "wrong_floor": float(forms.wrong_floor(lam)),
+    }  # fmt: skip
+    penalty, method = spec_name(cell.penalty), spec_name(cell.method)
+    if method in ("adam", "sgd") and not catalog.penalties()[penalty].attached:
+        said["detached_plateau"] = float(forms.detached_plateau(n, effective))
+    if method == "adam" and penalty == "l1" and cell.schedule == "constant":
+        options = catalog.methods()["adam"].options | spec_options(cell.method)
+        said["l1_floor"] = float(forms.l1_floor(n, cell.lr, options["beta1"]))
+    if lam > 0:
+        threshold, position, loss = predict_trap(cell, of)
+        said |= {"trap_threshold": threshold, "trap_position": position, "trap_loss": loss}
+        said |= {"w_max2": float(np.square(of.w).max()), "w_l1": float(np.abs(of.w).sum())}
+        if threshold > 0 and penalty in forms.OF_SINGULAR_VALUES:
+            said["capture_threshold"] = float(forms.capture_threshold(of.largest, penalty))
+        if threshold == forms.trap_threshold("fro2", lam) and penalty == "fro2":
+            said["pass_loss"], said["next_loss"] = map(float, forms.critical_losses(cell.reg, lam, of.following))
+    return said
+
+
+def _spectra(problems: Sequence[Cell], progress: Progress, kept: Kept | None) -> dict[Cell, Spectrum]:
+    """The spectra of problems: kept ones, and new ones drawn on all cores and kept from now on."""
+    held = kept.read() if kept else {}
+    spectra = {problem: held[problem.key] for problem in problems if problem.key in held}
+    new = [problem for problem in problems if problem not in spectra]
+    if not new:
+        return spectra
+    for done, (problem, spectrum) in enumerate(zip(new, _draw(new), strict=True), start=1):
+        spectra[problem] = spectrum
+        progress(done, len(new))
+    if kept:
+        kept.write(held | {problem.key: spectra[problem] for problem in new})
+    return spectra
+
+
+def _draw(problems: Sequence[Cell]) -> Iterator[Spectrum]:
+    """Their spectra, as they come: a process a core, each with one thread of LAPACK's. Threads would wait for Python's lock."""
+    import torch
+
+    with ProcessPoolExecutor(os.cpu_count(), CONTEXT, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.map(_spectrum, problems)
+
+
+def _spectrum(problem: Cell) -> Spectrum:
+    import torch
+
+    from ..numerics.problem import SAME_EIGENVALUE, draw_problem
+
+    drawn = draw_problem(problem)
+    values = drawn.eigenvalues.numpy()
+    larger = values[values > values[0] * (1 + SAME_EIGENVALUE)]
+    w = (drawn.rho.double().mT @ drawn.weakest).numpy()
+    least = 1.0 if drawn.noise is None else float(torch.linalg.svdvals(drawn.least_squares)[-1])
+    return Spectrum(drawn.rank, values[0], larger[0] if len(larger) else math.nan, values[-1], least, w)
+
+
+class Kept:
+    """Spectra by problem key in one file of a folder, named by the code and the library that found them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @cached_property
+    def path(self) -> Path:
+        return self.folder / f"{catalog.digest_of(('predictions', '_spectrum'))}-{metadata.version('torch')}.npz"
+
+    def read(self) -> dict[str, Spectrum]:
+        """All that are kept; none where the file is missing or damaged, of which its checksums tell."""
+        try:
+            with np.load(self.path) as file:
+                keys, ranks, values, sizes, parts = (file[name] for name in ("keys", "ranks", "values", "sizes", "w"))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return {}
+        each = zip(keys, ranks, values, np.split(parts, np.cumsum(sizes)[:-1]), strict=True)
+        return {
+            str(key): Spectrum(int(rank), float(smallest), float(following), float(largest), float(least), w)
+            for key, rank, (smallest, following, largest, least), w in each
+        }
+
+    def write(self, spectra: Mapping[str, Spectrum]) -> None:
+        """In place of what other code found."""
+        ranks, *values, parts = zip(*spectra.values(), strict=True)
+        data = io.BytesIO()
+        np.savez(
+            data, keys=list(spectra), ranks=ranks, values=np.transpose(values), sizes=[len(w) for w in parts],
+            w=np.concatenate(parts),
+        )  # fmt: skip
+        write_bytes(data.getvalue(), self.path)
+        for old in self.folder.glob("*.npz"):
+            if old != self.path:
+                old.unlink(missing_ok=True)
+
+
+def predict_trap(cell: Cell, of: Spectrum) -> tuple[float, float, float]:
+    """Threshold, position and data loss of the trap of the cell's penalty. The cures keep that penalty, so have its trap.
+
+    A hard constraint is the limit of a large reg: it traps at the twin whatever reg is (Proposition "constrained methods").
+    Nothing holds a method that looks on both sides, nor a run whose penalty has no gradient. Of a user's own penalties and
+    methods the theory knows the traits alone. With noise it knows the threshold of the sum of squares with white inputs.
+    """
+    lam, w = of.smallest, of.w
+    method, penalty = catalog.methods()[spec_name(cell.method)], catalog.penalties()[spec_name(cell.penalty)]
+    if method.both_sides or (method.uses_penalty and not penalty.attached):
+        return math.inf, math.nan, math.nan
+    ours = {entry.kind: Path(entry.file).is_relative_to(catalog.SOURCE) for entry in (method, penalty)}
+    if not method.uses_penalty and (ours["method"] or method.keeps == "on"):
+        return 0.0, forms.TWIN_POSITION, float(forms.wrong_floor(lam))
+    if not all(ours.values()):
+        return math.nan, math.nan, math.nan
+    if cell.noise:
+        known = penalty.name == "fro2" and cell.inputs == "whitened"
+        return forms.noisy_threshold(lam, of.least) if known else math.nan, math.nan, math.nan
+    delta = (penalty.options | spec_options(cell.penalty)).get("delta", math.inf)
+    return (
+        float(forms.trap_threshold(penalty.name, lam, w, delta)),
+        float(forms.trap_position(cell.reg, lam, penalty.name, w, delta)),
+        float(forms.trap_loss(cell.reg, lam, penalty.name, w, delta)),
+    )

@@ -1,0 +1,147 @@
+"""What changed between two runs: cells gained and lost, ends that moved, measures beyond their seeds' spread, verdicts.
+
+A run is a folder of results, or the same at a commit, as `HEAD~3:results/full`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import tarfile
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..cells.catalog import ConfigError
+from ..cells.cell import AXES
+from ..jobs.files import read_table
+from ..jobs.store import Store
+
+MEASURES = ("fit", "orthogonality_fro", "distance")
+MOST = 10  # lines of a list
+TINY = 1e-12  # what is smaller is as good as zero
+
+
+def read_run(name: str) -> dict[str, pd.DataFrame]:
+    """`cells` (rows alone where there is no cells.csv), and `claims` where there are any. Raises ConfigError for no run."""
+    commit, _, path = name.rpartition(":")
+    if not commit or Path(name).exists():
+        return _tables(Path(name), name)
+    done = subprocess.run(["git", "archive", commit, "--", path], capture_output=True, check=False)
+    if done.returncode:
+        raise ConfigError(
+            f"{name}: {done.stderr.decode(errors='replace').strip()}; give a commit and a folder that it has"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.TarFile(fileobj=io.BytesIO(done.stdout)) as archive:
+            if hasattr(tarfile, "data_filter"):  # before Python 3.11.4 there are no filters
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(folder)
+        return _tables(Path(folder, path), name)
+
+
+def _tables(root: Path, name: str) -> dict[str, pd.DataFrame]:
+    if (root / "cells.csv").exists():
+        cells = read_table(root / "cells.csv")
+        cells = cells[cells["status"] != "missing"]
+    else:
+        store = Store(root)
+        files = [store.rows(each) for each in store.held()]
+        if not files:
+            raise ConfigError(f"{name}: no run is there; name a folder with cells.csv or rows, such as results/default")
+        cells = pd.concat(files).drop_duplicates("key")
+    claims = root / "claims.csv"
+    return {"cells": cells.set_index("key", drop=False), **({"claims": read_table(claims)} if claims.exists() else {})}
+
+
+def difference(a: str, b: str) -> dict[str, Any]:
+    """What `--json` prints."""
+    one, two = read_run(a), read_run(b)
+    first, second = one["cells"], two["cells"]
+    both = first.index.intersection(second.index, sort=False)
+    found: dict[str, Any] = {
+        "a": a, "b": b, "cells": [len(first), len(second)],
+        "gained": sorted(set(second.index) - set(first.index)), "lost": sorted(set(first.index) - set(second.index)),
+        "ends": _ends(first.loc[both], second.loc[both]), "moved": _moved(first.loc[both], second.loc[both]),
+    }  # fmt: skip
+    if "claims" in one and "claims" in two:
+        found["claims"] = _claims(one["claims"], two["claims"])
+    return found
+
+
+def _ends(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, Any]]:
+    """Cells that end otherwise: by outcome where both runs have it, else by status."""
+    column = "outcome" if "outcome" in first and "outcome" in second else "status"
+    changed = first.index[first[column].fillna("") != second[column].fillna("")]
+    pairs = Counter(zip(first.loc[changed, column].fillna(""), second.loc[changed, column].fillna(""), strict=True))
+    return [
+        {"from": old, "to": new, "count": count,
+         "keys": [k for k in changed if (first.loc[k, column], second.loc[k, column]) == (old, new)][:5]}
+        for (old, new), count in pairs.most_common()
+    ]  # fmt: skip
+
+
+def _moved(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, Any]]:
+    """Groups of cells, alike but for the seed, whose median left the range of the seeds in the first run; farthest first."""
+    axes = [axis for axis in AXES if axis != "seed"]
+    moved = []
+    for name in MEASURES:
+        logs = [np.log10(table[name].astype(float).clip(lower=TINY)) for table in (first, second)]
+        table = first[axes].assign(a=logs[0], b=logs[1])
+        groups = table.groupby(axes, dropna=False, sort=False).agg(
+            a=("a", "median"), b=("b", "median"), low=("a", "min"), high=("a", "max")
+        )
+        outside = groups[(groups["b"] < groups["low"] - 1e-9) | (groups["b"] > groups["high"] + 1e-9)]
+        for settings, row in outside.iterrows():
+            unlike = {n: v for n, v in zip(axes, settings, strict=True) if v != AXES[n].default}
+            moved.append({"measure": name, "a": 10 ** row["a"], "b": 10 ** row["b"], "settings": unlike})
+    return sorted(moved, key=lambda each: -abs(math.log10(each["b"] / each["a"])))
+
+
+def _claims(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
+    one, two = first.set_index("id"), second.set_index("id")
+    both = [name for name in one.index if name in two.index]
+    return {
+        "gained": [name for name in two.index if name not in one.index],
+        "lost": [name for name in one.index if name not in two.index],
+        "changed": [
+            {"id": name, "from": one.loc[name, "verdict"], "to": two.loc[name, "verdict"],
+             "measured": [float(one.loc[name, "measured"]), float(two.loc[name, "measured"])]}
+            for name in both if one.loc[name, "verdict"] != two.loc[name, "verdict"]
+        ],
+    }  # fmt: skip
+
+
+def describe(found: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [f"from {found['a']} ({found['cells'][0]} cells) to {found['b']} ({found['cells'][1]} cells)"]
+    for what in ("gained", "lost"):
+        if found[what]:
+            lines.append(f"{len(found[what])} cells {what}, {found[what][0]} for one")
+    lines += [
+        f"{each['count']} cells: {each['from'] or 'none'} -> {each['to'] or 'none'} ({', '.join(each['keys'])})"
+        for each in found["ends"]
+    ]
+    if found["moved"]:
+        lines.append(f"{len(found['moved'])} medians left the range of their seeds; the farthest:")
+    for each in found["moved"][:MOST]:
+        settings = " ".join(f"{n}={v}" for n, v in each["settings"].items())
+        lines.append(f"    {each['measure']:<20}{each['a']:>12.4g}{each['b']:>12.4g}  {settings}")
+    claims = found.get("claims", {"changed": [], "gained": [], "lost": []})
+    if claims["changed"]:
+        lines.append(f"{len(claims['changed'])} claims have another verdict:")
+    lines += [
+        "    {id:<24}{from:>10} -> {to:<10} measured {0} -> {1}".format(*map(_measured, each["measured"]), **each)
+        for each in claims["changed"]
+    ]
+    lines += [f"claims {what}: {', '.join(claims[what])}" for what in ("gained", "lost") if claims[what]]
+    return "\n".join(lines if len(lines) > 1 else [*lines, "no difference"])
+
+
+def _measured(value: float) -> str:
+    return "nothing" if math.isnan(value) else f"{value:.4g}"

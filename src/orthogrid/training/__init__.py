@@ -1,0 +1,1 @@
+"""Cells in, rows out: a batch is drawn, stepped and measured."""
