@@ -154,9 +154,12 @@ def test_a_source_that_is_gone_is_gone(project):
     assert project.pdfs == project.from_nothing()
 
 
-def test_no_settings_of_latexmk_are_read(project):
-    (project.sources / "latexmkrc").write_text("exit 1;", encoding="utf-8")
+def test_neither_settings_of_latexmk_nor_what_a_build_by_hand_left_is_read(project):
+    before = project.pdfs
+    for name in ("latexmkrc", "paper.aux", "paper.pdf", "supplement.fdb_latexmk"):
+        (project.sources / name).write_text("exit 1;", encoding="utf-8")
     project.build()
+    assert project.pdfs == before
 
 
 @pytest.mark.parametrize(

@@ -140,18 +140,21 @@ def _typeset(sources: Path, results: Path, log: Path, work: Path) -> int:
     given = {work / path.relative_to(sources): path for path in sources.rglob("*")}
     for part in ("values.tex", "blocks.tex", "tables", "figures"):
         given |= {work / path.relative_to(results): path for path in (results / part, *(results / part).rglob("*"))}
-    given = {copy: path for copy, path in given.items() if path.is_file()}
+    by_hand = {work / path.name for name in DOCUMENTS for path in sources.glob(f"{name}.*") if path.suffix != ".tex"}
+    given = {copy: path for copy, path in given.items() if path.is_file() and copy not in by_hand}
     for copy, path in given.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(data := path.read_bytes())
         os.utime(copy, (0, zlib.crc32(data)))  # latexmk takes a file of one size and second for unchanged
     names = "\n".join(sorted(str(copy.relative_to(work)) for copy in given))
     again = ["-g"] * (names != _text(work / "given"))  # by itself latexmk does not mind that a source is gone
-    logs, passes, call = [], 0, {"cwd": work, "env": {**os.environ, **FIXED}, "encoding": "utf-8", "errors": "replace"}
+    logs: list[str] = []
+    passes = 0
     for name in DOCUMENTS:
         done = subprocess.run(
-            [*LATEXMK, *again, f"{name}.tex"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **call
-        )
+            [*LATEXMK, *again, f"{name}.tex"], cwd=work, env={**os.environ, **FIXED}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
+        )  # fmt: skip
         logs.append(_text(work / f"{name}.log"))
         _write("\n".join(logs).encode(), log)
         if done.returncode:
