@@ -13,8 +13,8 @@ from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, above, each, ideal, on, sett
 
 from orthogrid.analysis.select import agreement, at_best_rate, attached, detached, law_shares, step_costs, trained
 from orthogrid.analysis.settings import DATA, PROBLEM
-from orthogrid.cells.catalog import forget_code, having, use_code
 from orthogrid.cells.cell import AXES, Cell
+from orthogrid.cells.components import forget_code, having, use_code
 from orthogrid.cells.config import check_config
 from orthogrid.presenting.style import PLAIN, colour
 from orthogrid.presenting.tables import TABLES

@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError
 from orthogrid.penalties import PENALTIES, register
 from orthogrid.training.train import train_batch
 

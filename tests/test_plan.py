@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
-from orthogrid.cells.cell import Cell, shape_of
-from orthogrid.cells.changes import MOST, changes, code_parts
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import MOST, ConfigError, changes, code_parts
 from orthogrid.cells.config import check_config
 from orthogrid.cells.costs import Costs, bytes_needed
+from orthogrid.cells.shape import shape_of
 from orthogrid.jobs import runner
 from orthogrid.jobs.plan import (
     CPU_ELEMENTS,

@@ -9,18 +9,19 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..cells.cell import Cell, shape_of
-from ..methods import make_method
+from ..cells.cell import Cell
+from ..cells.shape import shape_of
+from ..methods.base import make_method
 from ..methods.batch import Batch
 from ..numerics import metrics
 from ..numerics.linalg import ALONE_FROM, gram_residual, one_thread
 from ..numerics.problem import Problem, draw_problem
-from ..penalties import find_penalty
+from ..penalties.base import find_penalty
 from . import ends
 
 # On a CPU a stack's weights have about so many elements at most: its gradients, moments and data are then still in the
@@ -150,10 +151,10 @@ def _on_host(function: Callable, items: Iterable, device: torch.device) -> list:
 
 def _draw_all(cells: Sequence[Cell], device: torch.device) -> list[Problem]:
     """Problems of cells; what paired cells share is drawn once."""
-    drawn_as = [replace(cell.problem, determinant=cell.determinant, init=cell.init) for cell in cells]
-    distinct = list(dict.fromkeys(drawn_as))
-    shared = dict(zip(distinct, _on_host(_draw, distinct, device), strict=True))
-    return [shared[cell] for cell in drawn_as]
+    drawn_as = [(cell.problem, cell.determinant, cell.init) for cell in cells]
+    distinct = dict(zip(drawn_as, cells, strict=True))
+    shared = dict(zip(distinct, _on_host(_draw, distinct.values(), device), strict=True))
+    return [shared[settings] for settings in drawn_as]
 
 
 def _draw(cell: Cell) -> Problem:

@@ -1,0 +1,14 @@
+"""A relative step and one cubic correction."""
+
+from __future__ import annotations
+
+from .base import register
+from .relative import Relative
+
+
+@register(constrains=True, keeps="near", products=5)
+class pogo(Relative):
+    """The relative step followed by one cubic correction, in the manner of POGO (Javaloy and Vergari, 2026)."""
+
+    def correct(self) -> None:
+        self.newton_schulz_step()
