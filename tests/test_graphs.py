@@ -129,10 +129,10 @@ def test_a_batch_is_gone_when_its_training_is_over(method, monkeypatch):
 
 
 def test_a_step_that_decomposes_is_not_captured(monkeypatch):
-    from orthogrid.methods import optimizers
+    from orthogrid.methods import optimised
 
     asked = []
-    monkeypatch.setattr(optimizers, "Repeated", lambda work, device, capture: asked.append(capture) or work)
+    monkeypatch.setattr(optimised, "Repeated", lambda work, device, capture: asked.append(capture) or work)
     for penalty in ("fro2", "l1_detached", "none", "logdet", "nuclear"):
         make_batch(Cell(dimension=4, samples=3, penalty=penalty, steps=2))
     assert asked == [True, True, True, False, False]

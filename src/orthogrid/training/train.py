@@ -67,27 +67,23 @@ def train_batch(
     if len({shape_of(cell) for cell in cells}) > 1:
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     device = torch.device(device)
-    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
-        return _train_batch(cells, device, progress)
-
-
-def _train_batch(cells: Sequence[Cell], device: torch.device, progress: Callable[[float], None]) -> list[Result]:
-    started = time.perf_counter()
-    problems = _draw_all(cells, device)
-    drawing = (time.perf_counter() - started) / len(cells)
     results: dict[int, Result] = {}
-    stacks = _stacks(cells, device)
-    for done, stack in enumerate(stacks):
-
-        def report(fraction: float, done: int = done) -> None:
-            progress((done + fraction) / len(stacks))
-
+    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
         started = time.perf_counter()
-        trained = _train_stack([cells[i] for i in stack], [problems[i] for i in stack], device, report)
-        results |= zip(stack, trained, strict=True)
-        seconds = drawing + (time.perf_counter() - started) / len(set(stack))
-        for i in stack:
-            results[i].row["seconds"] = round(seconds, 6)
+        problems = _draw_all(cells, device)
+        drawing = (time.perf_counter() - started) / len(cells)
+        stacks = _stacks(cells, device)
+        for done, stack in enumerate(stacks):
+
+            def report(fraction: float, done: int = done) -> None:
+                progress((done + fraction) / len(stacks))
+
+            started = time.perf_counter()
+            trained = _train_stack([cells[i] for i in stack], [problems[i] for i in stack], device, report)
+            results |= zip(stack, trained, strict=True)
+            seconds = drawing + (time.perf_counter() - started) / len(set(stack))
+            for i in stack:
+                results[i].row["seconds"] = round(seconds, 6)
     return [results[i] for i in range(len(cells))]
 
 
