@@ -323,7 +323,7 @@ def test_equal_stems_and_files_beside_them_do_not_clash(mine, capsys):
     train_run(config, config.cells, device="cpu", workers=1)
     assert capsys.readouterr().err.count("code: running") == 2 and Plan(config).missing == []
     names = {path.name for path in imported_files(mine / "a" / "penalties.py")}
-    assert {"penalties.py", "power_a.py", "late_a.py", "catalog.py"} <= names and "power_b.py" not in names
+    assert {"penalties.py", "power_a.py", "late_a.py", "components.py"} <= names and "power_b.py" not in names
     edit(mine / "a" / "power_a.py", "4", "6")
     components.forget_code()
     changed = [c.code for c in config_of("a/penalties.py", "b/penalties.py", penalty=["mine_a", "mine_b"], reg=1).cells]
