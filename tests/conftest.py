@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from small_house import FILES
 
 from orthogrid import offer_to_child_processes
-from orthogrid.cells import catalog
+from orthogrid.cells import components
 from orthogrid.cells.config import Config, check_config
 from orthogrid.figures import FIGURES
+from orthogrid.jobs import own
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.runner import train_cells
 from orthogrid.jobs.store import shard_name
@@ -24,7 +24,6 @@ from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS
 from orthogrid.theory.predictions import predict_cells
-from orthogrid.tools import own
 from orthogrid.training.train import train_batch
 
 ROOT = Path(__file__).parents[1]
@@ -66,26 +65,15 @@ def alone(tmp_path):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     sys.path[:] = path
-    catalog.forget_code()
+    components.forget_code()
 
 
 @pytest.fixture
 def fresh_catalog():
     """Nothing is known yet of any source, nor afterwards."""
-    catalog.forget_code()
+    components.forget_code()
     yield
-    catalog.forget_code()
-
-
-@pytest.fixture
-def house(tmp_path) -> Path:
-    """A folder with the small house."""
-    root = tmp_path / "orthogrid"
-    for name, text in FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+    components.forget_code()
 
 
 @pytest.fixture(scope="session")
@@ -98,9 +86,9 @@ def small_run(tmp_path_factory) -> Run:
 def no_entries_of_other_tests():
     """What a test registers is gone after it."""
     yield
-    if catalog._run_time or catalog._user_files:
-        catalog.forget_code()
-        for register, known in ((PENALTIES, catalog.penalties()), (METHODS, catalog.methods())):
+    if components._run_time or components._user_files:
+        components.forget_code()
+        for register, known in ((PENALTIES, components.penalties()), (METHODS, components.methods())):
             for name in set(register) - set(known):
                 del register[name]
 

@@ -12,13 +12,13 @@ import pytest
 import yaml
 from stepping import CURES
 
-from orthogrid.cells import catalog
+from orthogrid.cells import components
 from orthogrid.cells.cell import AXES, Cell, ConfigError
 from orthogrid.cells.config import check_config, json_schema, load_config
 from orthogrid.cells.costs import Costs, operations
+from orthogrid.cells.shape import shape_of
 from orthogrid.jobs.plan import CPU_SECONDS, Plan, batches, describe, shards, shared_out
 from orthogrid.jobs.store import shard_name
-from orthogrid.training.train import shape_of
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
@@ -54,7 +54,7 @@ def test_a_key_is_deaf_to_order_and_hears_every_axis():
 
 
 def test_a_constrained_methods_penalty_is_none_and_a_cure_keeps_its():
-    for name, entry in catalog.methods().items():
+    for name, entry in components.methods().items():
         cell = Cell(method=name, penalty="huber(delta=0.1)", reg=7, lr=0.5, schedule="cosine", steps=9)
         cure = name == "adam" or name in CURES
         assert entry.uses_penalty == cure
@@ -343,7 +343,7 @@ def test_what_a_table_calls_a_cells_training():
 
 
 def test_the_code_of_a_cell_is_that_of_its_penalty_and_method():
-    assert Cell(penalty="huber(delta=0.1)", method="sgd").code == catalog.code_digest("huber", "sgd") != Cell().code
+    assert Cell(penalty="huber(delta=0.1)", method="sgd").code == components.code_digest("huber", "sgd") != Cell().code
 
 
 def test_seeds_end_where_torchs_do():

@@ -20,7 +20,7 @@ import pytest
 from test_workflow import BIN, SMOKE, TABLE, command, copy_project, keys, mini, rows_files, smoke, snakemake  # noqa: F401
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import load_config
 from orthogrid.jobs.locks import hold, let_go
 from orthogrid.jobs.store import Store, shard_name

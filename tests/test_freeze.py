@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from synthetic import ideal
 
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config, load_config
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.plan import Plan

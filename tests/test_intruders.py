@@ -13,14 +13,14 @@ import torch
 import yaml
 from test_workflow import TABLE, command, keys, mini, rows_files, snakemake
 
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config
 from orthogrid.jobs.locks import hold, let_go
+from orthogrid.jobs.own import load_code
 from orthogrid.jobs.progress import Progress
 from orthogrid.jobs.store import Store
 from orthogrid.penalties import PENALTIES
 from orthogrid.run.collect import rows_date
-from orthogrid.tools.own import load_code
 
 
 def stamps(project: Path) -> dict[str, int]:

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
-from orthogrid.cells.cell import Cell, shape_of
-from orthogrid.cells.changes import MOST, changes, code_parts
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError, code_parts
 from orthogrid.cells.config import check_config
 from orthogrid.cells.costs import Costs, bytes_needed
+from orthogrid.cells.shape import shape_of
 from orthogrid.jobs import runner
 from orthogrid.jobs.plan import (
     CPU_ELEMENTS,
@@ -38,7 +38,8 @@ def config_in(folder, **more):
 
 
 def parts_of(**settings):
-    return code_parts(Cell(**settings))
+    cell = Cell(**settings)
+    return code_parts(cell.penalty, cell.method)
 
 
 @pytest.fixture
@@ -66,12 +67,12 @@ def made_by(root, edit):
 def test_a_plan_tells_finished_new_and_stale_cells(trained):
     assert columns(describe(Plan(config_in(trained)), 2), "a") == [12, 12, 0, 0]
     assert told(Plan(config_in(trained)), 2) == ["x: all 12 cells are finished."]
-    made_by(trained, lambda parts: parts | {"penalties.py: l1": "00000000"})
+    made_by(trained, lambda parts: parts | {"penalties/l1.py": "000000000000"})
     plan = Plan(config_in(trained, seed=[1, 2, 3, 4]))
     assert plan.names == sorted([shard_name(config_in(trained).cells), *plan.shards]) and len(plan.shards) == 1
     assert columns(describe(plan, 2), "a") == [16, 6, 4, 6]
     first, second = told(plan, 2)
-    assert first == "6 rows are stale: penalties.py: l1 changed"
+    assert first == "6 rows are stale: penalties/l1.py changed"
     assert (
         second.startswith("x: 10 of 16 cells to train in 1 job: about ") and "(times of 10 cells as measured" in second
     )
@@ -79,24 +80,11 @@ def test_a_plan_tells_finished_new_and_stale_cells(trained):
 
 def test_code_that_came_or_went_is_named_too_and_unknown_code_is_said_to_be(trained):
     new = dict(list(parts_of(penalty="l1").items())[1:])
-    made_by(trained, lambda parts: new | {"penalties.py: gone": "00000000"})
+    made_by(trained, lambda parts: new | {"penalties/gone.py": "000000000000"})
     (first, _) = told(Plan(config_in(trained)), 2)
-    assert "numerics/train.py: train_batch is new, penalties.py: gone is gone" in first
+    assert "training/train.py is new, penalties/gone.py is gone" in first
     (trained / "x" / "code" / "0123456789ab.json").unlink()
     assert "6 rows are stale: the code that made them is not on record" in told(Plan(config_in(trained)), 2)
-
-
-def test_few_changes_are_named():
-    old = {f"file.py: f{i}": "0" for i in range(9)}
-    text = changes(old, dict.fromkeys(old, "1"))
-    assert text.count("changed") == MOST and text.endswith(f"and {9 - MOST} more")
-
-
-def test_the_parts_of_a_code_tell_its_penalty_and_method_from_others():
-    l1, fro2 = parts_of(penalty="l1"), parts_of(penalty="fro2")
-    assert "penalties.py: l1" in l1 and "penalties.py: l1" not in fro2
-    assert {name for name in l1.keys() & fro2.keys() if l1[name] != fro2[name]} == set()
-    assert "methods/constraints.py: cayley" not in l1 and any("landing" in n for n in parts_of(method="landing"))
 
 
 def test_rows_of_another_processor_do_not_tell_this_ones_times(trained):

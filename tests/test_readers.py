@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, tiny_config
 
 from orthogrid.cells.config import Config, check_config
-from orthogrid.cells.imports import files_digest, imported_files
+from orthogrid.cells.sources import files_digest, imported_files
 from orthogrid.figures import FIGURES
 from orthogrid.presenting.readers import complaints, readers, unfed, unread_blocks
 from orthogrid.presenting.tables import TABLES

@@ -60,8 +60,8 @@ def test_a_penalty_by_the_recipe_trains_alone(tmp_path):
     project, arguments = mini(tmp_path)
     snakemake(project, TABLE, *arguments)
     before = rows_files(project, "mini")
-    path = project / "src" / "orthogrid" / "penalties.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + recipe("A penalty of your own"), encoding="utf-8")
+    path = project / "src" / "orthogrid" / "penalties" / "cubic.py"
+    path.write_text(recipe("A penalty of your own"), encoding="utf-8")
     raw = config_of(project)
     raw["blocks"][0]["axes"]["penalty"].append("cubic")
     write_config(project, raw)
@@ -74,8 +74,8 @@ def test_a_method_by_the_recipe_trains_alone(tmp_path):
     project, arguments = mini(tmp_path, penalty="fro2", reg=1)
     snakemake(project, TABLE, *arguments)
     before = rows_files(project, "mini")
-    path = project / "src" / "orthogrid" / "methods" / "constraints.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + recipe("A method of your own"), encoding="utf-8")
+    path = project / "src" / "orthogrid" / "methods" / "halfway.py"
+    path.write_text(recipe("A method of your own"), encoding="utf-8")
     raw = config_of(project)
     raw["blocks"][0]["axes"]["method"] = ["adam", "halfway"]
     write_config(project, raw)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from training import CELLS, REAL, assert_same_rows, collect_cells, names, rows_files, rows_of, train
 
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config
 from orthogrid.jobs import runner
 from orthogrid.jobs.store import Store, shard_name

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from .cells.catalog import ConfigError
+from .cells.components import ConfigError
 from .cells.config import json_schema, load_config
 from .jobs.failures import in_words
 
@@ -93,9 +93,9 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from .jobs.own import load_code, try_penalties
     from .jobs.progress import how_many
     from .presenting.readers import complaints
-    from .tools.own import load_code, try_penalties
 
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
@@ -126,11 +126,11 @@ def _train(options: argparse.Namespace) -> int:
     if options.shard and _is_trained(Path(options.shard)):
         return 0
     from .jobs.locks import hold, let_go
+    from .jobs.own import load_code
     from .jobs.plan import Shard
     from .jobs.runner import TrainingError, train_cells, train_run  # imports torch
     from .jobs.store import Store
     from .jobs.workers import die_with_parent
-    from .tools.own import load_code
     from .tools.show import again, find_cell
 
     if options.again and not options.key:
@@ -198,9 +198,9 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from .jobs.own import load_code
     from .jobs.plan import measured_costs
     from .jobs.store import Store
-    from .tools.own import load_code
     from .tools.verify import verify
 
     config = load_config(options.config)

@@ -5,12 +5,12 @@ import subprocess
 
 import orthogrid
 import psutil
-from orthogrid.cells.catalog import ConfigError, digest_of
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import RUNS_CODE, check_config
 from orthogrid.jobs.failures import in_words
 from orthogrid.presenting.declarations import own_figure_names
 from orthogrid.jobs.files import cache_folder
-from orthogrid.cells.imports import imported_files
+from orthogrid.cells.sources import digest_of, imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
 from orthogrid.jobs.locks import hold, require_run_folder
 from orthogrid.jobs.plan import Plan, told
@@ -111,7 +111,7 @@ def require_code(code):
     """
     python = os.environ.get("ORTHOGRID_PYTHON")
     if code and python:
-        done = subprocess.run([python, "-m", "orthogrid.tools.own", *code], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([python, "-m", "orthogrid.jobs.own", *code], stderr=subprocess.PIPE, text=True)
         if done.returncode:
             stop_with(f"{done.stderr.strip()}\nNothing was trained.")
 

@@ -7,7 +7,7 @@ from orthogrid.figures import draw_figures, write_captions
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.progress import Progress
 from orthogrid.run.run import Run
-from orthogrid.tools.own import load_code
+from orthogrid.jobs.own import load_code
 
 if __name__ == "__main__":
     with told():

@@ -13,7 +13,7 @@ from orthogrid.publishing.writing import write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import judge
 from orthogrid.sections.reproduction import explored_column
-from orthogrid.tools.own import load_code
+from orthogrid.jobs.own import load_code
 
 if __name__ == "__main__":
     with told():

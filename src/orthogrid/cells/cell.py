@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from . import catalog
-from .catalog import ConfigError, Entry
+from . import components
+from .components import ConfigError, Entry
+from .shape import ProblemSettings, spec_name
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Axis:
     @property
     def entries(self) -> dict[str, Entry]:
         """The catalog's entries that are this axis's values."""
-        return getattr(catalog, self.registry)() if self.registry else {}
+        return getattr(components, self.registry)() if self.registry else {}
 
     @property
     def allowed(self) -> str:
@@ -49,11 +50,6 @@ class Axis:
         noun = "an integer" if self.kind is int else "a number"
         limit = "" if self.maximum is None else f" and ≤ {self.maximum}"
         return f"{noun} {'>' if self.exclusive else '≥'} {self.minimum:g}{limit}"
-
-
-# From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
-# Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
-GRAM_FROM = 1.2
 
 
 def _axis(default: Any, description: str, **limits: Any) -> Any:
@@ -151,7 +147,7 @@ class Cell:
     @property
     def code(self) -> str:
         """The digest of the code that trains it."""
-        return catalog.code_digest(spec_name(self.penalty), spec_name(self.method))
+        return components.code_digest(spec_name(self.penalty), spec_name(self.method))
 
     @property
     def label(self) -> str:
@@ -159,19 +155,9 @@ class Cell:
         return spec_name(self.penalty if self.method == "adam" else self.method)
 
     @cached_property
-    def problem(self) -> Cell:
-        """The cell's data and target as a cell: equal for cells that share them (paired comparisons)."""
-        cell = object.__new__(type(self))  # of canonical settings: no second check, ten thousand cells ask
-        cell.__dict__.update(
-            {f.name: getattr(self, f.name) for f in fields(self)}, penalty="none", reg=0.0, method="adam", determinant="mismatch", init="haar", lr=1e-3,
-            schedule="constant", steps=1,
-        )  # fmt: skip
-        return cell
-
-    @property
-    def by_gram(self) -> bool:
-        """Whether the data's gradient goes through the Gram matrix."""
-        return self.sampling == "fixed" and not self.noise and self.samples >= GRAM_FROM * self.dimension
+    def problem(self) -> ProblemSettings:
+        """The settings of its samples and target: equal for cells that share them."""
+        return ProblemSettings(*(getattr(self, name) for name in ProblemSettings._fields))
 
     def __str__(self) -> str:
         """The settings that are not the default, as `dimension=100 penalty=l1`; for messages."""
@@ -185,24 +171,7 @@ AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.me
 make_cell = Cell  # its former name
 
 
-def shape_of(cell: Cell) -> tuple:
-    """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
-    way = (cell.by_gram, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
-    return (cell.dimension, cell.samples, cell.sampling, *way)
-
-
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
-
-
-def spec_name(spec: str) -> str:
-    """The name in a spec such as `huber(delta=0.01)`."""
-    return spec.split("(")[0]
-
-
-def spec_options(spec: str) -> dict[str, float]:
-    """The options in a canonical spec: {'delta': 0.01}."""
-    inside = spec.partition("(")[2].rstrip(")")
-    return {k: float(v) for k, v in (item.split("=") for item in inside.split(",") if item)}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

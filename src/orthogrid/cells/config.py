@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from ..presenting.declarations import own_readers
-from . import catalog
-from .catalog import ConfigError
-from .cell import AXES, Axis, Cell, as_number, canonical, nearest, spec_name
+from . import components
+from .cell import AXES, Axis, Cell, as_number, canonical, nearest
+from .components import ConfigError
 from .costs import bytes_needed
+from .shape import spec_name
 from .yamlfile import read_yaml
 
 
@@ -193,7 +194,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         complain("code", f"'{code}' is not allowed: a list of Python files")
     else:
         try:
-            catalog.use_code(code)
+            components.use_code(code)
             own_readers(code)
         except ConfigError as error:
             complain("code", str(error))

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from .catalog import ConfigError
 from .cell import nearest
+from .components import ConfigError
 
 MOST_BYTES = 1_000_000  # the published config has 8 000
 MOST_NODES = 1_000_000  # values, each alias counted as often as it stands for them

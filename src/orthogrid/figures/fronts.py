@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..cells.catalog import methods
-from ..cells.cell import spec_options
+from ..cells.components import methods
+from ..cells.shape import spec_options
 from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
 from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
 from ..run.run import Run, arms

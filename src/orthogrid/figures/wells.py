@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..cells.cell import spec_name
+from ..cells.shape import spec_name
 from ..presenting.panels import Panel, canvas, dots, inside, legend, note, outcome_marks, side_by_side
 from ..presenting.style import COLOURS, GREY, LAW, UNIT, figure, nonempty, ordered_arms, shades, word
 from ..run.run import Run, arms

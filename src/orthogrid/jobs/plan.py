@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..cells.catalog import ConfigError, methods, use_code
-from ..cells.cell import AXES, Cell, shape_of, spec_name
-from ..cells.changes import changes, code_parts
+from ..cells.cell import AXES, Cell
+from ..cells.components import ConfigError, changes, code_parts, methods, use_code
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name, operations
+from ..cells.shape import shape_of, spec_name
 from .files import write_bytes
 from .progress import duration
 from .store import Store, shard_name
@@ -133,7 +133,10 @@ class Plan:
         """What changed in the code since stale rows were made, with how many rows, most rows first."""
         today = {cell.key: cell for cell in self.missing}
         counts = Counter((code, today[key].code) for key, code in self.stale.items())
-        made = {cell.code: code_parts(cell) for cell in {today[key].code: today[key] for key in self.stale}.values()}
+        made = {
+            cell.code: code_parts(spec_name(cell.penalty), spec_name(cell.method))
+            for cell in {today[key].code: today[key] for key in self.stale}.values()
+        }
         reasons: Counter[str] = Counter()
         for (old, new), count in counts.items():
             reasons[changes(self.store.code_parts(old), made[new])] += count

@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from ..cells.catalog import ConfigError, methods, penalties
-from ..cells.cell import Cell, spec_name
-from ..cells.changes import code_parts
+from ..cells.cell import Cell
+from ..cells.components import ConfigError, code_parts, methods, penalties
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name
+from ..cells.shape import spec_name
 from ..methods import METHODS
 from ..penalties import PENALTIES
-from ..tools.own import load_code, loaded_code, run_again, try_penalties
 from ..training.train import Result, train_batch
+from .own import load_code, loaded_code, run_again, try_penalties
 from .plan import batches, parts, require_libraries, shared_out
 from .progress import Progress, how_many
 from .store import Store, shard_name
@@ -159,7 +159,7 @@ def train_cells(
                 job.run(stop, log)
         finally:
             for code, cell in {cell.code: cell for cell in missing}.items():
-                store.keep_code(code, code_parts(cell))
+                store.keep_code(code, code_parts(spec_name(cell.penalty), spec_name(cell.method)))
             store.settle(name, cells)
     if stop.requested:
         raise KeyboardInterrupt
@@ -176,7 +176,7 @@ def require_running(cells: Sequence[Cell]) -> None:
         for name in {spec_name(getattr(cell, axis)) for cell in cells} - set(registry):
             file = known[name].file
             raise ConfigError(
-                f"{axis} '{name}' stands in {file}, which has not run: orthogrid.tools.own.load_code('{file}')"
+                f"{axis} '{name}' stands in {file}, which has not run: orthogrid.jobs.own.load_code('{file}')"
             )
 
 

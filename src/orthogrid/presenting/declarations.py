@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..cells.catalog import PACKAGE, SOURCE, ConfigError
-from ..cells.closure import Source
-from ..cells.statements import Definition, Module, chain
+from ..cells.components import ConfigError, Definition
+from ..cells.sources import PACKAGE as SOURCE
+from ..cells.sources import origin, parsed
 
 # The decorators that declare what is read: (name, the folder where they are used, what of a function's name is not the reader's)
 DECORATORS = (
@@ -62,10 +62,9 @@ def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
 
     Raises ConfigError for a declaration that cannot be read, a function with other arguments, or a name that is taken.
     """
-    source = Source(SOURCE, PACKAGE)
     found: dict[str, Reader] = {}
     for path in dict.fromkeys(Path(path).expanduser().resolve() for path in paths):
-        for reader in _own(source, source.read(path)):
+        for reader in _own(path):
             taken = found.get(str(reader)) or next((r for r in readers() if str(r) == str(reader)), None)
             if taken is not None:
                 raise ConfigError(
@@ -112,15 +111,14 @@ def _told(call: ast.Call, decorator: str, name: str) -> tuple[str, tuple[str, ..
         raise _Untold from None
 
 
-def _own(source: Source, module: Module) -> Iterator[Reader]:
-    top = set(map(id, module.body))
-    for node in [n for statement in module.body for n in ast.walk(statement) if isinstance(n, Definition)]:
+def _own(path: Path) -> Iterator[Reader]:
+    for node in [n for n in ast.walk(parsed(path)) if isinstance(n, Definition)]:
         for decorator in node.decorator_list:
-            kind = _decorator(source, module, decorator)
+            kind = _decorator(path, decorator)
             if kind is None:
                 continue
-            place = f"{module.path}, line {node.lineno}"
-            if id(node) not in top:
+            place = f"{path}, line {node.lineno}"
+            if node not in parsed(path).body:
                 raise ConfigError(f"{place}: {kind} '{node.name}' must stand at the top level of the file")
             _, call, allowed = OWN[kind]
             try:
@@ -139,7 +137,7 @@ def _own(source: Source, module: Module) -> Iterator[Reader]:
                 raise ConfigError(
                     f"{place}: {kind} '{name}' has ({given}); it must be written {call.format(node.name.removeprefix('draw_'))}"
                 )
-            yield Reader(kind, name, blocks, " ".join((ast.get_docstring(node) or "").split()), place, module.path)
+            yield Reader(kind, name, blocks, " ".join((ast.get_docstring(node) or "").split()), place, path)
 
 
 def _takes(node: ast.AST, wanted: int) -> bool:
@@ -151,12 +149,8 @@ def _takes(node: ast.AST, wanted: int) -> bool:
     return needed <= wanted <= (wanted if node.args.vararg else given) and None not in node.args.kw_defaults
 
 
-def _decorator(source: Source, module: Module, decorator: ast.expr) -> str | None:
+def _decorator(path: Path, decorator: ast.expr) -> str | None:
     """Whether a decorator is the package's `figure` or `claim`, by whatever name."""
-    names = chain(decorator.func if isinstance(decorator, ast.Call) else decorator)
-    for target, rest in source.resolve(module, *names) if names else ():
-        if isinstance(target, tuple) and not rest and target[1] in OWN:
-            module, name = target
-            if module.path == source.root / OWN[name][0]:
-                return name
-    return None
+    file, name = origin(path, decorator)
+    name = name.rpartition(".")[2]
+    return name if file is not None and file.is_relative_to(SOURCE) and name in OWN else None

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..analysis import select, settings
 from ..analysis.intervals import Estimate
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..run.run import Run
 from ..run.views import RUN_TABLES, View
 

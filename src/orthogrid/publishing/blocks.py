@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..cells.catalog import SOURCE
 from ..cells.cell import AXES
 from ..cells.config import Block
+from ..cells.sources import PACKAGE as SOURCE
 from ..jobs.files import write_bytes
 from ..presenting.declarations import Reader, own_readers
 from ..presenting.formats import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text

@@ -24,7 +24,7 @@ import matplotlib.backends.backend_pdf  # noqa: F401 - before the fork: else eac
 import numpy as np
 import pandas as pd
 
-from ..cells.imports import files_digest, imported_files
+from ..cells.sources import files_digest, imported_files
 from ..jobs.files import write_bytes
 from ..presenting.style import FIGURES, Drawing, in_order, render
 from ..run.run import Run, arms

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..cells import catalog
-from ..cells.cell import AXES, spec_name
+from ..cells import components
+from ..cells.cell import AXES
+from ..cells.shape import spec_name
 from ..figures.maps import mosaic
 from ..presenting.panels import bars, canvas, decades, legend, limits, outcome_patches, ticks
 from ..presenting.style import (
@@ -108,7 +109,7 @@ def _values(cells: pd.DataFrame, axis: str) -> list:
 
 
 def _palette(values: list) -> list:
-    known = {*catalog.penalties(), *catalog.methods()}
+    known = {*components.penalties(), *components.methods()}
     return [
         colour(value) if spec_name(str(value)) in known else OTHERS[i % len(OTHERS)] for i, value in enumerate(values)
     ]

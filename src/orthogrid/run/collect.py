@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
 from ..jobs.store import Store, parse_traces

@@ -21,9 +21,9 @@ from ..analysis.select import (
     wrong_side,
 )
 from ..analysis.settings import FLOOR_TOLERANCE
-from ..cells.catalog import having
-from ..cells.catalog import methods as known
-from ..cells.cell import spec_name
+from ..cells.components import having
+from ..cells.components import methods as known
+from ..cells.shape import spec_name
 from ..presenting.formats import MISSING, code, d1, d2, digits2, median, out_of, setting
 from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from ..presenting.tables import table, tabular

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.intervals import LEVEL
-from ..cells.catalog import penalties
+from ..cells.components import penalties
 from ..presenting.formats import (
     MISSING,
     code,

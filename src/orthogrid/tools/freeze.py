@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes
 

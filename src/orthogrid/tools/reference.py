@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..cells.catalog import methods, penalties
 from ..cells.cell import AXES, Axis
+from ..cells.components import methods, penalties
 from ..cells.config import BLOCK_KEYS, CONFIG_KEYS
 from ..theory.outcomes import MEANING
 from .columns import TABLES

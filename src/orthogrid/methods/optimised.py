@@ -1,12 +1,11 @@
-"""Optimisers of the whole loss, data and penalty together. Constraints and cures derive from them."""
+"""Methods that step what they train by an optimiser of the whole loss."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from ..numerics.descent import Adam, Momentum
 from ..numerics.graphs import Repeated
-from .base import Method, register
+from .base import Method
 from .batch import Batch
 
 
@@ -30,22 +29,3 @@ class Optimised(Method):
     def _advance(self) -> None:
         self.batch.compute_gradient()
         self.batch.apply_gradient()
-
-
-@register(uses_penalty=True, matrices=0)
-class adam(Optimised):
-    """Adam on the data loss plus the penalty (Kingma and Ba, ICLR 2015), with PyTorch's defaults."""
-
-    def __init__(self, batch: Batch, *, beta1: float = 0.9, beta2: float = 0.999):
-        super().__init__(batch, Adam, beta1=beta1, beta2=beta2)
-
-
-@register(uses_penalty=True, matrices=0)
-class sgd(Optimised):
-    """Gradient descent, all samples at every step: W ← W - lr ∇f, or with heavy-ball momentum (Polyak, 1964), as `torch.optim.SGD`.
-
-    The data loss is a sum over samples, so stable rates are below 1/mu, mu the largest eigenvalue of XᵀX where there is a bias.
-    """
-
-    def __init__(self, batch: Batch, *, momentum: float = 0.0):
-        super().__init__(batch, Momentum, momentum=momentum)

@@ -1,7 +1,7 @@
 """Running a user's own files, so that what they register can be used: `code:` in a config.
 
-A config is data, these files are programs. So each is named on stderr before it runs, once in a process. Everything that their
-text tells is known before (`catalog`, `declarations`); here they show whether they run. `python -m orthogrid.tools.own FILE …` says so.
+A config is data, these files are programs. So each is named on stderr before it runs, once in a process. What their text says is
+known before (`components`); here they show whether they run. `python -m orthogrid.jobs.own FILE …` says so.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..cells import catalog
-from ..cells.catalog import ConfigError
-from ..cells.imports import PACKAGE, imported_files
-from ..presenting.declarations import own_readers
+from ..cells import components
+from ..cells.components import ConfigError
+from ..cells.sources import PACKAGE, imported_files
 
 _ran: dict[Path, bytes] = {}  # with the text that ran
 
@@ -30,11 +29,9 @@ def load_code(paths: str | Path | Iterable[str | Path], quiet: bool = False) -> 
 
     They may import files beside them. Raises ConfigError that names file, line and cause for one that cannot be run.
     """
-    named = [paths] if isinstance(paths, str | Path) else list(paths)
-    catalog.use_code(named)
-    own_readers(named)
-    for given in map(Path, named):
-        path = given.expanduser().resolve()
+    components.use_code(paths)
+    for path in components.code_files(paths):
+        given = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
         text = path.read_bytes()
         if _ran.get(path) != text:
             if path in _ran or _imported_before(path) is None:
@@ -73,7 +70,7 @@ def _names() -> dict[str, Any]:
                 found |= {f"{module.__name__}.{name}.{member}": v for member, v in vars(value).items()}
     for kind, register in (("penalty", PENALTIES), ("method", METHODS)):
         for name, made in register.items():
-            if Path(made.entry.file).is_relative_to(catalog.SOURCE):  # a user's own may be edited
+            if Path(made.entry.file).is_relative_to(PACKAGE):  # a user's own may be edited
                 found |= {f"{kind} '{name}'": made} | {f"{kind} '{name}', {n}": v for n, v in vars(made).items()}
     return found
 
@@ -97,14 +94,14 @@ def try_penalties(specs: Iterable[str]) -> list[str]:
     """
     import torch
 
-    from ..cells.cell import spec_name, spec_options
+    from ..cells.shape import spec_name, spec_options
     from ..penalties import PENALTIES
 
-    known, notes = catalog.penalties(), []
+    known, notes = components.penalties(), []
     near = torch.tensor([[0.0, 0.1, 0.02], [0.1, 0.03, -0.05], [0.02, -0.05, -0.01]], dtype=torch.float64)
     for spec in dict.fromkeys(specs):
         entry = known[spec_name(spec)]
-        if not entry.file or Path(entry.file).resolve().parent == catalog.SOURCE.resolve():
+        if not entry.file or Path(entry.file).is_relative_to(PACKAGE):
             continue
         where = f"penalty '{spec}' ({entry.file}, line {entry.line})"
 
@@ -235,7 +232,7 @@ def _told(error: BaseException, given: Path, path: Path) -> str:
 
 if __name__ == "__main__":
     try:
-        from orthogrid.tools.own import load_code as load  # the module itself, not this second copy of it
+        from orthogrid.jobs.own import load_code as load  # the module itself, not this second copy of it
 
         load(sys.argv[1:], quiet=True)
     except ConfigError as error:
