@@ -8,7 +8,7 @@ import psutil
 from orthogrid.cells.catalog import ConfigError, digest_of
 from orthogrid.cells.config import RUNS_CODE, check_config
 from orthogrid.jobs.failures import in_words
-from orthogrid.presenting.declarations import own_figure_names
+from orthogrid.presenting.declarations import own_figure_names, own_readers
 from orthogrid.jobs.files import cache_folder
 from orthogrid.cells.imports import imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
@@ -39,6 +39,7 @@ def make_plan(config, files):
             if any(key in raw for key in RUNS_CODE):
                 check_config(raw, source=os.path.relpath(file))  # which names the key
         checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
+        own_readers(checked.code)  # a wrong figure or claim of a user's is told before anything trains
         require_run_folder(checked.root)
         if workflow.is_main_process:
             # Even for a dry run: a damaged file in the place of one to be written would look finished.
