@@ -13,7 +13,7 @@ from orthogrid.jobs.files import cache_folder
 from orthogrid.cells.imports import imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
 from orthogrid.jobs.locks import hold, require_run_folder
-from orthogrid.jobs.plan import Plan, told
+from orthogrid.jobs.plan import Plan, summary
 from orthogrid.presenting.readers import block_figure_names
 from orthogrid.publishing.sources import asked
 from orthogrid.jobs.store import Store
@@ -48,7 +48,7 @@ def make_plan(config, files):
         plan = Plan(checked)
         if workflow.is_main_process:
             plan.mark_trained()
-            for line in told(plan, workflow.cores or os.cpu_count()):
+            for line in summary(plan, workflow.cores or os.cpu_count()):
                 logger.info(line)
         return plan
     except Exception as error:

@@ -1,6 +1,7 @@
 """Worker processes that may die: each has a pipe of its own, so that a death is seen at once and takes its own task alone.
 
-The standard library's pools share queues among their workers. One that is killed takes the tasks of others with it.
+The standard library's pools share queues among their workers. One that is killed takes the tasks of others with it. A process
+for each task would be simpler still, but forking one that has loaded torch, and ending it, takes as long as a small batch.
 """
 
 from __future__ import annotations
@@ -35,17 +36,14 @@ class Outcome:
 
 
 class Workers:
-    """Processes that work on numbered tasks. `work(task, report)` may call `report(fraction)` meanwhile.
-
-    A forked process serves one task and ends. A process that was not forked has libraries to load, so it serves until the end.
-    """
+    """Processes that work on numbered tasks, one after another. `work(task, report)` may call `report(fraction)` meanwhile."""
 
     def __init__(
         self,
         work: Callable[[Any, Callable[[float], None]], Any],
         tasks: Sequence[Any],
         most: int,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] | None = None,
         forks: bool = True,
     ):
         """At most `most` processes work at a time. `prepare` is called first in each that is not forked.
@@ -53,12 +51,12 @@ class Workers:
         Without `forks` none is forked: a fork of a process that uses a GPU cannot use it.
         """
         self.context = CONTEXT if forks else SPAWN
-        self.forks = self.context is not SPAWN
         self.fractions = self.context.Array("d", len(tasks), lock=False)  # of each task, written by its worker
         self.most = most
         self.running: dict[Connection, tuple[int, Any]] = {}  # pipe → number of the task, process
         self._idle: list[tuple[Connection, Any]] = []
-        self._work = (work, tasks, self.fractions, os.getpid(), None if self.forks else prepare)
+        forked = self.context.get_start_method() == "fork"
+        self._work = (work, tasks, self.fractions, os.getpid(), None if forked else prepare)
 
     @property
     def free(self) -> int:
@@ -85,18 +83,15 @@ class Workers:
     def _receive(self, pipe: Connection) -> Outcome:
         number, process = self.running.pop(pipe)
         try:
-            outcome = Outcome(number, *pipe.recv())
+            result, error = pipe.recv()
         except (EOFError, OSError):
             process.join()
-            outcome = Outcome(number, error=WorkerDied(_death(process.exitcode)))
-        if outcome.error is None:
-            self.fractions[number] = 1.0
-        if self.forks or isinstance(outcome.error, WorkerDied):
-            process.join()
             pipe.close()
-        else:
-            self._idle.append((pipe, process))
-        return outcome
+            return Outcome(number, error=WorkerDied(_death(process.exitcode)))
+        self._idle.append((pipe, process))
+        if error is None:
+            self.fractions[number] = 1.0
+        return Outcome(number, result, error)
 
     def stop(self) -> list[Outcome]:
         """End all processes, in the middle of their tasks. Returns what had just been finished."""
@@ -130,7 +125,7 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 def _serve(
     pipe: Connection, work: Callable, tasks: Sequence[Any], fractions: Any, parent: int, prepare: Callable | None
 ) -> None:
-    """A process's life: take a number, work, send (result, error); once where it was forked, so that `prepare` is None."""
+    """A process's life: take a number, work, send (result, error)."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent's to handle
@@ -139,7 +134,10 @@ def _serve(
     if prepare is not None:
         prepare()
     while True:
-        number = pipe.recv()
+        try:
+            number = pipe.recv()
+        except (EOFError, OSError):  # the parent ended
+            return
 
         def report(fraction: float, number: int = number) -> None:
             fractions[number] = fraction
@@ -153,5 +151,3 @@ def _serve(
             pipe.send(answer)
         except Exception as error:  # an error that cannot be pickled
             pipe.send((None, RuntimeError(f"{type(error).__name__}: {error}; of {answer[1]!r}")))
-        if prepare is None:
-            return
