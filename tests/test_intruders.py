@@ -95,7 +95,7 @@ def test_a_tilde_is_the_home_folder_and_braces_are_refused(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     raw = {"run": "x", "blocks": [{"name": "a", "axes": {}}]}
     assert check_config(raw | {"results": "~/runs"}).root == Path("/home/somebody/runs/x")
-    with pytest.raises(ConfigError, match=r"'a\{x\}' is not allowed: braces"):
+    with pytest.raises(ConfigError, match=r"'a\{x\}' is not allowed: .* without braces"):
         check_config(raw | {"results": "a{x}"})
 
 

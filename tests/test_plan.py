@@ -25,7 +25,7 @@ from orthogrid.jobs.plan import (
     describe,
     shards,
     shared_out,
-    told,
+    summary,
 )
 from orthogrid.jobs.store import Store, shard_name
 from orthogrid.training.train import train_batch
@@ -66,12 +66,12 @@ def made_by(root, edit):
 
 def test_a_plan_tells_finished_new_and_stale_cells(trained):
     assert columns(describe(Plan(config_in(trained)), 2), "a") == [12, 12, 0, 0]
-    assert told(Plan(config_in(trained)), 2) == ["x: all 12 cells are finished."]
+    assert summary(Plan(config_in(trained)), 2) == ["x: all 12 cells are finished."]
     made_by(trained, lambda parts: parts | {"penalties/l1.py": "000000000000"})
     plan = Plan(config_in(trained, seed=[1, 2, 3, 4]))
     assert plan.names == sorted([shard_name(config_in(trained).cells), *plan.shards]) and len(plan.shards) == 1
     assert columns(describe(plan, 2), "a") == [16, 6, 4, 6]
-    first, second = told(plan, 2)
+    first, second = summary(plan, 2)
     assert first == "6 rows are stale: penalties/l1.py changed"
     assert (
         second.startswith("x: 10 of 16 cells to train in 1 job: about ") and "(times of 10 cells as measured" in second
@@ -81,17 +81,17 @@ def test_a_plan_tells_finished_new_and_stale_cells(trained):
 def test_code_that_came_or_went_is_named_too_and_unknown_code_is_said_to_be(trained):
     new = dict(list(parts_of(penalty="l1").items())[1:])
     made_by(trained, lambda parts: new | {"penalties/gone.py": "000000000000"})
-    (first, _) = told(Plan(config_in(trained)), 2)
+    (first, _) = summary(Plan(config_in(trained)), 2)
     assert "training/train.py is new, penalties/gone.py is gone" in first
     (trained / "x" / "code" / "0123456789ab.json").unlink()
-    assert "6 rows are stale: the code that made them is not on record" in told(Plan(config_in(trained)), 2)
+    assert "6 rows are stale: the code that made them is not on record" in summary(Plan(config_in(trained)), 2)
 
 
 def test_rows_of_another_processor_do_not_tell_this_ones_times(trained):
     store = Store(trained / "x")
     (name,) = store.held()
     store.put(name, store.rows(name).assign(device="cpu (another, 1 thread)"), store.traces(name))
-    assert "(times of 0 cells as measured" in told(Plan(config_in(trained, seed=[7])), 2)[0]
+    assert "(times of 0 cells as measured" in summary(Plan(config_in(trained, seed=[7])), 2)[0]
 
 
 def test_memory_grows_with_the_cell(tmp_path):
@@ -171,16 +171,16 @@ def test_cells_in_a_journal_are_told(tmp_path):
     config = config_in(tmp_path)
     records = [runner._record(result, torch.device("cpu")) for result in train_batch(config.cells[:2])]
     Store(config.root).append("x", records)
-    assert told(Plan(config), 2)[-1].startswith("2 of these are finished already, in the journal of a job")
+    assert summary(Plan(config), 2)[-1].startswith("2 of these are trained already: they are in the journal of a job")
     assert runner.train_run(config, config.cells, device="cpu") == len(config.cells) - 2
-    assert len(told(Plan(config), 2)) == 1
+    assert len(summary(Plan(config), 2)) == 1
 
 
 def test_memory_and_versions_of_torch_are_told(trained):
     config = config_in(trained, dimension=400, samples=100)
     plan = Plan(config)
     largest = max(len(batch) * bytes_needed(batch[0]) for batch in batches(plan.missing, Costs()))
-    assert f" {2 * (PROCESS_BYTES + largest) / 1e9:.1f} GB of memory" in told(plan, 2)[-1]
+    assert f" {2 * (PROCESS_BYTES + largest) / 1e9:.1f} GB of memory" in summary(plan, 2)[-1]
     store = Store(trained / "x")
     (name,) = store.held()
     rows = store.rows(name)
@@ -188,7 +188,7 @@ def test_memory_and_versions_of_torch_are_told(trained):
     store.put(name, rows, store.traces(name))
     ours = rows["torch"].iloc[-1]
     assert (
-        told(Plan(config_in(trained)), 2)[-1]
+        summary(Plan(config_in(trained)), 2)[-1]
         == f"Rows were made by several versions of torch: {ours} (9 cells), 1.0 (3 cells)."
     )
 

@@ -11,7 +11,7 @@ from training import CELLS, REAL, assert_same_rows, collect_cells, names, rows_f
 from orthogrid.cells.cell import Cell
 from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config
-from orthogrid.jobs import runner
+from orthogrid.jobs import runner, workers
 from orthogrid.jobs.store import Store, shard_name
 
 # ---- Devices and batches ----
@@ -33,9 +33,10 @@ def test_gpu_memory_too_small_halves_the_batch_and_loses_no_row(tmp_path, monkey
 
 def test_where_no_worker_can_share_the_gpu_this_process_trains_alone(tmp_path, monkeypatch, with_workers):
     """A card may be set to serve one process. Here there is none at all, so that workers die, and a CPU stands in for it."""
+    monkeypatch.setattr(workers, "SPAWN", workers.CONTEXT)  # a forked worker has torch already
     monkeypatch.setattr(runner, "find_device", lambda wanted: torch.device("cuda"))
     monkeypatch.setattr(runner, "device_name", lambda device: "cuda (none)")
-    monkeypatch.setattr(runner, "gpu_workers", lambda device, workers: workers)
+    monkeypatch.setattr(runner, "gpu_workers", lambda device, count: count)
     monkeypatch.setattr(runner, "gpu_batch", lambda cell, device, workers: 2)
     monkeypatch.setattr(runner, "train_batch", lambda cells, device, report: REAL(cells, "cpu", report))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -197,13 +198,13 @@ def test_clearing_keeps_what_the_config_needs_and_all_while_a_cell_is_missing(tm
     config = in_pieces(tmp_path)
     train(config.cells, config.root)
     train(CELLS[:1] + [replace(CELLS[0], seed=9)], config.root)
-    Store(config.root).append("x", [])
+    Store(config.root).append("0123456789ab", [])
     grown = check_config(
         {"run": "x", "results": str(tmp_path), "blocks": [{"name": "a", "axes": SETTINGS | {"seed": [1, 4]}}]}
     )
     assert Store(config.root).clear(grown.cells) == [] and len(rows_files(config.root)) == 2
     removed = {path.name.split(".")[0] for path in Store(config.root).clear(config.cells)}
-    assert len(removed) == 2 and "x" in removed and names(config.root) == [shard_name(config.cells)]
+    assert len(removed) == 2 and "0123456789ab" in removed and names(config.root) == [shard_name(config.cells)]
 
 
 def test_a_time_limit_starts_nothing_after_it_and_keeps_the_cheapest(tmp_path, monkeypatch, trained):

@@ -5,9 +5,9 @@ from pathlib import Path
 from orthogrid.cells.config import check_config
 from orthogrid.figures import draw_figures, write_captions
 from orthogrid.jobs.failures import told
+from orthogrid.jobs.own import load_code
 from orthogrid.jobs.progress import Progress
 from orthogrid.run.run import Run
-from orthogrid.jobs.own import load_code
 
 if __name__ == "__main__":
     with told():

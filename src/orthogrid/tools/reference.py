@@ -21,8 +21,8 @@ def config_page() -> str:
         "The config",
         "A config is YAML: a name, and blocks. A block is a question and a value, or a list of values, for every axis that is not as "
         "usual; it has a cell for each combination. `defaults` are usual values for all blocks.",
-        ("Keys", _table("key", {k: _needed(*v) for k, v in CONFIG_KEYS.items()})),
-        ("Keys of a block", _table("key", {k: _needed(*v) for k, v in BLOCK_KEYS.items()})),
+        ("Keys", _table("key", {k: _needed(v.description, v.required) for k, v in CONFIG_KEYS.items()})),
+        ("Keys of a block", _table("key", {k: _needed(v.description, v.required) for k, v in BLOCK_KEYS.items()})),
         ("Axes", _table("axis", {name: _axis(axis) for name, axis in AXES.items()})),
         ("Penalties", _table("penalty", {name: entry.summary for name, entry in penalties().items()})),
         ("Methods", _table("method", {name: entry.summary for name, entry in methods().items()})),
