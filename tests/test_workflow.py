@@ -18,6 +18,9 @@ import pytest
 import yaml
 from conftest import ROOT
 from pypdf import PdfReader
+from test_reference import described
+
+from orthogrid.cells.cell import AXES
 
 BIN = Path(sys.executable).parent
 PARTS = ("Snakefile", "config", "workflow", "profiles", "paper", "data", "src", "pyproject.toml", "environment.yml")
@@ -99,25 +102,21 @@ def test_fonts_are_embedded_and_figures_are_vector(smoke):
         assert float(page.mediabox.width) == pytest.approx(156 / 25.4 * 72, abs=1.5), path.name
 
 
-def test_the_files_others_rely_on_are_there(smoke):
-    root = results(smoke)
-    columns = {
-        "cells.csv": "key dimension samples sampling inputs noise penalty reg method determinant init bias lr schedule steps dtype seed "
-        "fit penalty_value orthogonality_fro orthogonality_l1 distance distance_rho distance_start distance_nearest "
-        "distance_twin distance_seen gradient_norm curvature position reflection overlap off_path slow_sign mean_direction bias_norm sigma_min sigma_max det_sign det_sign_start det_sign_target lambda_min rank "
-        "seconds seconds_per_step status device torch code outcome",
-        "membership.csv": "block key",
-        "traces.csv.gz": "key step fit orthogonality_fro orthogonality_l1 distance log_abs_det det_sign",
-        "thread.csv": "log step quantity thread ours relative_difference",
-        "claims.csv": "id statement section predicate measured expected tolerance verdict cells",
-        "values.csv": "key value low high printed section blocks cells",
-        "predictions.csv": "key rank lambda_min lambda_next lambda_max distance wrong_floor trap_threshold capture_threshold l1_floor",
-    }  # fmt: skip
-    for name, wanted in columns.items():
-        table = pd.read_csv(root / name)
-        assert set(wanted.split()) <= set(table.columns), name
+def test_every_table_is_there_and_every_column_of_it_is_described(smoke):
+    """docs/columns.md is what others rely on."""
+    root, tables = results(smoke), described("columns")
+    assert {name for name in tables if name != "Columns"} == {
+        path.name for path in root.iterdir() if path.name.endswith((".csv", ".csv.gz"))
+    }
+    key, *measured = tables["cells.csv"]
+    tables["cells.csv"] = [key, *AXES, *measured]
+    for name, columns in tables.items():
+        assert name == "Columns" or columns == list(pd.read_csv(root / name)), name
+    rows = pd.read_csv(next(iter(rows_files(smoke))))
+    assert [*rows.drop(columns="checksum"), "outcome"] == tables["cells.csv"]
     cells, membership = pd.read_csv(root / "cells.csv"), pd.read_csv(root / "membership.csv")
     assert cells["key"].is_unique and set(membership["key"]) == set(cells["key"])
+    assert set(cells["outcome"]) <= set(described("outcomes")["Outcomes"])
     blocks = {block["name"] for block in yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())["blocks"]}
     assert set(membership["block"]) == blocks
     for kind in ("logs", "benchmarks"):
