@@ -33,8 +33,8 @@ def room(module: str) -> str:
 
 def sources() -> dict[str, str]:
     """The text of each module, by its path in the package without the ending; a folder's __init__ is the folder."""
-    files = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in PACKAGE.rglob("*.py")}
-    return {name.removesuffix("/__init__"): path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
+    files = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return {name.removesuffix("/__init__"): path.read_text(encoding="utf-8") for name, path in files.items()}
 
 
 def lines_by_room() -> Counter[str]:
@@ -45,18 +45,11 @@ def lines_by_room() -> Counter[str]:
 
 
 def imports(at_once: bool) -> set[tuple[str, str]]:
-    """Pairs of modules of which the first imports the second: as it is loaded itself, or else later or for type checkers only."""
-    texts = sources()
-    pairs = set()
+    """Pairs of modules of which the first imports the second: when it is loaded itself, or else later or for type checkers only."""
+    texts, pairs = sources(), set()
     for module, text in texts.items():
         tree = ast.parse(text)
-        late = {
-            inner
-            for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef)
-            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
-            for inner in ast.walk(node)
-        }
+        late = {inner for node in ast.walk(tree) if _is_late(node) for inner in ast.walk(node)}
         here = module if (PACKAGE / module).is_dir() else str(Path(module).parent)
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.level and (node not in late) == at_once:
@@ -67,16 +60,37 @@ def imports(at_once: bool) -> set[tuple[str, str]]:
     return pairs
 
 
-def circles(pairs: set[tuple[str, str]]) -> set[frozenset[str]]:
-    """The sets of names that reach each other."""
-    reach = {name: {b for a, b in pairs if a == name != b} for pair in pairs for name in pair}
-    for _ in range(len(reach).bit_length()):
-        reach = {name: found.union(*(reach[other] for other in found)) for name, found in reach.items()}
-    return {frozenset(b for b in reach if a in reach[b] and b in reach[a]) for a in reach if a in reach[a]}
+def _is_late(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
 
 
 def between_rooms(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return {(room(a), room(b)) for a, b in pairs if room(a) != room(b)}
+
+
+def circles(pairs: set[tuple[str, str]]) -> str:
+    """The sets of names that import each other, in words."""
+    reach = {name: {b for a, b in pairs if a == name} for pair in pairs for name in pair}
+    for _ in range(len(reach).bit_length()):
+        reach = {name: found.union(*(reach[other] for other in found)) for name, found in reach.items()}
+    found = {tuple(sorted(b for b in reach if a in reach[b] and b in reach[a])) for a in reach if a in reach[a]}
+    return "; ".join(map(", ".join, sorted(found))) or "none"
+
+
+def state() -> dict[str, tuple[bool, str]]:
+    """What is held: whether it holds, and how it stands, in words."""
+    lines = lines_by_room()
+    counts = {part: [f"{name} {lines[name]}" for name in names if lines[name]] for part, (_, names) in BUDGETS.items()}
+    totals = {part: sum(lines[name] for name in names) for part, (_, names) in BUDGETS.items()}
+    found = {
+        part: (totals[part] <= most, f"{totals[part]} of {most} lines: {', '.join(counts[part])}")
+        for part, (most, _) in BUDGETS.items()
+    }
+    homeless = sorted(lines.keys() - {name for _, names in BUDGETS.values() for name in names})
+    text = f"{len(lines)} of {MOST_ROOMS}; of no part: {', '.join(homeless) or 'none'}"
+    found["rooms"] = (len(lines) <= MOST_ROOMS and not homeless, text)
+    circle = circles(between_rooms(imports(at_once=True)))
+    return found | {"circles": (circle == "none", f"between rooms: {circle}")}
 
 
 def way_of_one_reg() -> Counter[str]:
@@ -116,22 +130,11 @@ def way_of_one_reg() -> Counter[str]:
 
 
 def main() -> None:
-    lines, rooms = lines_by_room(), {room(module) for module in sources()} - {"."}
-    for part, (most, members) in BUDGETS.items():
-        counts = {name: lines[name] for name in members if lines[name]}
-        print(
-            f"{part:<10}{sum(counts.values()):>6} of {most} lines: {', '.join(f'{n} {c}' for n, c in counts.items())}"
-        )
-    print(
-        f"{len(rooms)} of {MOST_ROOMS} rooms; in no part: {', '.join(sorted(rooms - {n for _, m in BUDGETS.values() for n in m})) or 'none'}"
-    )
-    at_once, later = imports(True), imports(False)
-    for what, pairs in (
-        ("rooms", between_rooms(at_once)),
-        ("modules", at_once),
-        ("rooms, imports inside functions too", between_rooms(at_once | later)),
-    ):
-        print(f"circles of {what}: {'; '.join(', '.join(sorted(circle)) for circle in circles(pairs)) or 'none'}")
+    for name, (holds, text) in state().items():
+        print(f"{name:<10}{'ok  ' if holds else 'over'}  {text}")
+    at_once, later = imports(at_once=True), imports(at_once=False)
+    print(f"{'':<16}between modules: {circles(at_once)}")
+    print(f"{'':<16}between rooms, with imports inside functions: {circles(between_rooms(at_once | later))}")
     way = way_of_one_reg()
     print(f"one reg passes {way.total()} functions in {len(way)} modules")
 
