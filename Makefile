@@ -94,9 +94,9 @@ latex:
 check: env
 	@$(BIN)/python -m orthogrid check
 
-schema: env ## after editing an axis, a key, a column or an outcome: the config's schema and the pages of docs that say the same
+schema: env ## after editing an axis, a key, a penalty or a method: the config's schema and the page of docs that says the same
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml
-	$(BIN)/python -m orthogrid.tools.reference docs
+	$(BIN)/python -m orthogrid.tools.reference > docs/config.md
 
 lock: ## pin today's versions anew; then copy them into environment.yml
 	$(PYTHON) -m venv .venv-lock

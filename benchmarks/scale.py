@@ -8,7 +8,6 @@ on a cluster is written to results/bench/scale.csv.
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import math
 import os
@@ -25,10 +24,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from orthogrid.cells.config import Config, load_config
+from orthogrid.cells.config import load_config
 from orthogrid.cells.costs import Costs
 from orthogrid.jobs.files import read_table, write_table
-from orthogrid.jobs.plan import Plan, batches, describe, shards, shared_out
+from orthogrid.jobs.plan import Plan, batches, describe, shards
 from orthogrid.jobs.store import SUFFIX, Store, shard_name
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
@@ -92,14 +91,6 @@ def _make(root: str, cells: list) -> None:
     Store(root).put(shard_name(cells), rows, traces)
 
 
-def _check(path: Path) -> None:
-    load_config(path)
-
-
-def _plan(path: Path) -> None:
-    describe(Plan(load_config(path)), JOBS)
-
-
 def _predict(path: Path) -> None:
     config = load_config(path)
     write_table(predict_cells(config), config.root / "predictions.csv")
@@ -112,14 +103,14 @@ def _collect(path: Path) -> None:
     collect(config, names, read_table(config.root / "predictions.csv"), (logs[0], logs[1]))
 
 
-def _read(path: Path) -> None:
-    config = load_config(path)
-    Run.read(config, config.root, ROOT / "data" / "thread")
-
-
 STAGES: dict[str, Callable[[Path], object]] = {
-    "check": _check, "plan": _plan, "rows": make_rows, "predict": _predict, "collect": _collect, "read": _read,
-}  # fmt: skip
+    "check": load_config,
+    "plan": lambda path: describe(Plan(load_config(path)), JOBS),
+    "rows": make_rows,
+    "predict": _predict,
+    "collect": _collect,
+    "read": lambda path: Run.read(config := load_config(path), config.root, ROOT / "data" / "thread"),
+}
 # In this order: what is called how.
 MEASURED = (
     ("check", "check"), ("plan", "plan, nothing finished"), ("rows", "rows made up"), ("plan", "plan, all finished"),
@@ -132,19 +123,6 @@ def measure(stage: str, path: Path) -> dict[str, float]:
     call = [sys.executable, "-m", "benchmarks.scale", "--stage", stage, "--folder", str(path.parent)]
     done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def simulate(config: Config, workers: int) -> dict[str, float]:
-    """Training on so many workers, by the seconds that a cell takes one core: how long, and the share of time they work.
-
-    Batches go to whoever is free, the longest first, as the jobs of a cluster do.
-    """
-    costs = Costs()
-    work = [costs.batch_seconds(batch) for batch in shared_out(batches(config.cells, costs), workers, costs)]
-    busy = [0.0] * workers
-    for seconds in work:
-        heapq.heapreplace(busy, busy[0] + seconds)
-    return {"hours": max(busy) / 3600, "share": sum(busy) / (workers * max(busy))}
 
 
 def main() -> int:
@@ -168,17 +146,17 @@ def main() -> int:
         for stage, name in MEASURED:
             records.append({"stage": name, "cells": len(config.cells), **measure(stage, path)})
             print(records[-1], file=sys.stderr, flush=True)
-        records.append({"stage": f"training on {JOBS} workers", "cells": len(config.cells), **simulate(config, JOBS)})
-        published = load_config(ROOT / "config" / "full.yaml").cells
-        each = sum(map(Costs().seconds, published)) / len(published)
-        like = {"hours": each * len(config.cells) / JOBS / 3600}
-        records.append(
-            {"stage": f"training on {JOBS} workers, of cells like the published", "cells": len(config.cells), **like}
-        )
+        costs, published = Costs(), load_config(ROOT / "config" / "full.yaml").cells
+        each = sum(map(costs.seconds, published)) / len(published)
+        for like, seconds in (
+            ("", sum(map(costs.batch_seconds, batches(config.cells, costs)))),
+            (", of cells like the published", each * len(config.cells)),
+        ):
+            stage = f"training on {JOBS} workers{like}"
+            records.append({"stage": stage, "cells": len(config.cells), "seconds": seconds / JOBS})
         size = sum(file.stat().st_size for file in config.root.rglob("*") if file.is_file()) / 1e9
         records.append({"stage": "files", "cells": len(config.cells), "gigabytes": size})
     table = pd.DataFrame(records)
-    table["seconds"] = table["seconds"].fillna(table.pop("hours") * 3600)
     write_table(table, ROOT / "results" / "bench" / "scale.csv")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     return 0

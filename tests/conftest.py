@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from orthogrid.theory.predictions import predict_cells
 from orthogrid.training.train import train_batch
 
 ROOT = Path(__file__).parents[1]
+THREAD = ROOT / "data" / "thread"
 offer_to_child_processes()
 torch.set_num_threads(1)  # as the trainer does; threads that wait for each other stall on a busy machine
 
@@ -39,16 +43,28 @@ def tiny_config(**changes) -> dict:
     return raw | changes
 
 
+def once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that is built once for all workers of a session; the others wait for it. Only to be read."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            build(folder)
+            done.touch()
+    return folder
+
+
 def make_run(config: Config, folder: Path) -> Run:
     """Train a config without Snakemake and read it as the paper does."""
     config = replace(config, results=str(folder))
     root, names = config.root, [shard_name(config.cells)]
     train_cells(config.cells, root, device="cpu")
     predictions = predict_cells(config)
-    data = ROOT / "data" / "thread"
     write_table(predictions, root / "predictions.csv")
-    collect(config, names, predictions, (read_table(data / "log_a.csv"), read_table(data / "log_b.csv")))
-    return Run.read(config, root, data)
+    collect(config, names, predictions, (read_table(THREAD / "log_a.csv"), read_table(THREAD / "log_b.csv")))
+    return Run.read(config, root, THREAD)
 
 
 @pytest.fixture
@@ -79,7 +95,10 @@ def fresh_catalog():
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Run:
     """A finished run of every block in miniature; copy its tables before changing them."""
-    return make_run(check_config(tiny_config()), tmp_path_factory.mktemp("results"))
+    config = check_config(tiny_config())
+    results = once(tmp_path_factory, "small_run", lambda folder: make_run(config, folder))
+    config = replace(config, results=str(results))
+    return Run.read(config, config.root, THREAD)
 
 
 @pytest.fixture(autouse=True)
