@@ -151,9 +151,13 @@ def component_files(kind: str) -> list[Path]:
 
 
 def code_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """The files that a config's `code:` means: each that it names, and all Python files of a folder."""
+    """The files that a config's `code:` means: each that it names and, of a folder laid out like the package, its components."""
     named = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    files = [file for path in named for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+    inside = {
+        path: [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))]
+        for path in named
+    }
+    files = [file for path in named for file in (inside[path] or [path])]
     return list(dict.fromkeys(file.resolve() for file in files))
 
 
@@ -164,8 +168,13 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
     takes none of the files.
     """
     files = code_files(paths)
-    if missing := [path for path in files if not path.is_file()]:
-        raise ConfigError(f"{missing[0]}: there is no such file; name a Python file that is there")
+    for path in files:
+        if path.is_dir():
+            raise ConfigError(
+                f"{path}: is a folder without a Python file, also in penalties/ and methods/; name a Python file"
+            )
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such file; name a Python file that is there")
     texts = {path: path.read_bytes() for path in files}
     if all(_user_files.get(path) == text for path, text in texts.items()):
         return
