@@ -18,6 +18,7 @@ from orthogrid.jobs import runner
 from orthogrid.jobs.plan import (
     CPU_ELEMENTS,
     CPU_MOST,
+    CPU_SECONDS,
     PROCESS_BYTES,
     Plan,
     Shard,
@@ -101,10 +102,11 @@ def test_memory_grows_with_the_cell(tmp_path):
 
 def test_ten_thousand_cells_are_planned_in_time(tmp_path):
     """A guard against what is quadratic: half a second here."""
-    config = config_in(tmp_path, seed=list(range(2500)))
+    config = replace(config_in(tmp_path, seed=list(range(2500))), shards=64)
     started = time.perf_counter()
-    describe(Plan(config), 2)
-    assert len(config.cells) == 10_000 and time.perf_counter() - started < 10
+    plan = Plan(config)
+    describe(plan, 2)
+    assert len(plan.missing) == 10_000 and len(plan.shards) == 64 and time.perf_counter() - started < 10
 
 
 # ---- How cells are cut ----
@@ -127,6 +129,15 @@ def test_batches_are_of_one_shape_and_of_bounded_size():
     assert [len(batch) for batch in batches(cells[:40], costs, lambda cell: 7)] == [6, 7, 7, 6, 7, 7]
     slow = [replace(cell, steps=10**7) for cell in of_sizes(100)]
     assert {len(batch) for batch in batches(slow, costs)} == {1}
+
+
+def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_time():
+    costs = Costs()
+    cells = [Cell(steps=40_000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
+    cut = batches(cells, costs)
+    assert all(costs.batch_seconds(b) <= CPU_SECONDS or len(b) == 1 for b in cut) and 1 < len(cut) <= len(cells)
+    seeds = [cell.seed for batch in cut for cell in batch]
+    assert seeds == sorted(seeds) and len(seeds) == len(cells)
 
 
 def test_workers_finish_together_and_no_batch_is_cut_to_a_single_cell():

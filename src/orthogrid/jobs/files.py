@@ -63,7 +63,7 @@ def writing(path: Path, level: int = 3) -> Iterator[TextIO]:
     with _replacing(path) as raw, ExitStack() as stack:
         packed = path.suffix == ".gz"
         file = stack.enter_context(gzip.GzipFile("", "wb", level, raw, mtime=0)) if packed else raw
-        text = TextIOWrapper(file, encoding="utf-8", newline="")  # type: ignore[arg-type]
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
         yield text
         text.flush()
         text.detach()
