@@ -12,7 +12,7 @@ from training import CELLS, collect_cells, config_of, names, train
 
 from orthogrid.jobs.files import read_table
 from orthogrid.jobs.store import Store, shard_name
-from orthogrid.run.collect import RowsError, _commit, collect, rows_date, summary
+from orthogrid.run.collect import RowsError, _commit, _committed, collect, rows_date, summary
 from orthogrid.run.collect import git as asked
 from orthogrid.theory.predictions import predict_cells
 

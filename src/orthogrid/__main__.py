@@ -161,7 +161,8 @@ def _freeze(options: Namespace) -> int:
     from .tools.freeze import add_freeze
 
     new = add_freeze(options.file, load_config(options.config), options.why, options.explored)
-    return _print(f"freeze {new['number']}: ledger {new['ledger']}, {options.config} {new['config']}; commit {options.file} now")
+    what = f"freeze {new['number']}: ledger {new['ledger']}, {options.config} {new['config']}"
+    return _print(f"{what}; commit {options.file} now")
 
 
 def _schema(options: Namespace) -> int:
