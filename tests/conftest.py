@@ -14,7 +14,6 @@ from small_house import FILES
 from orthogrid import offer_to_child_processes
 from orthogrid.cells import catalog
 from orthogrid.cells.config import Config, check_config
-from orthogrid.figures import FIGURES
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.runner import train_cells
 from orthogrid.jobs.store import shard_name
@@ -22,7 +21,7 @@ from orthogrid.methods import METHODS
 from orthogrid.penalties import PENALTIES
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
-from orthogrid.sections import CLAIMS
+from orthogrid.sections import CLAIMS, FIGURES
 from orthogrid.theory.predictions import predict_cells
 from orthogrid.tools import own
 from orthogrid.training.train import train_batch

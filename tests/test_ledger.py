@@ -31,10 +31,10 @@ from orthogrid.analysis.intervals import (
 from orthogrid.analysis.select import paired
 from orthogrid.jobs.files import write_table
 from orthogrid.presenting.formats import text
-from orthogrid.presenting.ledger import SECTIONS, UNTESTED, measured
+from orthogrid.presenting.ledger import SECTIONS, UNTESTED, VERDICTS, Claim, measured, summary, unexpected
 from orthogrid.publishing.sources import asked
-from orthogrid.sections import CLAIMS, VERDICTS, Claim, judge, summary, unexpected
-from orthogrid.sections.reproduction import ledger_values
+from orthogrid.sections import CLAIMS, judge
+from orthogrid.sections.ledger import ledger_values
 
 
 def test_claims_without_cells_are_untested():

@@ -14,14 +14,13 @@ import pytest
 from conftest import ROOT, tiny_config
 
 from orthogrid.cells.config import Config, check_config
+from orthogrid.cells.declarations import WHOLE, complaints, readers, unfed, unread_blocks
 from orthogrid.cells.imports import files_digest, imported_files
-from orthogrid.figures import FIGURES
-from orthogrid.presenting.readers import complaints, readers, unfed, unread_blocks
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS
 from orthogrid.run.run import Run
-from orthogrid.run.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
-from orthogrid.sections import CLAIMS, judge
+from orthogrid.run.views import RUN_TABLES, UndeclaredRead, View, reads
+from orthogrid.sections import CLAIMS, FIGURES, judge
 
 DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}
 WRITTEN = {("table", name): table for name, table in TABLES.items()}
@@ -101,7 +100,7 @@ def test_a_view_reads_as_the_run_does(small_run):
 
 def test_a_table_that_no_run_has_cannot_be_declared():
     with pytest.raises(ValueError, match="trace"):
-        reads("grid", tables="trace")
+        reads(len, "grid", tables="trace")
 
 
 def test_the_source_tells_what_the_registers_hold():
@@ -112,8 +111,7 @@ def test_the_source_tells_what_the_registers_hold():
 
 
 def test_a_declaration_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "paper").mkdir()
-    (tmp_path / "paper" / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
+    (tmp_path / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
     with pytest.raises(ValueError, match=r"mine\.py, line 1"):
         readers(tmp_path)
 
@@ -159,7 +157,7 @@ def test_a_block_of_ones_own_has_no_nearest_name():
 
 
 def test_readers_import_neither_torch_nor_plotting():
-    code = "import sys, orthogrid.presenting.readers as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    code = "import sys, orthogrid.cells.declarations as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
@@ -192,9 +190,9 @@ def test_imports_are_followed_within_the_package(tmp_path):
 
 
 def test_a_figure_hangs_on_its_module_and_the_shared_ones_only():
-    files = {path.name for path in imported_files(ROOT / "src/orthogrid/figures/maps.py")}
-    assert {"maps.py", "panels.py", "style.py", "run.py", "views.py"} <= files
-    assert not files & {"moves.py", "draw.py", "train.py", "penalties.py", "ledger.py"}
+    files = {path.name for path in imported_files(ROOT / "src/orthogrid/sections/precision.py")}
+    assert {"precision.py", "panels.py", "style.py", "run.py", "views.py"} <= files
+    assert not files & {"capture.py", "drawing.py", "train.py", "penalties.py", "reproduction.py"}
 
 
 # Cells without a result.

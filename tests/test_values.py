@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from orthogrid.analysis.select import best_setting
 from orthogrid.cells.config import Config
+from orthogrid.cells.declarations import readers
 from orthogrid.jobs.files import read_table
 from orthogrid.presenting.formats import (
     MISSING,
@@ -24,15 +25,15 @@ from orthogrid.presenting.formats import (
     setting,
     text,
 )
-from orthogrid.presenting.readers import readers
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS, Value, all_values
 from orthogrid.publishing.sources import asked
 from orthogrid.publishing.writing import NUMBERS, write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, judge
+from orthogrid.sections.ledger import ledger_values
 from orthogrid.sections.penalties import held_from
-from orthogrid.sections.reproduction import ledger_values, told_values, torch_mixed
+from orthogrid.sections.reproduction import told_values, torch_mixed
 
 SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
 ASKED = asked(ROOT / "paper")

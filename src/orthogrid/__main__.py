@@ -93,8 +93,8 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from .cells.declarations import complaints
     from .jobs.progress import how_many
-    from .presenting.readers import complaints
     from .tools.own import load_code, try_penalties
 
     config = load_config(options.config)

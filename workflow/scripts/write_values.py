@@ -12,7 +12,7 @@ from orthogrid.publishing.sources import asked
 from orthogrid.publishing.writing import write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import judge
-from orthogrid.sections.reproduction import explored_column
+from orthogrid.sections.ledger import explored_column
 from orthogrid.tools.own import load_code
 
 if __name__ == "__main__":

@@ -223,19 +223,14 @@ def wrong_side(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["wrong"] & (cells["lambda_min"] > 0)]
 
 
-def ended_at(cells: pd.DataFrame, outcome: str) -> pd.DataFrame:
-    """The cells with one outcome."""
-    return only(cells, outcome=outcome)
-
-
 def resting(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells that ended where their loss is flat."""
     return cells[cells["gradient_norm"] <= FLAT]
 
 
 def random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.DataFrame:
-    """`with_threshold` of the random starts with one determinant."""
-    return with_threshold(only(cells, init="haar", determinant=determinant))
+    """`of_squares` of the random starts with one determinant."""
+    return of_squares(only(cells, init="haar", determinant=determinant))
 
 
 def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
@@ -266,9 +261,8 @@ def agreement(cells: pd.DataFrame) -> pd.DataFrame:
 
     `both`: whether the runs of the penalty lie on both sides of the threshold, without which its share says nothing.
     """
-    cells = with_trap(cells)
-    cells = outside_margin(cells[cells["threshold"].notna()])
-    above = cells["threshold"] > 1
+    cells = outside_margin(with_trap(cells), "reg_over_threshold")
+    above = cells["reg_over_threshold"] > 1
     both = above.groupby(cells["penalty"]).transform("nunique") == 2
     return cells.assign(agrees=cells["wrong"] == above, both=both)
 
@@ -297,11 +291,9 @@ def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def with_trap(cells: pd.DataFrame) -> pd.DataFrame:
-    """Runs of Adam with an attached penalty and lambda > 0, and `threshold`, their reg over its closed form (NaN without one)."""
+    """Runs of Adam with an attached penalty and lambda > 0."""
     cells = attached(cells)
-    cells = cells[cells["lambda_min"] > 0]
-    known = cells["predicted_trap_threshold"]
-    return cells.assign(threshold=cells["reg"] / known.where(known.between(0, math.inf, inclusive="neither")))
+    return cells[cells["lambda_min"] > 0]
 
 
 def crossed(cells: pd.DataFrame) -> pd.Series:
@@ -314,18 +306,12 @@ def fitted(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["fit"] < FITTED]
 
 
-def floor_ratio(cells: pd.DataFrame) -> pd.Series:
-    """Data loss over 4 lambda."""
-    return cells["fit"] / forms.wrong_floor(cells["lambda_min"])
+def of_squares(cells: pd.DataFrame, *optimizers: str) -> pd.DataFrame:
+    """The fro2 cells of these optimizers, by default of adam and sgd, with lambda > 0."""
+    cells = methods(only(cells, penalty="fro2"), *(optimizers or ("adam", "sgd")))
+    return cells[cells["lambda_min"] > 0]
 
 
-def with_threshold(cells: pd.DataFrame, method: str = "") -> pd.DataFrame:
-    """The fro2 cells of an optimiser, or of both, with lambda > 0 and `threshold`, their reg over 2 lambda."""
-    cells = methods(only(cells, penalty="fro2"), *([method] if method else ["adam", "sgd"]))
-    cells = cells[cells["lambda_min"] > 0]
-    return cells.assign(threshold=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]))
-
-
-def outside_margin(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells with a `threshold` that are not within a factor MARGIN of it."""
-    return cells[(cells["threshold"] > MARGIN) | (cells["threshold"] < 1 / MARGIN)]
+def outside_margin(cells: pd.DataFrame, ratio: str = "reg_over_2lambda") -> pd.DataFrame:
+    """The cells that are not within a factor MARGIN of a threshold, by the column that has their weight over it."""
+    return cells[(cells[ratio] > MARGIN) | (cells[ratio] < 1 / MARGIN)]

@@ -18,11 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..presenting.declarations import own_readers
 from . import catalog
 from .catalog import ConfigError
 from .cell import AXES, Axis, Cell, as_number, canonical, nearest, spec_name
 from .costs import bytes_needed
+from .declarations import own_readers
 from .yamlfile import read_yaml
 
 

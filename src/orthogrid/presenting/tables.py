@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from ..cells.declarations import WHOLE
 from ..run.run import Run
-from ..run.views import WHOLE, Declared, reads
+from ..run.views import Declared, reads
 from .formats import MISSING
 
 Table = Callable[[Run, pd.DataFrame], str]
@@ -22,7 +23,7 @@ def table(blocks: str = "", tables: str = "") -> Callable[[Table], Declared]:
 
     def enter(function: Table) -> Declared:
         name = function.__name__.removesuffix("_table")
-        TABLES[name] = reads(blocks, tables)(function)
+        TABLES[name] = reads(function, blocks, tables)
         return TABLES[name]
 
     return enter

@@ -18,10 +18,10 @@ import pandas as pd
 
 from ..analysis.select import values_of
 from ..cells.cell import AXES
+from ..cells.declarations import known_blocks
 from ..run.run import Run
 from ..run.views import Declared, reads
 from .formats import MISSING, code, decimals, digits2, enumeration, integer, number, percent, seeds, setting
-from .readers import known_blocks
 
 
 class Value(NamedTuple):
@@ -54,7 +54,7 @@ def values(blocks: str = "", tables: str = "") -> Callable[[Section], Declared]:
     """Register a function from a run to key → value, with the blocks and tables of a run that it reads."""
 
     def enter(function: Section) -> Declared:
-        SECTIONS.append(reads(blocks, tables)(function))
+        SECTIONS.append(reads(function, blocks, tables))
         return SECTIONS[-1]
 
     return enter

@@ -13,13 +13,11 @@ import pandas as pd
 from ..cells.catalog import SOURCE
 from ..cells.cell import AXES
 from ..cells.config import Block
+from ..cells.declarations import BLOCK_FIGURE, WHOLE, Reader, own_readers, unknown_blocks
 from ..jobs.files import write_bytes
-from ..presenting.declarations import Reader, own_readers
 from ..presenting.formats import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
-from ..presenting.readers import BLOCK_FIGURE, unknown_blocks
 from ..presenting.tables import longtable, ragged, tabular
 from ..run.run import Run, finished
-from ..run.views import WHOLE
 from ..theory.outcomes import OUTCOMES
 from .writing import source_line
 
@@ -56,7 +54,7 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     cells = finished(planned)
     yield rf"\section{{Block {code(block.name)}}}\label{{sec:block-{block.name}}}"
     yield rf"\emph{{{text(block.question)}}} {axes_sentence(block)} {ends_sentence(planned)}"
-    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), file=SOURCE / "figures" / "generic.py")
+    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), SOURCE / "presenting" / "generic.py")
     caption = f"Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range."
     yield from _figure(run, drawn, caption, axes_sentence(block))
     yield from _figures(run, own)
@@ -70,7 +68,8 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
 
 def _figures(run: Run, own: Iterable[Reader]) -> Iterator[str]:
     for figure in own:
-        yield from _figure(run, figure, f"{code(figure.name)}. {text(figure.text)}", text(figure.text))
+        words = " ".join(figure.text.split())
+        yield from _figure(run, figure, f"{code(figure.name)}. {text(words)}", text(words))
 
 
 def _figure(run: Run, figure: Reader, caption: str, alternative: str) -> Iterator[str]:

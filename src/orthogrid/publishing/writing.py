@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from ..cells.declarations import Reader, figures
 from ..jobs.files import write_bytes, write_table
-from ..presenting.declarations import Reader, own_readers, readers
 from ..presenting.formats import code, enumeration, text
 from ..presenting.tables import TABLES, feeds
 from ..presenting.values import Value, all_values, place_of, plain
 from ..run.run import Run
-from ..sections.reproduction import ledger_values, numbers_table, told_values
+from ..sections.ledger import ledger_values, numbers_table
+from ..sections.reproduction import told_values
 from .sources import Asked
 
 LONGEST_ROOT = 40  # letters of a folder's name that fit into a line under a figure
@@ -57,7 +58,7 @@ def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], p
 
 def shown_figures(run: Run, names: Iterable[str]) -> dict[str, Reader]:
     """Those of these figures that a run has something for. KeyError for a name that is no figure."""
-    known = {reader.name: reader for reader in (*readers(), *own_readers(run.config.code)) if reader.kind == "figure"}
+    known = figures(run.config)
     return {name: known[name] for name in names if feeds(run, known[name].blocks)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 from ..cells.cell import Cell
 from ..cells.config import Config
 from ..jobs.files import read_table
+from ..theory import forms
 
 
 def membership(config: Config) -> pd.DataFrame:
@@ -76,9 +78,25 @@ def finished(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["status"] == "ok"]
 
 
-def arms(cells: pd.DataFrame) -> pd.Series:
-    """What keeps W orthogonal in each cell: its penalty or, for another method than Adam, the method."""
-    return cells["penalty"].where(cells["method"] == "adam", cells["method"])
+def derive(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a run with what several sections compute of them. λ and μ are the extreme eigenvalues of the Gram matrix.
+
+    `wrong`: the run ended with another sign of the determinant than the target's; False where it has no result.
+    `arm`: what keeps W orthogonal: the penalty or, for another method than Adam, the method.
+    `fit_over_4lambda`, `reg_over_2lambda`, `reg_over_2mu`: the data loss and the weight in units of the sum of squares' theory.
+    `reg_over_threshold`: the weight over the closed form of its penalty's trap; NaN where that is unknown, zero or infinite.
+    """
+    threshold = cells["predicted_trap_threshold"]
+    columns = dict(
+        # A cell without a result has no sign, and a missing number differs from every other.
+        wrong=(cells["det_sign"] != cells["det_sign_target"]) & (cells["status"] == "ok"),
+        arm=cells["penalty"].where(cells["method"] == "adam", cells["method"]),
+        fit_over_4lambda=cells["fit"] / forms.wrong_floor(cells["lambda_min"]),
+        reg_over_2lambda=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]),
+        reg_over_2mu=cells["reg"] / forms.capture_threshold(cells["predicted_lambda_max"]),
+        reg_over_threshold=cells["reg"] / threshold.where(threshold.between(0, math.inf, inclusive="neither")),
+    )
+    return cells.assign(**columns).copy()  # its columns moved together: selections take half as long
 
 
 @dataclass
@@ -116,13 +134,10 @@ class Run:
         )
 
     def planned(self, *names: str) -> pd.DataFrame:
-        """All configured cells of one or more blocks, each once, also missing and diverged ones; with the column `wrong`.
-
-        `wrong` says whether a run ended with another sign of the determinant than the target's; False where none ended.
-        """
+        """All configured cells of one or more blocks, each once, also missing and diverged ones; with the columns of `derive`."""
         if names not in self._planned:  # claims, numbers and tables ask for the same blocks many times
             keys = self.membership.loc[self.membership["block"].isin(names), "key"]
-            self._planned[names] = self._sided[self._sided["key"].isin(keys)]
+            self._planned[names] = self.derived[self.derived["key"].isin(keys)]
         return self._planned[names]
 
     def configured(self, block: str) -> tuple[Cell, ...]:
@@ -135,18 +150,17 @@ class Run:
 
     @cached_property
     def finished(self) -> pd.DataFrame:
-        """Cells with status ok, with the column `wrong`."""
-        return finished(self._sided)
+        """Cells with status ok, with the columns of `derive`."""
+        return finished(self.derived)
 
     @cached_property
     def _planned(self) -> dict[tuple[str, ...], pd.DataFrame]:
         return {}
 
     @cached_property
-    def _sided(self) -> pd.DataFrame:
-        # A cell without a result has no sign, and a missing number differs from every other.
-        wrong = (self.cells["det_sign"] != self.cells["det_sign_target"]) & (self.cells["status"] == "ok")
-        return self.cells.assign(wrong=wrong).copy()  # its columns moved together: selections take half as long
+    def derived(self) -> pd.DataFrame:
+        """All configured cells, with the columns of `derive`."""
+        return derive(self.cells)
 
     def traces_of(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The traces of some cells as they are."""

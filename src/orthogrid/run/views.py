@@ -1,8 +1,8 @@
-"""What a reader may see of a run: the blocks and tables that it declares, and nothing else.
+"""What a section may read of a run: the blocks and tables that it declares, and nothing else.
 
-A figure, a table and a section's values declare what they read, as `@reads("map_twin map_haar", tables="traces")` does. Each
-is handed a `View` in which anything undeclared raises. So a declaration can be trusted: a figure whose blocks are as they
-were need not be drawn again, and a block that nobody declares is in no figure. `readers` finds declarations in the source.
+A figure, a table, a section's values and a claim are handed a `View` in which anything undeclared raises. So a declaration can be
+trusted: a figure whose blocks are as they were need not be drawn again, and a block that nobody declares is in no figure.
+`cells.declarations` reads the same declarations in the source.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from ..cells.cell import Cell
+from ..cells.declarations import WHOLE
 from .run import Run, finished
 
-WHOLE = "*"  # declared by what reads the whole run, its config included
 RUN_TABLES = ("traces", "thread", "log_a", "log_b")  # what a run has beside its cells
 
 
 class UndeclaredRead(LookupError):
-    """A reader asked for more of a run than it declares."""
+    """More of a run was read than is declared."""
 
 
 class View:
@@ -71,7 +71,7 @@ class View:
 
 
 class Declared(Protocol):
-    """A function of a run that says what of it it reads."""
+    """A function of a run that states what of it it reads."""
 
     blocks: tuple[str, ...]
     tables: tuple[str, ...]
@@ -79,19 +79,16 @@ class Declared(Protocol):
     def __call__(self, run: Run, *rest: Any) -> Any: ...
 
 
-def reads(blocks: str = "", tables: str = "") -> Callable[[Callable], Declared]:
-    """Declare what a function of a run reads, names parted by spaces; it is handed a view of just that."""
+def reads(function: Callable, blocks: str, tables: str = "") -> Declared:
+    """The function with a view of these blocks and tables, names parted by spaces, in place of the run."""
     blocks_read, tables_read = tuple(blocks.split()), tuple(tables.split())
     if unknown := set(tables_read) - set(RUN_TABLES):
         raise ValueError(f"no table of a run: {', '.join(sorted(unknown))} (tables: {', '.join(RUN_TABLES)})")
 
-    def declare(function: Callable) -> Declared:
-        @wraps(function)
-        def reader(run: Run, *rest):
-            return function(View(run, blocks_read, tables_read), *rest)
+    @wraps(function)
+    def reader(run: Run, *rest):
+        return function(View(run, blocks_read, tables_read), *rest)
 
-        declared = cast(Declared, reader)
-        declared.blocks, declared.tables = blocks_read, tables_read
-        return declared
-
-    return declare
+    declared = cast(Declared, reader)
+    declared.blocks, declared.tables = blocks_read, tables_read
+    return declared

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..analysis.intervals import mean, share
 from ..analysis.select import (
     at_best_rate,
     by_seed,
     crossed,
-    floor_ratio,
     methods,
     only,
     problems,
@@ -26,6 +27,8 @@ from ..cells.catalog import methods as known
 from ..cells.cell import spec_name
 from ..presenting.formats import MISSING, code, d1, d2, digits2, median, out_of, setting
 from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
+from ..presenting.panels import bars, canvas, decades, inside, legend, limits, list_rows
+from ..presenting.style import DATA_LOSS, LAW, ROUGHNESS, figure, nonempty
 from ..presenting.tables import table, tabular
 from ..run.run import Run
 
@@ -58,7 +61,7 @@ def components(run: Run, cells: pd.DataFrame) -> Measurement:
 )
 def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     used = wrong_side(only(methods(cells, "procrustes_side"), determinant="mismatch"))
-    ratio = floor_ratio(used)
+    ratio = used["fit_over_4lambda"]
     return measured(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
 
 
@@ -73,7 +76,7 @@ def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
 )
 def method_trap(run: Run, cells: pd.DataFrame) -> Measurement:
     used = resting(wrong_side(only(_on(cells), determinant="mismatch")))
-    return measured(mean(by_seed(floor_ratio(used), used)), 1.0, used)
+    return measured(mean(by_seed(used["fit_over_4lambda"], used)), 1.0, used)
 
 
 @claim(
@@ -129,7 +132,7 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
                 digits2(roughness(same).max()) if len(same) else MISSING,
                 digits2(median(few["fit"])),
                 digits2(median(only(many, determinant="match")["fit"])),
-                d2(median(floor_ratio(mismatch[mismatch["lambda_min"] > 0]))),
+                d2(median(mismatch.loc[mismatch["lambda_min"] > 0, "fit_over_4lambda"])),
                 out_of(same[crossed(same)], same),
             ]
         )
@@ -155,3 +158,56 @@ def _rank(method: str) -> tuple[int, bool, str]:
     entry = known()[spec_name(method)]
     group = ("", "near", "on").index(entry.keeps) if entry.uses_steps else 3
     return group, entry.name != "adam", entry.name
+
+
+@figure("methods step_cost")
+def draw_methods(run: Run) -> Figure:
+    """Cost of a step, and at its best rate orthogonality and data loss of every method, a row a method, sorted by cost."""
+    cells, costs = run.block("methods"), run.block("step_cost")
+    everything = nonempty(pd.concat([cells, costs]))
+    largest = everything[everything["dimension"] == everything["dimension"].max()]
+    order = largest.groupby("method")["seconds_per_step"].median()
+    names = sorted(everything["method"].unique(), key=lambda name: order.get(name, 0))
+    row = {name: i for i, name in enumerate(names)}
+    fig, axes = canvas(0.8 + 0.155 * len(names), 1, 3, sharey=True)
+    left, middle, right = axes[0]
+    for j, (n, some) in enumerate(everything[everything["seconds_per_step"] > 0].groupby("dimension")):
+        some = some.assign(ms=1e3 * some["seconds_per_step"], row=some["method"].map(row))
+        style = dict(color=("0.5", "0.1", "0.3")[j % 3], marker="os^"[j % 3], linestyle="none")
+        bars(left, some, "row", "ms", across=True, **style)
+        inside(left, f"$n={n}$", (0.98, 0.97 - 0.07 * j), ha="right", va="top", color=style["color"])
+    left.set(xscale="log", xlabel="milliseconds a step")
+    cells = pd.concat([at_best_rate(same) for _, same in cells.groupby("method")]) if len(cells) else cells
+    cells = cells.assign(roughness=roughness(cells), row=cells["method"].map(row))
+    few = cells["samples"] < cells["dimension"]
+    for j, (some, label) in enumerate(((cells[few], "$k<n$"), (cells[~few], "$k>n$"))):
+        some = some.assign(row=some["row"] + (-0.15, 0.15)[j])
+        style = dict(color=("#44aa99", "#882255")[j], marker="Pv"[j], linestyle="none")
+        bars(middle, some, "row", "roughness", across=True, **style)
+        inside(middle, label, (0.98, 0.97 - 0.07 * j), ha="right", va="top", color=style["color"])
+    middle.set(xscale="log", xlabel=ROUGHNESS)
+    some = cells[~few & (cells["lambda_min"] > 0)]
+    low, high = limits(some["fit_over_4lambda"], 8)  # the rest is drawn on the left edge
+    for (start, wrong), same in some.groupby(["determinant", "wrong"]):
+        place = same["row"] + (0.15 if start == "mismatch" else -0.15)
+        style = dict(color="black" if start == "mismatch" else "0.55", marker="o" if start == "mismatch" else "D")
+        face = style["color"] if wrong else "white"
+        right.plot(
+            same["fit_over_4lambda"].clip(lower=1.7 * low), place, linestyle="none", markerfacecolor=face, **style
+        )
+    right.axvline(1, **LAW)
+    right.set(xscale="log", xlim=(low, max(high, 3)), xlabel=rf"final {DATA_LOSS} $/\,4\lambda$")
+    titles = ("cost", "orthogonality", "data loss, $k>n$")
+    for letter, said, ax in zip("abc", titles, axes[0], strict=True):
+        list_rows(ax, names)
+        decades(ax, "x", most=5)
+        ax.set_title(rf"$\mathbf{{{letter}}}$  {said}")
+    dot = dict(linestyle="none", marker="o", color="black")
+    handles = {
+        "start wrong": Line2D([], [], **dot),
+        "start right": Line2D([], [], **dot | dict(marker="D", color="0.55", markerfacecolor="white")),
+        "hollow: ended right": Line2D([], [], **dot, markerfacecolor="white"),
+        r"$4\lambda$": Line2D([], [], **LAW),
+    }
+    legend(fig, handles)
+    return fig

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..analysis.intervals import share
 from ..analysis.select import (
@@ -22,8 +24,12 @@ from ..analysis.select import (
 from ..analysis.settings import LAW_SHARE, ORTHOGONAL
 from ..presenting.formats import MISSING, code, digits2, median, number, out_of, setting
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..presenting.panels import canvas, dots, legend, outcome_marks
+from ..presenting.style import GREY, LAW, UNIT, figure, nonempty, ordered_arms, word
 from ..presenting.tables import table, tabular
 from ..run.run import Run
+from ..theory import forms
+from .trap import trap_curve
 
 
 @claim(
@@ -125,3 +131,47 @@ def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
     return lines.replace(
         "\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(r){2-4}\\cmidrule(lr){5-7}\\cmidrule(l){8-10}\n", 1
     )
+
+
+@figure("law")
+def draw_law(run: Run) -> Figure:
+    """Data loss where runs from the twin end, against the weight in units of each penalty's threshold. One marker a run."""
+    cells = run.block("law")
+    cells = nonempty(cells[cells["lambda_min"] > 0])
+    cells = cells.assign(relative=cells["predicted_trap_threshold"] / cells["lambda_min"])
+    held = cells.groupby("arm")["relative"].median().where(lambda value: (value > 0) & (value < math.inf))
+    # Penalties with a threshold first: these share the axis.
+    names = sorted(ordered_arms(cells), key=lambda arm: math.isnan(held[arm]))
+    unit = cells["relative"].where(cells["arm"].map(held).notna(), forms.trap_threshold("fro2", 1.0))
+    cells = cells.assign(x=cells["reg"] / (unit * cells["lambda_min"]))
+    across = min(len(names), 4)
+    bands = math.ceil(len(names) / across)
+    fig, axes = canvas(0.5 + 1.1 * bands, bands, across, sharey=True, sharex=True)
+    low, high = cells["x"].min() / 1.6, cells["x"].max() * 1.6
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for i, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        here = cells[cells["arm"] == name]
+        ax.set_xscale("log")
+        if not math.isnan(held[name]):
+            ax.axvline(1, color=GREY, linewidth=0.5)
+        ax.plot(*trap_curve(name, held[name], low, high), **LAW)
+        dots(ax, here, "x", "fit_over_4lambda", markersize=3)
+        told = f"$\\gamma_{{*}}={float(f'{held[name]:.2g}'):g}\\,\\lambda$"
+        if math.isnan(held[name]):
+            told = r"$\gamma_{*}=0$" if here["relative"].median() == 0 else r"no $\gamma_{*}$"
+        ax.set_title(f"{word(name)}, {told}")
+        if i + across >= len(names):  # nothing below it
+            ax.set_xlabel(UNIT if math.isnan(held[name]) else r"$\gamma/\gamma_{*}$")
+            ax.tick_params(labelbottom=True)
+    last = axes[-1, 0]
+    last.set(
+        xlim=(low, high), ylim=(-0.08, max(1.28, min(1.05 * cells["fit_over_4lambda"].max(), 2))), yticks=[0, 0.5, 1]
+    )
+    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    last.set_xticks([10.0**p for p in powers if p % (1 + (len(powers) > 5)) == 0])
+    last.minorticks_off()
+    fig.supylabel(r"final data loss $/\,4\lambda$", fontsize=8)
+    law = {"closed form": Line2D([], [], **LAW), r"$\gamma=\gamma_{*}$": Line2D([], [], color=GREY, linewidth=0.5)}
+    legend(fig, outcome_marks(cells) | law)
+    return fig

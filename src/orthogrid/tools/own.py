@@ -19,8 +19,8 @@ from typing import Any
 
 from ..cells import catalog
 from ..cells.catalog import ConfigError
+from ..cells.declarations import own_readers
 from ..cells.imports import PACKAGE, imported_files
-from ..presenting.declarations import own_readers
 
 _ran: dict[Path, bytes] = {}  # with the text that ran
 

@@ -1,4 +1,4 @@
-"""Cures: what brings a run back that would be trapped, counted over paired mismatched runs.
+"""The remedy: what brings a run back that would be trapped, counted over paired mismatched runs.
 
 Of the runs of one problem and weight only those with the largest number of steps count.
 """
@@ -6,11 +6,15 @@ Of the runs of one problem and weight only those with the largest number of step
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..analysis.intervals import share
 from ..analysis.select import methods, paired, problems
 from ..analysis.settings import PROBLEM
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..presenting.panels import canvas, legend, list_rows, outcome_patches, sided
+from ..presenting.style import COLOURS, figure, nonempty, word
 from ..run.run import Run
 
 # Ten runs that all come back have a Wilson interval from 0.79 on; so "always" is claimed as more than three quarters.
@@ -106,3 +110,54 @@ def reg_ramp(run: Run, cells: pd.DataFrame) -> Measurement:
 )
 def widened(run: Run, cells: pd.DataFrame) -> Measurement:
     return _back(cells, "widened")
+
+
+STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left
+CURES = {
+    "adam": "no cure",
+    "reg_ramp": "weight ramped up",
+    "early_rate": "large rate early",
+    "restart": "fresh restart",
+    "reflection": "reflection",
+    "widened": "twice as wide",
+    "lifted": "one row more",
+}
+
+
+@figure("cures cures_uniform large_trap large_cure")
+def draw_remedies(run: Run) -> Figure:
+    """How runs from the wrong side end under each cure, stacked: a column a setting, a row a cure, with the number recovered."""
+    large = run.block("large_trap", "large_cure")
+    parts = [run.block("cures"), run.block("cures_uniform"), large[large["determinant"] == "mismatch"]]
+    columns = [same for part in parts for _, same in part.groupby(["reg", "steps"])]
+    here = nonempty(pd.concat(parts))
+    present = here["method"].unique()
+    names: list[str] = [name for name in CURES if name in present] + sorted(set(present) - set(CURES))
+    fig, axes = canvas(0.8 + 0.17 * len(names), 1, len(columns), sharey=True)
+    before = ""
+    for ax, same in zip(axes[0], columns, strict=True):
+        one = same.iloc[0]
+        title = f"{word(one['inputs'])} inputs, $n={one['dimension']}$"
+        for i, name in enumerate(names):
+            _stack(ax, i, same[same["method"] == name])
+        list_rows(ax, [CURES.get(name) or name for name in names])
+        ax.set(xlim=(0, 1), xticks=[])
+        ax.set_xlabel(f"$\\gamma={one['reg']:g}$\n{one['steps']} steps", linespacing=1.15)
+        ax.spines[:].set_visible(False)
+        ax.set_title(title if title != before else "")
+        before = title
+    legend(fig, outcome_patches(sided(here)))
+    return fig
+
+
+def _stack(ax: Axes, row: int, cells: pd.DataFrame) -> None:
+    left = 0.0
+    for name in STACK:
+        count = int((sided(cells) == name).sum())
+        if count:
+            ax.barh(row, count / len(cells), 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
+            style = dict(
+                ha="center", va="center_baseline", size=7, color="black" if name.startswith("unfinished") else "white"
+            )
+            ax.text(left + count / len(cells) / 2, row, f"{count}", **style)
+            left += count / len(cells)
