@@ -11,23 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from synthetic import (
-    CELLS,
-    FIT,
-    IDEAL,
-    MEMBERS,
-    block,
-    ideal,
-    on,
-    setter,
-    times,
-    verdict,
-    where,
-)
+from synthetic import CELLS, FIT, IDEAL, MEMBERS, block, ideal, on, setter, times, verdict, where
 
-from orthogrid.analysis.intervals import (
-    Estimate,
-)
+from orthogrid.analysis.intervals import Estimate
 from orthogrid.analysis.select import paired
 from orthogrid.jobs.files import write_table
 from orthogrid.presenting.formats import text

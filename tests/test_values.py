@@ -164,8 +164,7 @@ def test_best_setting_is_the_one_with_the_smallest_median():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [([0, 0, 1], "1.0--10"), ([1, 1, 1], "all"), ([0, 0, 0], "none"), ([], MISSING)],
+    ("wrong", "expected"), [([0, 0, 1], "1.0--10"), ([1, 1, 1], "all"), ([0, 0, 0], "none"), ([], MISSING)]
 )
 def test_held_from(wrong, expected):
     weights = [0.1, 1.0, 10.0][: len(wrong)]

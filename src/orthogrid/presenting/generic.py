@@ -12,20 +12,7 @@ from ..cells.cell import AXES, spec_name
 from ..cells.declarations import BLOCK_FIGURE
 from ..run.run import Run
 from .panels import bars, canvas, decades, legend, limits, mosaic, outcome_patches, ticks
-from .style import (
-    DATA_LOSS,
-    DISTANCE,
-    FIGURES,
-    GREY,
-    MARKERS,
-    OTHERS,
-    S_FRO,
-    Drawing,
-    colour,
-    nonempty,
-    shades,
-    styled,
-)
+from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, Drawing, colour, nonempty, shades, styled
 
 MEASURES = {"orthogonality_fro": S_FRO, "distance": DISTANCE, "fit": DATA_LOSS}
 NAMES = {

@@ -82,6 +82,7 @@ def derive(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells of a run with what several sections compute of them. λ and μ are the extreme eigenvalues of the Gram matrix.
 
     `wrong`: the run ended with another sign of the determinant than the target's; False where it has no result.
+    `crossed`: the determinant ended with another sign than it began with.
     `arm`: what keeps W orthogonal: the penalty or, for another method than Adam, the method.
     `fit_over_4lambda`, `reg_over_2lambda`, `reg_over_2mu`: the data loss and the weight in units of the sum of squares' theory.
     `reg_over_threshold`: the weight over the closed form of its penalty's trap; NaN where that is unknown, zero or infinite.
@@ -90,6 +91,7 @@ def derive(cells: pd.DataFrame) -> pd.DataFrame:
     columns = dict(
         # A cell without a result has no sign, and a missing number differs from every other.
         wrong=(cells["det_sign"] != cells["det_sign_target"]) & (cells["status"] == "ok"),
+        crossed=cells["det_sign"] != cells["det_sign_start"],
         arm=cells["penalty"].where(cells["method"] == "adam", cells["method"]),
         fit_over_4lambda=cells["fit"] / forms.wrong_floor(cells["lambda_min"]),
         reg_over_2lambda=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]),

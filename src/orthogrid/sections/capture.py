@@ -13,17 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from ..analysis.intervals import bracketed, mean, share
-from ..analysis.select import (
-    boundaries,
-    crossed,
-    of_squares,
-    only,
-    outside_margin,
-    paired,
-    problems,
-    random_starts,
-)
+from ..analysis.intervals import NOTHING, Estimate, bracketed, mean, share
+from ..analysis.select import boundaries, of_squares, only, outside_margin, paired, problems, random_starts
 from ..analysis.settings import MARGIN, MOST
 from ..presenting.formats import MISSING, digits2, out_of
 from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
@@ -61,14 +52,14 @@ from ..run.run import Run
 from ..theory import forms
 
 
-@claim("white", "Where all directions weigh alike, wrong starts stay wrong exactly above 2λ, and right ones end right", "≥",
-       blocks="capture_white large_white", tolerance=1 - MOST,
-    predicate="Share of random starts with white inputs outside a factor {MARGIN} of 2 lambda that end wrong if "
-    "they began wrong above it, and right otherwise; the worst of the three cases, each clustered by "
-    "problem.",
+@claim(
+    "white", "Where all directions weigh alike, wrong starts stay wrong exactly above 2λ, and right ones end right",
+    "≥", blocks="capture_white large_white", tolerance=1 - MOST,
+    predicate="Share of random starts with white inputs outside a factor {MARGIN} of 2 lambda that end wrong if they "
+    "began wrong above it, and right otherwise; the worst of the three cases, each clustered by problem.",
 )  # fmt: skip
 def white(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = outside_margin(of_squares(only(cells, init="haar", inputs="whitened")))
+    used = outside_margin(only(random_starts(cells), inputs="whitened"))
     began, above = used["determinant"] == "mismatch", used["reg_over_2lambda"] > 1
     cases = [(began & above, used["wrong"]), (began & ~above, ~used["wrong"]), (~began, ~used["wrong"])]
     if not all(case.any() for case, _ in cases):
@@ -78,31 +69,25 @@ def white(run: Run, cells: pd.DataFrame) -> Measurement:
 
 def _spread(cells: pd.DataFrame, determinant: str) -> pd.DataFrame:
     """Random starts of Adam with uniform inputs and reg between 2 lambda and 2 mu, a factor MARGIN off both."""
-    used = only(random_starts(cells, determinant), inputs="uniform", method="adam")
+    used = only(random_starts(cells), determinant=determinant, inputs="uniform", method="adam")
     return used[(used["reg_over_2lambda"] > MARGIN) & (used["reg_over_2mu"] < 1 / MARGIN)]
 
 
 @claim(
-    "existence-not-capture",
-    "With uniform inputs many wrong starts pass the trap",
-    ">",
-    blocks="map_haar large_trap",
-    predicate="Share of mismatched random starts of Adam, uniform inputs and a bias, with reg between 2 lambda and "
-    "2 mu, a factor {MARGIN} off both, that end on the right side, clustered by problem; against a fifth.",
-)
+    "existence-not-capture", "With uniform inputs many wrong starts pass the trap", ">", blocks="map_haar large_trap",
+    predicate="Share of mismatched random starts of Adam, uniform inputs and a bias, with reg between 2 lambda and 2 "
+    "mu, a factor {MARGIN} off both, that end on the right side, clustered by problem; against a fifth.",
+)  # fmt: skip
 def existence_not_capture(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _spread(cells, "mismatch")
     return measured(share(~used["wrong"], problems(used)), 0.2, used)
 
 
 @claim(
-    "match-wrong",
-    "There, some right starts end on the wrong side",
-    ">",
-    blocks="map_haar large_trap",
-    predicate="Share of the matching starts in the same range that end on the wrong side, clustered by problem; "
-    "against a tenth.",
-)
+    "match-wrong", "There, some right starts end on the wrong side", ">", blocks="map_haar large_trap",
+    predicate="Share of the matching starts in the same range that end on the wrong side, clustered by problem; against "
+    "a tenth.",
+)  # fmt: skip
 def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _spread(cells, "match")
     return measured(share(used["wrong"], problems(used)), 0.1, used)
@@ -110,80 +95,75 @@ def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
 
 def _above(cells: pd.DataFrame) -> pd.DataFrame:
     """Random starts of either side, uniform inputs, with reg above MARGIN times 2 mu."""
-    used = pd.concat([random_starts(cells, determinant) for determinant in ("match", "mismatch")])
+    used = random_starts(cells)
     return used[(used["reg_over_2mu"] > MARGIN) & (used["inputs"] == "uniform")]
 
 
 @claim(
-    "bound",
-    "Without a bias no run changes its side above 2μ",
-    "≤",
-    blocks="capture",
-    tolerance=1 - MOST,
-    predicate="Share of random starts without a bias, reg above {MARGIN} · 2 mu, whose determinant changes its "
-    "sign, clustered by problem. Proved for the flow, run with Adam.",
-)
+    "bound", "Without a bias no run changes its side above 2μ", "≤", blocks="capture", tolerance=1 - MOST,
+    predicate="Share of random starts without a bias, reg above {MARGIN} · 2 mu, whose determinant changes its sign, "
+    "clustered by problem. Proved for the flow, run with Adam.",
+)  # fmt: skip
 def bound(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _above(cells)
-    return measured(share(crossed(used), problems(used)), 0.0, used)
+    return measured(share(used["crossed"], problems(used)), 0.0, used)
 
 
 @claim(
-    "bound-bias",
-    "With a bias some do",
-    ">",
-    blocks="map_haar large_trap",
+    "bound-bias", "With a bias some do", ">", blocks="map_haar large_trap",
     predicate="The same share with a bias and uncentred inputs, which the theorem does not cover; against a twentieth.",
-)
+)  # fmt: skip
 def bound_bias(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _above(cells)
-    return measured(share(crossed(used), problems(used)), 0.05, used)
+    return measured(share(used["crossed"], problems(used)), 0.05, used)
 
 
 @claim(
-    "coin",
-    "Where the gap is wide, the start's light sign tells the side of the flow more often than not",
-    ">",
+    "coin", "Where the gap is wide, the start's light sign tells the side of the flow more often than not", ">",
     blocks="coin",
     predicate="Share of random starts, by gradient descent with small steps, that end on the side of `slow_sign`, "
     "clustered by seed, since both sides of a seed share their samples; against one half, for the gap is "
     "finite.",
-)
+)  # fmt: skip
 def coin(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = light_signed(cells)
+    used = _light_signed(cells)
     return measured(share((used["slow_sign"] > 0) == ~used["wrong"], used["seed"]), 0.5, used)
 
 
-def light_signed(cells: pd.DataFrame) -> pd.DataFrame:
+def _light_signed(cells: pd.DataFrame) -> pd.DataFrame:
     """Random starts of either side whose light sign is known."""
-    used = pd.concat([random_starts(cells, determinant) for determinant in ("match", "mismatch")])
+    used = random_starts(cells)
     return used[used["slow_sign"].notna()]
 
 
 @values("coin")
 def coin_values(run: Run) -> dict[str, Value | str]:
     """How often the light sign wins where it contradicts the side of the start."""
-    used = light_signed(run.block("coin"))
+    used = _light_signed(run.block("coin"))
     against = used[(used["slow_sign"] > 0) != (used["determinant"] == "match")]
     won = against[(against["slow_sign"] > 0) == ~against["wrong"]]
     return {"coin-against": Value(out_of(won, against), blocks="coin", cells=len(against))}
 
 
-@claim("rate", "At an equal product of rate and steps, a tenfold rate changes the share that ends wrong by less than a quarter", "±",
-       blocks="capture capture_fast", tolerance=0.25,
-    predicate="Between 2 lambda and 2 mu, a factor {MARGIN} off both: whether a mismatched random start ends wrong "
-    "at the largest rate less whether it does at the smallest; mean over the paired runs of a seed, then "
-    "over seeds.",
+@claim(
+    "rate",
+    "At an equal product of rate and steps, a tenfold rate changes the share that ends wrong by less than a quarter",
+    "±", blocks="capture capture_fast", tolerance=0.25,
+    predicate="Between 2 lambda and 2 mu, a factor {MARGIN} off both: whether a mismatched random start ends wrong at "
+    "the largest rate less whether it does at the smallest; mean over the paired runs of a seed, then over "
+    "seeds.",
 )  # fmt: skip
 def rate(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _spread(cells, "mismatch")
-    if used["lr"].nunique() < 2:
-        return UNTESTED
-    used = used.assign(held=used["wrong"].astype(float))
-    pairs = paired(used, "held", "lr", used["lr"].min(), used["lr"].max(), apart=["steps"], keep=("seed", "reg"))
-    if pairs.empty:
-        return UNTESTED
-    return measured(mean((pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean()), 0.0, used)
+    return measured(_rate_effect(used), 0.0, used)
+
+
+def _rate_effect(cells: pd.DataFrame) -> Estimate:
+    """The share that ends wrong at the largest rate less that at the smallest: mean over the paired runs of a seed, then over seeds."""
+    cells = cells.assign(held=cells["wrong"].astype(float))
+    pairs = paired(cells, "held", "lr", cells["lr"].min(), cells["lr"].max(), apart=["steps"], keep=("seed", "reg"))
+    change = (pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean()
+    return mean(change) if cells["lr"].nunique() > 1 else NOTHING
 
 
 @values("capture capture_fast")
@@ -192,25 +172,22 @@ def rate_values(run: Run) -> dict[str, Value | str]:
     used = _spread(run.block("capture", "capture_fast"), "match")
     if used["lr"].nunique() < 2:
         return {"rate-right-points": MISSING, "largest-step": MISSING}
-    used = used.assign(held=used["wrong"].astype(float))
-    pairs = paired(used, "held", "lr", used["lr"].min(), used["lr"].max(), apart=["steps"], keep=("seed", "reg"))
-    told = mean((pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean())
+    effect = _rate_effect(used)
     step = forms.largest_step(used["dimension"].max(), used["lr"].max())
     return {
-        "rate-right-points": Value(FORMS["points"](told.value), *told, blocks="capture capture_fast", cells=len(used)),
+        "rate-right-points": Value(
+            FORMS["points"](effect.value), *effect, blocks="capture capture_fast", cells=len(used)
+        ),
         "largest-step": Value(digits2(step), step),
     }
 
 
 @claim(
-    "norms",
-    "White inputs: norms capture in the reverse order of how they hold the twin",
-    ">",
-    blocks="capture_norms",
-    predicate="The reg from which mismatched random starts end wrong under fro over that under nuclear, geometric "
-    "mean over seeds; both hold the twin from 2 lambda on. Against {MARGIN}; of starts held at S = 0 "
-    "throughout it would be √(3n/8).",
-)
+    "norms", "White inputs: norms capture in the reverse order of how they hold the twin", ">", blocks="capture_norms",
+    predicate="The reg from which mismatched random starts end wrong under fro over that under nuclear, geometric mean "
+    "over seeds; both hold the twin from 2 lambda on. Against {MARGIN}; of starts held at S = 0 throughout it "
+    "would be √(3n/8).",
+)  # fmt: skip
 def norms(run: Run, cells: pd.DataFrame) -> Measurement:
     nuclear, fro = (boundaries(only(cells, penalty=name, determinant="mismatch")) for name in ("nuclear", "fro"))
     both = nuclear.add_suffix("_nuclear").join(fro.add_suffix("_fro"), how="inner")
@@ -225,10 +202,10 @@ def norms(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "determinant", "With a large weight, a run that starts on the wrong side stays there", "≥", blocks="floor regimes", tolerance=1 - MOST,
-    author=ANSWERER, quote="able to train model.weight to become rho",
-    predicate="Share of the mismatched runs with white inputs and a reg above {MARGIN} · 2 lambda that end on the "
-    "wrong side, clustered by problem.",
+    "determinant", "With a large weight, a run that starts on the wrong side stays there", "≥", blocks="floor regimes",
+    tolerance=1 - MOST, author=ANSWERER, quote="able to train model.weight to become rho",
+    predicate="Share of the mismatched runs with white inputs and a reg above {MARGIN} · 2 lambda that end on the wrong "
+    "side, clustered by problem.",
 )  # fmt: skip
 def determinant(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(of_squares(cells), determinant="mismatch", inputs="whitened")
@@ -237,18 +214,17 @@ def determinant(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "fortuitous", "A run changes the determinant's sign only by a step that jumps", "≤",
-    blocks="existence", tolerance=0.05,
-    author=ANSWERER,
-    quote="the optimizer could take a large, fortuitous step that flips the sign of the determinant of model.weight, "
-    "but this would be highly unlikely", foretold="refuted",
-    predicate="Share of runs of plain gradient descent, in double precision and below 2 lambda/{MARGIN}, that end "
-    "with another sign than they began with: it moves W by far less than 1 a step, so none of them jumps.",
+    "fortuitous", "A run changes the determinant's sign only by a step that jumps", "≤", blocks="existence",
+    tolerance=0.05, author=ANSWERER,
+    quote="the optimizer could take a large, fortuitous step that flips the sign of the determinant of model.weight, but this would be highly unlikely",
+    foretold="refuted",
+    predicate="Share of runs of plain gradient descent, in double precision and below 2 lambda/{MARGIN}, that end with "
+    "another sign than they began with: it moves W by far less than 1 a step, so none of them jumps.",
 )  # fmt: skip
 def fortuitous(run: Run, cells: pd.DataFrame) -> Measurement:
     used = of_squares(cells, "sgd")
     used = used[used["reg_over_2lambda"] < 1 / MARGIN]
-    return measured(share(crossed(used), problems(used)), 0.0, used)
+    return measured(share(used["crossed"], problems(used)), 0.0, used)
 
 
 # Where random starts end, by weight and learning rate.

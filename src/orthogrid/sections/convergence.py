@@ -14,12 +14,11 @@ from matplotlib.lines import Line2D
 
 from ..analysis.intervals import farthest, geometric_mean, mean
 from ..analysis.select import (
-    best_by_seed,
+    best_fitted,
     best_ratio,
     block_size,
     by_seed,
     detached,
-    detached_spread,
     exponents,
     only,
     paired,
@@ -44,22 +43,25 @@ from ..theory import forms
 @claim(
     "detached", "A detached penalty does not affect the training", "≤", blocks="ablation", tolerance=1e-3, check=True,
     author=ANSWERER, quote="gradients of orthogonal_loss won’t backpropagate",
-    predicate="Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ "
-    "in reg or norm only. Batches of other sizes may round otherwise; an effect of reg would be of the "
-    "size of ‖S‖_F itself.",
+    predicate="Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ in "
+    "reg or norm only. Batches of other sizes may round otherwise; an effect of reg would be of the size of "
+    "‖S‖_F itself.",
 )  # fmt: skip
 def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
     same = detached(cells)
     if same.empty or same.groupby("seed")["key"].count().max() < 2:
         return UNTESTED
-    return measured(detached_spread(run) / same["orthogonality_fro"].median(), 0.0, same)
+    groups = same.groupby("seed")["orthogonality_fro"]
+    spread = (groups.max() - groups.min()).max()
+    return measured(spread / same["orthogonality_fro"].median(), 0.0, same)
 
 
 @claim(
-    "plateau", "The first script's matrix is as far from orthogonal as plain regression foretells", "≈", blocks="thread_a", tolerance=0.03,
-    author=QUESTIONER, quote="The matrix it converges to doesn’t seem to be orthogonal",
-    predicate="Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may "
-    "add a little.",
+    "plateau", "The first script's matrix is as far from orthogonal as plain regression foretells", "≈",
+    blocks="thread_a", tolerance=0.03, author=QUESTIONER,
+    quote="The matrix it converges to doesn’t seem to be orthogonal",
+    predicate="Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may add "
+    "a little.",
 )  # fmt: skip
 def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
@@ -70,25 +72,25 @@ def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
 
 def _fronts(cells: pd.DataFrame, first: str, second: str, schedule: str) -> Measurement:
     """‖S‖_F of one penalty over that of another, each at its best fitted reg, with the most steps."""
-    ratio = best_ratio(cells, first, second, schedule=schedule, steps=cells["steps"].max())
-    used = cells[cells["penalty"].isin([first, second]) & (cells["schedule"] == schedule)]
+    used = only(cells[cells["penalty"].isin([first, second])], schedule=schedule)
+    ratio = best_ratio(*(best_fitted(used, penalty=name, steps=cells["steps"].max()) for name in (first, second)))
     return UNTESTED if math.isnan(ratio.value) else measured(ratio, SIMILAR, used)
 
 
 @claim(
-    "squares", "Under a constant rate absolute values end less orthogonal than squares", ">", blocks="large_convergence",
-    author=ANSWERER, quote="Replacing the sum of absolute values with the sum of squares gives a much more natural penalty",
+    "squares", "Under a constant rate absolute values end less orthogonal than squares", ">",
+    blocks="large_convergence", author=ANSWERER,
+    quote="Replacing the sum of absolute values with the sum of squares gives a much more natural penalty",
     predicate="Adam: ‖S‖_F of l1 over that of fro2, each at the reg with the smallest median ‖S‖_F among those with "
-    "median data loss below {FITTED} after the most steps, geometric mean of paired seeds, against "
-    "{SIMILAR}.",
+    "median data loss below {FITTED} after the most steps, geometric mean of paired seeds, against {SIMILAR}.",
 )  # fmt: skip
 def squares(run: Run, cells: pd.DataFrame) -> Measurement:
     return _fronts(cells, "l1", "fro2", "constant")
 
 
 @claim(
-    "natural", "And so they do under gradient descent", ">", blocks="convergence_sgd",
-    author=ANSWERER, quote="it doesn’t work well for orthogonalizing X",
+    "natural", "And so they do under gradient descent", ">", blocks="convergence_sgd", author=ANSWERER,
+    quote="it doesn’t work well for orthogonalizing X",
     predicate="Gradient descent at a constant rate: the same ratio.",
 )  # fmt: skip
 def natural(run: Run, cells: pd.DataFrame) -> Measurement:
@@ -96,52 +98,42 @@ def natural(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "exact", "In few steps at a decaying rate the norm, not squared, ends more orthogonal than squares", ">", blocks="large_convergence",
-    predicate="Adam with a cosine schedule: ‖S‖_F of fro2 over that of fro, each at its best fitted reg, geometric "
-    "mean of paired seeds, against {SIMILAR}. An exact penalty: at a large enough reg its minimum has S = "
-    "0 whatever the data.",
+    "exact", "In few steps at a decaying rate the norm, not squared, ends more orthogonal than squares", ">",
+    blocks="large_convergence",
+    predicate="Adam with a cosine schedule: ‖S‖_F of fro2 over that of fro, each at its best fitted reg, geometric mean "
+    "of paired seeds, against {SIMILAR}. An exact penalty: at a large enough reg its minimum has S = 0 "
+    "whatever the data.",
 )  # fmt: skip
 def exact(run: Run, cells: pd.DataFrame) -> Measurement:
     return _fronts(cells, "fro2", "fro", "cosine")
 
 
 @claim(
-    "alike",
-    "With steps enough and a decaying rate, absolute values and squares end alike",
-    "<",
-    blocks="convergence",
-    predicate="Adam with a cosine schedule: ‖S‖_F of l1 over that of fro2, each at its best fitted reg after the "
-    "most steps, geometric mean of paired seeds, against {SIMILAR}: both are left with rounding.",
-)
+    "alike", "With steps enough and a decaying rate, absolute values and squares end alike", "<", blocks="convergence",
+    predicate="Adam with a cosine schedule: ‖S‖_F of l1 over that of fro2, each at its best fitted reg after the most "
+    "steps, geometric mean of paired seeds, against {SIMILAR}: both are left with rounding.",
+)  # fmt: skip
 def alike(run: Run, cells: pd.DataFrame) -> Measurement:
     return _fronts(cells, "l1", "fro2", "cosine")
 
 
 @claim(
-    "cosine", "A decaying rate removes the floor of absolute values", "≤", blocks="convergence",
-    author=ANSWERER, quote="unless you have a scheme for reducing your learning rate",
-    predicate="Adam: ‖S‖_F of l1 under cosine over that under a constant rate, each at its best fitted reg after "
-    "the most steps, geometric mean of paired seeds; removed: a hundredth at most.",
+    "cosine", "A decaying rate removes the floor of absolute values", "≤", blocks="convergence", author=ANSWERER,
+    quote="unless you have a scheme for reducing your learning rate",
+    predicate="Adam: ‖S‖_F of l1 under cosine over that under a constant rate, each at its best fitted reg after the "
+    "most steps, geometric mean of paired seeds; removed: a hundredth at most.",
 )  # fmt: skip
 def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
-    most = only(cells, steps=cells["steps"].max())
-    sides = {schedule: best_by_seed(most, "l1", schedule=schedule) for schedule in ("constant", "cosine")}
-    if any(side is None for side in sides.values()):
-        return UNTESTED
-    pairs = pd.concat(
-        [sides["constant"], sides["cosine"]], axis=1, keys=["first", "second"], join="inner"
-    ).reset_index()
-    return measured(paired_ratio(pairs), 0.01, only(most, penalty="l1"))
+    used = only(cells, penalty="l1", steps=cells["steps"].max())
+    sides = [best_fitted(used, schedule=schedule) for schedule in ("cosine", "constant")]
+    return measured(best_ratio(*sides), 0.01, used) if all(map(len, sides)) else UNTESTED
 
 
 @claim(
-    "small-reg",
-    "With the thread's small weight even an attached penalty changes little",
-    ">",
-    blocks="ablation",
-    predicate="‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean "
-    "of seeds: of absolute values and squares the one that is changed most; against one half.",
-)
+    "small-reg", "With the thread's small weight even an attached penalty changes little", ">", blocks="ablation",
+    predicate="‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean of "
+    "seeds: of absolute values and squares the one that is changed most; against one half.",
+)  # fmt: skip
 def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, reg=LOG_A.reg)
     plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
@@ -190,24 +182,22 @@ def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.
 
 
 @claim(
-    "floor-rate",
-    "Under a constant rate the floor of absolute values grows like the rate",
-    "±",
-    blocks="rates",
+    "floor-rate", "Under a constant rate the floor of absolute values grows like the rate", "±", blocks="rates",
     tolerance=0.03,
-    predicate="Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each "
-    "seed, mean over seeds. The signs of S flip at full step: b = 1.",
-)
+    predicate="Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each seed, "
+    "mean over seeds. The signs of S flip at full step: b = 1.",
+)  # fmt: skip
 def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _floor(cells, "l1")
     return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 
 @claim(
-    "floor-constant", "Its constant is the one that Adam's momentum makes, without a fit", "±", blocks="beta1", tolerance=CONSTANT_WITHIN,
-    predicate="Sum |S| over n² lr, mean over the second half of the logged steps, over the mean |S|/lr of the "
-    "scalar map with the run's beta1, less 1: the beta1 whose mean over seeds lies farthest off. Partly "
-    "if it holds for most of them.",
+    "floor-constant", "Its constant is the one that Adam's momentum makes, without a fit", "±", blocks="beta1",
+    tolerance=CONSTANT_WITHIN,
+    predicate="Sum |S| over n² lr, mean over the second half of the logged steps, over the mean |S|/lr of the scalar "
+    "map with the run's beta1, less 1: the beta1 whose mean over seeds lies farthest off. Partly if it holds "
+    "for most of them.",
 )  # fmt: skip
 def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
     late = run.traces_of(cells).merge(cells[["key", "steps"]], on="key")
@@ -226,10 +216,11 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "flip", "In the script's dimension, multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b", check=True,
-    author=ANSWERER, quote="rho *= -1   # flip determinant -- assumes that rho is odd-dimensional", foretold="refuted",
-    predicate="det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an "
-    "odd one.",
+    "flip", "In the script's dimension, multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b",
+    check=True, author=ANSWERER, quote="rho *= -1   # flip determinant -- assumes that rho is odd-dimensional",
+    foretold="refuted",
+    predicate="det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an odd "
+    "one.",
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
     n, _ = block_size(run, "thread_b")

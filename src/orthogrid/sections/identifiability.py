@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.intervals import geometric_mean, mean
-from ..analysis.select import by_seed, fitted, law_error, only, thread_like
+from ..analysis.select import block_size, by_seed, fitted, only
 from ..analysis.settings import FITTED
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
@@ -23,8 +23,8 @@ from ..theory import forms
 @claim(
     "optimal-rho", "The weight that fits the data is rho", "≤", blocks="thread_b identifiability", tolerance=0.1,
     author=QUESTIONER, quote="The optimal weight for the model is certainly rho", foretold="refuted",
-    predicate="‖W - rho‖_F over √(2n), the root mean square for unrelated orthogonal matrices, in runs with data "
-    "loss below {FITTED}; mean over seeds.",
+    predicate="‖W - rho‖_F over √(2n), the root mean square for unrelated orthogonal matrices, in runs with data loss "
+    "below {FITTED}; mean over seeds.",
 )  # fmt: skip
 def optimal_rho(run: Run, cells: pd.DataFrame) -> Measurement:
     used = fitted(cells)
@@ -32,10 +32,10 @@ def optimal_rho(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "transpose", "With enough samples W becomes the transpose of rho", "≤", blocks="identifiability transition", tolerance=0.1,
-    author=ANSWERER, quote="training model.weight to become equal to rho.T",
-    predicate="‖W - rhoᵀ‖_F over √(2n) in runs of full rank from a matching start with data loss below {FITTED}; "
-    "mean over seeds.",
+    "transpose", "With enough samples W becomes the transpose of rho", "≤", blocks="identifiability transition",
+    tolerance=0.1, author=ANSWERER, quote="training model.weight to become equal to rho.T",
+    predicate="‖W - rhoᵀ‖_F over √(2n) in runs of full rank from a matching start with data loss below {FITTED}; mean "
+    "over seeds.",
 )  # fmt: skip
 def transpose(run: Run, cells: pd.DataFrame) -> Measurement:
     used = fitted(cells)
@@ -45,18 +45,16 @@ def transpose(run: Run, cells: pd.DataFrame) -> Measurement:
 
 @claim(
     "information", "With the thread's samples the distance to the target is the coset law's", "≈",
-    blocks="thread_b identifiability", tolerance=0.005,
-    author=ANSWERER, quote="enough information to reconstruct the 500x500 matrix rho",
-    predicate="Distance ‖W - rhoᵀ‖_F at the thread's dimension and samples, uniform inputs, matching start; mean "
-    "over seeds. The law is √(2(n - k)): nothing is known on n - k dimensions.",
+    blocks="thread_b identifiability", tolerance=0.005, author=ANSWERER,
+    quote="enough information to reconstruct the 500x500 matrix rho",
+    predicate="Distance ‖W - rhoᵀ‖_F at the thread's dimension and samples, uniform inputs, matching start; mean over "
+    "seeds. The law is √(2(n - k)): nothing is known on n - k dimensions.",
 )  # fmt: skip
 def information(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = thread_like(run)
-    return (
-        measured(mean(by_seed(used["distance"], used)), used["predicted_distance"].median(), used)
-        if len(used)
-        else UNTESTED
-    )
+    n, k = block_size(run, "thread_b")
+    used = only(cells, samples=k, dimension=n, inputs="uniform", determinant="match", bias=True)
+    law = used["predicted_distance"].median()
+    return measured(mean(by_seed(used["distance"], used)), law, used) if len(used) else UNTESTED
 
 
 @claim(
@@ -66,20 +64,19 @@ def information(run: Run, cells: pd.DataFrame) -> Measurement:
     "{FITTED} and at least two free dimensions; median over the runs of a seed, mean over seeds.",
 )  # fmt: skip
 def coset(run: Run, cells: pd.DataFrame) -> Measurement:
-    errors = law_error(fitted(cells))
-    used = cells.loc[errors.index]
+    used = fitted(cells)
+    # With one free dimension the distance is 0 or 2, and the law, a root mean square, tells nothing of a run.
+    used = used[used["dimension"] - used["predicted_rank_effective"] >= 2]
+    errors = (used["distance"] / used["predicted_distance"] - 1).abs()
     return measured(mean(by_seed(errors, used)), 0.0, used)
 
 
 @claim(
-    "rank",
-    "The mean's direction is learned by W, not left to the bias",
-    "≤",
-    blocks="thread_b identifiability",
+    "rank", "The mean's direction is learned by W, not left to the bias", "≤", blocks="thread_b identifiability",
     predicate="‖D x̂‖ along the samples' mean, in fitted runs with a bias, uniform inputs and fewer samples than "
     "dimensions; mean over seeds. √2 if the bias absorbed the mean, 0 if the weight learned it; the claim "
     "says less than half way.",
-)
+)  # fmt: skip
 def rank(run: Run, cells: pd.DataFrame) -> Measurement:
     used = fitted(only(cells, bias=True, inputs="uniform"))
     used = used[(used["samples"] < used["dimension"]) & used["mean_direction"].notna()]
@@ -87,26 +84,20 @@ def rank(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "invisible",
-    "Below n - 1 samples a wrong determinant costs nothing",
-    "≤",
-    blocks="regimes",
+    "invisible", "Below n - 1 samples a wrong determinant costs nothing", "≤", blocks="regimes",
     predicate="Data loss of mismatched runs with at least two free dimensions, geometric mean over seeds, against "
     "{FITTED}.",
-)
+)  # fmt: skip
 def invisible(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells[cells["dimension"] - cells["rank"] > 1], determinant="mismatch")
     return measured(geometric_mean(by_seed(used["fit"], used)), FITTED, used)
 
 
 @claim(
-    "fresh",
-    "Fresh white samples identify the target with fewer a step than dimensions",
-    "≤",
-    blocks="fresh",
-    predicate="Distance to rhoᵀ of runs with fresh white samples, fewer a step than dimensions, over the coset "
-    "law's for as many fixed ones; matching starts, geometric mean over seeds; a tenth at most.",
-)
+    "fresh", "Fresh white samples identify the target with fewer a step than dimensions", "≤", blocks="fresh",
+    predicate="Distance to rhoᵀ of runs with fresh white samples, fewer a step than dimensions, over the coset law's "
+    "for as many fixed ones; matching starts, geometric mean over seeds; a tenth at most.",
+)  # fmt: skip
 def fresh(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, sampling="fresh", determinant="match", inputs="whitened")
     used = used[used["samples"] < used["dimension"]]

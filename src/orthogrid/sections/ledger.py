@@ -8,17 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.intervals import LEVEL
-from ..presenting.formats import (
-    MISSING,
-    code,
-    enumeration,
-    integer,
-    is_missing,
-    number,
-    percent,
-    setting,
-    text,
-)
+from ..presenting.formats import MISSING, code, enumeration, integer, is_missing, number, percent, setting, text
 from ..presenting.ledger import CLAIMS, OURS, OWN, VERDICTS
 from ..presenting.tables import longtable, ragged, table
 from ..presenting.values import Value, place_of

@@ -9,18 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.intervals import mean, share
-from ..analysis.select import (
-    at_best_rate,
-    by_seed,
-    crossed,
-    methods,
-    only,
-    problems,
-    resting,
-    roughness,
-    step_costs,
-    wrong_side,
-)
+from ..analysis.select import at_best_rate, by_seed, methods, only, problems, resting, roughness, step_costs
 from ..analysis.settings import FLOOR_TOLERANCE
 from ..cells.catalog import having
 from ..cells.catalog import methods as known
@@ -38,55 +27,51 @@ def _on(cells: pd.DataFrame) -> pd.DataFrame:
     return methods(cells, *having("method", keeps="on"))
 
 
+def _wrong(cells: pd.DataFrame) -> pd.DataFrame:
+    """The mismatched cells that ended on the wrong side, where that costs something (lambda > 0)."""
+    return cells[(cells["determinant"] == "mismatch") & cells["wrong"] & (cells["lambda_min"] > 0)]
+
+
 @claim(
-    "components", "A method that stays orthogonal never changes the determinant's sign", "≤", blocks="methods", check=True,
-    author=ANSWERER, quote="orthogonal matrices come in two disconnected sets",
-    predicate="Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: "
-    "one refutes it.",
+    "components", "A method that stays orthogonal never changes the determinant's sign", "≤", blocks="methods",
+    check=True, author=ANSWERER, quote="orthogonal matrices come in two disconnected sets",
+    predicate="Number of runs of the methods that are orthogonal at every step whose determinant changed its sign: one "
+    "refutes it.",
 )  # fmt: skip
 def components(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _on(cells)
-    return measured(crossed(used).sum(), 0.0, used)
+    return measured(used["crossed"].sum(), 0.0, used)
 
 
 @claim(
-    "side-floor",
-    "The best orthogonal matrix of the wrong side pays exactly 4λ",
-    "≈",
-    blocks="methods",
-    tolerance=1e-3,
+    "side-floor", "The best orthogonal matrix of the wrong side pays exactly 4λ", "≈", blocks="methods", tolerance=1e-3,
     check=True,
-    predicate="Data loss over 4 lambda of procrustes_side on mismatched problems with lambda > 0: the run farthest "
-    "from 1. No training, so no sample; float32 data allow a thousandth.",
-)
+    predicate="Data loss over 4 lambda of procrustes_side on mismatched problems with lambda > 0: the run farthest from "
+    "1. No training, so no sample; float32 data allow a thousandth.",
+)  # fmt: skip
 def side_floor(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = wrong_side(only(methods(cells, "procrustes_side"), determinant="mismatch"))
+    used = _wrong(methods(cells, "procrustes_side"))
     ratio = used["fit_over_4lambda"]
     return measured(ratio.loc[(ratio - 1).abs().idxmax()], 1.0, used) if len(used) else UNTESTED
 
 
 @claim(
-    "method-trap",
-    "A hard constraint ends at the twin, whatever its rate",
-    "≈",
-    blocks="methods",
+    "method-trap", "A hard constraint ends at the twin, whatever its rate", "≈", blocks="methods",
     tolerance=FLOOR_TOLERANCE,
-    predicate="Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that are at rest; medians "
-    "by seed, mean over seeds.",
-)
+    predicate="Data loss over 4 lambda of the mismatched runs, orthogonal at every step, that are at rest; medians by "
+    "seed, mean over seeds.",
+)  # fmt: skip
 def method_trap(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = resting(wrong_side(only(_on(cells), determinant="mismatch")))
+    used = resting(_wrong(_on(cells)))
     return measured(mean(by_seed(used["fit_over_4lambda"], used)), 1.0, used)
 
 
 @claim(
-    "polar",
-    "Plain regression and one polar factor at the end recover the target from either side",
-    ">",
+    "polar", "Plain regression and one polar factor at the end recover the target from either side", ">",
     blocks="methods",
     predicate="Share of the runs of method polar with more samples than dimensions that are recovered, at its best "
     "rate, clustered by problem; against one half. No constraint is needed during training.",
-)
+)  # fmt: skip
 def polar(run: Run, cells: pd.DataFrame) -> Measurement:
     used = methods(cells[cells["lambda_min"] > 0], "polar")
     shares = {lr: share(same["outcome"] == "recovered", problems(same)) for lr, same in used.groupby("lr")}
@@ -94,13 +79,10 @@ def polar(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "step-cost",
-    "Parametrizations cost more a step than a penalty does",
-    ">",
-    blocks="step_cost",
+    "step-cost", "Parametrizations cost more a step than a penalty does", ">", blocks="step_cost",
     predicate="Seconds a step of the cheapest parametrization over those of Adam with a penalty, at the thread's "
     "dimension, against 1.5, to be clear of noise. A timing of this machine: no sample.",
-)
+)  # fmt: skip
 def step_cost(run: Run, cells: pd.DataFrame) -> Measurement:
     used = methods(cells, *having("method", parametrizes=True))
     plain = only(cells, method="adam")["seconds_per_step"].median()
@@ -133,7 +115,7 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
                 digits2(median(few["fit"])),
                 digits2(median(only(many, determinant="match")["fit"])),
                 d2(median(mismatch.loc[mismatch["lambda_min"] > 0, "fit_over_4lambda"])),
-                out_of(same[crossed(same)], same),
+                out_of(same[same["crossed"]], same),
             ]
         )
     head = [

@@ -17,8 +17,8 @@ from ..analysis.select import (
     boundaries,
     law_shares,
     only,
-    paired_ratio,
     reached,
+    seed_ratio,
     with_trap,
 )
 from ..analysis.settings import LAW_SHARE, ORTHOGONAL
@@ -33,13 +33,10 @@ from .trap import trap_curve
 
 
 @claim(
-    "reach",
-    "Every orthogonality penalty reaches orthogonality at some weight",
-    "≥",
-    blocks="penalties",
+    "reach", "Every orthogonality penalty reaches orthogonality at some weight", "≥", blocks="penalties",
     predicate="Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below "
     "{ORTHOGONAL}: a census of the penalties tried. Partly from one half.",
-)
+)  # fmt: skip
 def reach(run: Run, cells: pd.DataFrame) -> Measurement:
     best = reached(cells)
     if best.empty:
@@ -55,25 +52,21 @@ def reach(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "offdiag",
-    "Penalizing the off-diagonal entries alone is no orthogonality penalty",
-    "≥",
-    blocks="penalties",
-    predicate="With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of "
-    "paired seeds; ten times at least, since nothing restores the norms of the rows.",
-)
+    "offdiag", "Penalizing the off-diagonal entries alone is no orthogonality penalty", "≥", blocks="penalties",
+    predicate="With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of paired "
+    "seeds; ten times at least, since nothing restores the norms of the rows.",
+)  # fmt: skip
 def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
     few = cells[cells["samples"] < cells["dimension"]]
     sides = [attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
     if any(side.empty for side in sides):
         return UNTESTED
-    pairs = pd.concat(map(best_roughness, sides), axis=1, keys=["first", "second"], join="inner").reset_index()
-    return measured(paired_ratio(pairs), 10.0, pd.concat(sides))
+    return measured(seed_ratio(*map(best_roughness, sides)), 10.0, pd.concat(sides))
 
 
 @claim(
-    "dual-norm", "Each penalty holds the twin above its law's weight and releases it below", "≥",
-    blocks="law", tolerance=1 - LAW_SHARE,
+    "dual-norm", "Each penalty holds the twin above its law's weight and releases it below", "≥", blocks="law",
+    tolerance=1 - LAW_SHARE,
     predicate="For each penalty the share of twin-started runs outside a factor {MARGIN} of its threshold that end "
     "wrong exactly when reg is above it; the penalty with the smallest share. Partly if all penalties "
     "together pass and that one does not.",

@@ -32,14 +32,11 @@ def coarsening(cells: pd.DataFrame) -> dict[tuple[str, str, str], Estimate]:
 
 
 @claim(
-    "dtype-floor",
-    "Each coarser number format ends less orthogonal than the next finer one",
-    ">",
-    blocks="precision",
-    predicate="‖S‖_F with each format over that with the next finer one, for each penalty, matching starts, "
-    "geometric mean of paired runs: the smallest of these ratios, against {COARSER}. Partly where some "
-    "steps show it and others do not.",
-)
+    "dtype-floor", "Each coarser number format ends less orthogonal than the next finer one", ">", blocks="precision",
+    predicate="‖S‖_F with each format over that with the next finer one, for each penalty, matching starts, geometric "
+    "mean of paired runs: the smallest of these ratios, against {COARSER}. Partly where some steps show it "
+    "and others do not.",
+)  # fmt: skip
 def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, determinant="match")
     ratios = {f"{fine} to {coarse} with {name}": ratio for (name, fine, coarse), ratio in coarsening(used).items()}
@@ -52,15 +49,12 @@ def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "dtype-crossing",
-    "The number format does not decide which side a run ends on",
-    "±",
-    blocks="precision",
+    "dtype-crossing", "The number format does not decide which side a run ends on", "±", blocks="precision",
     tolerance=0.25,
     predicate="Share of mismatched fro2 starts with lambda > 0 that end wrong with another format minus that with "
-    "float32, over paired runs: the format whose interval reaches farthest. Equal: within a quarter, "
-    "which ten pairs without discord establish.",
-)
+    "float32, over paired runs: the format whose interval reaches farthest. Equal: within a quarter, which "
+    "ten pairs without discord establish.",
+)  # fmt: skip
 def dtype_crossing(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, determinant="mismatch", penalty="fro2")
     used = used[used["lambda_min"] > 0]

@@ -27,46 +27,35 @@ def _longest(cells: pd.DataFrame, method: str) -> pd.DataFrame:
     return used[used["steps"] == used.groupby([*PROBLEM, "reg"])["steps"].transform("max")]
 
 
-def _back(cells: pd.DataFrame, method: str) -> Measurement:
+def _right(cells: pd.DataFrame, method: str, expected: float) -> Measurement:
+    """The share of the longest runs of a method that end on the right side."""
     used = _longest(cells, method)
-    return measured(share(~used["wrong"]), 0.5, used)
-
-
-def _always(cells: pd.DataFrame, method: str) -> Measurement:
-    used = _longest(cells, method)
-    return measured(share(~used["wrong"]), ALWAYS, used)
+    return measured(share(~used["wrong"]), expected, used)
 
 
 @claim(
-    "uncured",
-    "Without a cure no mismatched run comes back",
-    "<",
-    blocks="cures",
+    "uncured", "Without a cure no mismatched run comes back", "<", blocks="cures",
     predicate="Share of plain Adam runs that end on the right side, against one quarter.",
-)
+)  # fmt: skip
 def uncured(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = _longest(cells, "adam")
-    return measured(share(~used["wrong"]), 1 - ALWAYS, used)
+    return _right(cells, "adam", 1 - ALWAYS)
 
 
 @claim(
-    "lifted",
-    "One extra output row brings every run to the target",
-    ">",
-    blocks="cures cures_uniform large_cure",
-    predicate="Share of the runs with method lifted that are recovered, clustered by problem, against three "
-    "quarters, white and uniform inputs together.",
-)
+    "lifted", "One extra output row brings every run to the target", ">", blocks="cures cures_uniform large_cure",
+    predicate="Share of the runs with method lifted that are recovered, clustered by problem, against three quarters, "
+    "white and uniform inputs together.",
+)  # fmt: skip
 def lifted(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _longest(cells, "lifted")
     return measured(share(used["outcome"] == "recovered", problems(used)), ALWAYS, used)
 
 
 @claim(
-    "lifted-thread", "On the thread's inputs, with its bias, it recovers what plain training leaves on the wrong side", ">",
-    blocks="cures_uniform",
-    predicate="Of the paired runs that plain Adam leaves on the wrong side, the share that lifted recovers, "
-    "clustered by seed, against three quarters.",
+    "lifted-thread", "On the thread's inputs, with its bias, it recovers what plain training leaves on the wrong side",
+    ">", blocks="cures_uniform",
+    predicate="Of the paired runs that plain Adam leaves on the wrong side, the share that lifted recovers, clustered "
+    "by seed, against three quarters.",
 )  # fmt: skip
 def lifted_thread(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = cells[cells["method"].isin(["adam", "lifted"])]
@@ -77,39 +66,30 @@ def lifted_thread(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "reflection",
-    "One reflection brings every run back",
-    ">",
-    blocks="cures",
+    "reflection", "One reflection brings every run back", ">", blocks="cures",
     predicate="Share of the runs with method reflection that end on the right side, against three quarters. The "
     "reflection maps the twin to the target.",
-)
+)  # fmt: skip
 def reflection(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _always(cells, "reflection")
+    return _right(cells, "reflection", ALWAYS)
 
 
 @claim(
-    "reg-ramp",
-    "A small weight first and the large one later brings most runs back",
-    ">",
-    blocks="cures",
+    "reg-ramp", "A small weight first and the large one later brings most runs back", ">", blocks="cures",
     predicate="Share of the runs with method reg_ramp that end on the right side, against one half. Below 2 lambda "
     "nothing holds a run on the wrong side.",
-)
+)  # fmt: skip
 def reg_ramp(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _back(cells, "reg_ramp")
+    return _right(cells, "reg_ramp", 0.5)
 
 
 @claim(
-    "widened",
-    "Double width brings most runs back, at equal compute",
-    ">",
-    blocks="cures",
+    "widened", "Double width brings most runs back, at equal compute", ">", blocks="cures",
     predicate="Share of the runs with method widened that end on the right side, against one half: both signs of a "
     "block extend to one component of the larger group.",
-)
+)  # fmt: skip
 def widened(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _back(cells, "widened")
+    return _right(cells, "widened", 0.5)
 
 
 STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left

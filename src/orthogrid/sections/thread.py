@@ -12,14 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from ..analysis.intervals import farthest, mean
-from ..analysis.select import (
-    block_size,
-    by_seed,
-    only,
-    plateau_by_seed,
-    predicted_plateau,
-    printed_plateau,
-)
+from ..analysis.select import block_size, by_seed, only, plateau_by_seed, predicted_plateau, printed_plateau
 from ..analysis.settings import EARLY_STEPS, FITTED, ORTHOGONAL, ROUNDING
 from ..cells.cell import Cell
 from ..presenting.formats import (
@@ -36,14 +29,7 @@ from ..presenting.formats import (
     setting,
     text,
 )
-from ..presenting.ledger import (
-    ANSWERER,
-    QUESTIONER,
-    UNTESTED,
-    Measurement,
-    claim,
-    measured,
-)
+from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import canvas, decades, inside, legend, limits, note, over_steps, steps_axis
 from ..presenting.style import (
     DATA_LOSS,
@@ -71,9 +57,10 @@ from ..theory import forms
 
 
 @claim(
-    "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b", seed=Cell().seed,
-    predicate="Largest difference to a printed number, over half a unit of its last digit plus {ROUNDING} of it; "
-    "steps ≤ {EARLY_STEPS} and the closing line. The same run twice: no sample.",
+    "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b",
+    seed=Cell().seed,
+    predicate="Largest difference to a printed number, over half a unit of its last digit plus {ROUNDING} of it; steps "
+    "≤ {EARLY_STEPS} and the closing line. The same run twice: no sample.",
 )  # fmt: skip
 def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
     table = only(run.thread, log="b")
@@ -94,13 +81,9 @@ def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "log-a",
-    "The first script settles where its author saw it settle",
-    "≈",
-    blocks="thread_a",
-    tolerance=0.01,
+    "log-a", "The first script settles where its author saw it settle", "≈", blocks="thread_a", tolerance=0.01,
     predicate="Plateau of sum |S|, mean over seeds, against the printed one, itself one draw of unknown seed.",
-)
+)  # fmt: skip
 def log_a(run: Run, cells: pd.DataFrame) -> Measurement:
     if only(run.thread, log="a").empty:
         return UNTESTED
@@ -108,9 +91,10 @@ def log_a(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "closing-line", "The second script's closing distances follow without training", "±", blocks="thread_b", tolerance=0.01,
-    predicate="Relative deviation of the entrywise distance to rho, or to its transpose, from the Gaussian model, "
-    "mean over seeds: whichever reaches farther.",
+    "closing-line", "The second script's closing distances follow without training", "±", blocks="thread_b",
+    tolerance=0.01,
+    predicate="Relative deviation of the entrywise distance to rho, or to its transpose, from the Gaussian model, mean "
+    "over seeds: whichever reaches farther.",
 )  # fmt: skip
 def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
     n, free = cells["dimension"], cells["dimension"] - cells["predicted_rank_effective"]
@@ -120,10 +104,10 @@ def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "both-low", "Squares with a large weight train both losses to low values", "≤", blocks="thread_b",
-    author=ANSWERER, quote="both the “fitting” loss (MSELoss) and the orthogonality penalty train down to low values",
-    predicate="Over the runs of the second script, the largest of final over initial data loss and of ‖S‖_F²/n; "
-    "low: a ten-thousandth.",
+    "both-low", "Squares with a large weight train both losses to low values", "≤", blocks="thread_b", author=ANSWERER,
+    quote="both the “fitting” loss (MSELoss) and the orthogonality penalty train down to low values",
+    predicate="Over the runs of the second script, the largest of final over initial data loss and of ‖S‖_F²/n; low: a "
+    "ten-thousandth.",
 )  # fmt: skip
 def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
     first = only(run.traces_of(cells), step=0).set_index("key")["fit"]

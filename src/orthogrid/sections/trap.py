@@ -11,14 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..analysis.intervals import mean, share
-from ..analysis.select import (
-    by_seed,
-    of_squares,
-    only,
-    outside_margin,
-    problems,
-    resting,
-)
+from ..analysis.select import by_seed, of_squares, only, outside_margin, problems, resting
 from ..analysis.settings import EXISTENCE_SHARE, MOST
 from ..cells.cell import spec_name
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
@@ -31,9 +24,10 @@ from ..theory.outcomes import ALIGNED, NEAR
 # Where runs end.
 
 
-@claim("landscape", "Runs whose loss is flat are at the target, at the trap or beside a saddle that the theorem lists", "≥",
-       blocks="floor existence map_twin map_haar capture capture_white large_white large_trap cures_uniform",
-       tolerance=1 - MOST,
+@claim(
+    "landscape", "Runs whose loss is flat are at the target, at the trap or beside a saddle that the theorem lists",
+    "≥", blocks="floor existence map_twin map_haar capture capture_white large_white large_trap cures_uniform",
+    tolerance=1 - MOST,
     predicate="Of Adam's runs whose gradient_norm ends at {FLAT} or less, the share that are recovered, trapped, or "
     "within {NEAR} of the path through the reflection of one eigenvector of G, clustered by problem.",
 )  # fmt: skip
@@ -45,14 +39,10 @@ def landscape(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "trap-loss",
-    "A trapped run pays λ(1 - s*)²",
-    "≈",
-    blocks="floor existence map_twin",
-    tolerance=0.02,
-    predicate="Data loss over lambda (1 - s*)² of the trapped runs at rest; median over the runs of a seed, mean "
-    "over seeds.",
-)
+    "trap-loss", "A trapped run pays λ(1 - s*)²", "≈", blocks="floor existence map_twin", tolerance=0.02,
+    predicate="Data loss over lambda (1 - s*)² of the trapped runs at rest; median over the runs of a seed, mean over "
+    "seeds.",
+)  # fmt: skip
 def trap_loss(run: Run, cells: pd.DataFrame) -> Measurement:
     used = resting(only(of_squares(cells), outcome="trapped"))
     return measured(mean(by_seed(used["fit"] / used["predicted_trap_loss"], used)), 1.0, used)
@@ -61,10 +51,11 @@ def trap_loss(run: Run, cells: pd.DataFrame) -> Measurement:
 # Existence.
 
 
-@claim("existence", "From the twin, runs are trapped above 2λ and recovered below", "≥",
-       blocks="existence map_twin", tolerance=1 - EXISTENCE_SHARE,
-    predicate="Share of twin-started runs outside a factor {MARGIN} of the threshold that end on the side the "
-    "theorem says: wrong of those with reg > 2 lambda, right of the others; the worse of the two.",
+@claim(
+    "existence", "From the twin, runs are trapped above 2λ and recovered below", "≥", blocks="existence map_twin",
+    tolerance=1 - EXISTENCE_SHARE,
+    predicate="Share of twin-started runs outside a factor {MARGIN} of the threshold that end on the side the theorem "
+    "says: wrong of those with reg > 2 lambda, right of the others; the worse of the two.",
 )  # fmt: skip
 def existence(run: Run, cells: pd.DataFrame) -> Measurement:
     used = outside_margin(of_squares(cells))
@@ -75,14 +66,10 @@ def existence(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "noise",
-    "With noise in the targets the threshold moves as foretold",
-    "≥",
-    blocks="noise",
-    tolerance=1 - MOST,
+    "noise", "With noise in the targets the threshold moves as foretold", "≥", blocks="noise", tolerance=1 - MOST,
     predicate="Share of the twin-started runs on noisy targets, outside a factor {MARGIN} of the threshold of the "
     "noise, that end on the wrong side exactly where reg is above it, clustered by problem.",
-)
+)  # fmt: skip
 def noise(run: Run, cells: pd.DataFrame) -> Measurement:
     used = cells[cells["noise"] > 0]
     used = outside_margin(used, "reg_over_threshold")
@@ -104,10 +91,7 @@ def draw_double_well(run: Run) -> Figure:
     cells = cells.assign(exact=exact)
     cells = cells[(cells["lambda_min"] > 0) & (cells["penalty"] == "fro2")]
     known = pd.DataFrame({"reg": WEIGHTS}) if len(cells) else cells
-    panels = [
-        Panel("loss along one reflection", _curves, known, 0.8),
-        Panel("runs started at the twin", _ends, cells),
-    ]
+    panels = [Panel("loss along one reflection", _curves, known, 0.8), Panel("runs started at the twin", _ends, cells)]
     fig = side_by_side(2.3, panels)
     if len(cells):
         handles = outcome_marks(cells) | {"closed form": Line2D([], [], **LAW)}
