@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
 
-from orthogrid.cells.config import Config, check_config
-from orthogrid.cells.declarations import WHOLE, complaints, readers, unfed, unread_blocks
+from orthogrid.cells.config import Config, check_config, load_config
+from orthogrid.cells.declarations import WHOLE, complaints, missing_blocks, readers
 from orthogrid.cells.imports import files_digest, imported_files
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS
-from orthogrid.run.run import Run
-from orthogrid.run.views import RUN_TABLES, UndeclaredRead, View, reads
+from orthogrid.run.run import RUN_TABLES, Run, UndeclaredRead, View, reads
 from orthogrid.sections import CLAIMS, FIGURES, judge
 
 DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}
@@ -125,35 +124,25 @@ def renamed(old: str, new: str) -> Config:
 
 @pytest.mark.parametrize("name", ["config", "smoke", "full"])
 def test_shipped_configs_and_readers_fit(name):
-    from orthogrid.cells.config import load_config
-
-    config = load_config(ROOT / "config" / f"{name}.yaml")
-    assert unread_blocks(config) == [] and unfed(config) == [] and complaints(config) == []
+    assert complaints(load_config(ROOT / "config" / f"{name}.yaml")) == []
 
 
-def test_a_misspelt_block_is_told_from_both_sides():
+def test_a_misspelt_block_is_named_from_both_sides():
     config = renamed("map_twin", "map_twins")
-    ((block, near, message),) = unread_blocks(config)
-    assert (block, near) == ("map_twins", "map_twin") and "did you mean 'map_twin'?" in message
-    hungry = {str(reader): (block, near, message) for reader, block, near, message in unfed(config)}
-    assert hungry["figure 'map'"] == (
-        "map_twin",
-        "map_twins",
-        "figure 'map' reads block 'map_twin', which this config does not have; did you mean block 'map_twins'?",
-    )
-    assert {"claim 'existence'", "claim 'trap-loss'"} <= set(hungry)
-    assert {block for block, _, _ in hungry.values()} == {"map_twin"}
+    assert list(missing_blocks(config)) == ["map_twin"]
+    assert {"figure 'map'", "claim 'existence'", "claim 'trap-loss'"} <= set(missing_blocks(config)["map_twin"])
     unread, missed = complaints(config)
-    assert "map_twins" in unread and "'map_twin'" in missed and "figure 'map'" in missed
+    assert (
+        unread == "block 'map_twins' is new to the paper, which gives it a section of its own; did you mean 'map_twin'?"
+    )
+    assert missed.startswith("this config has no block 'map_twin', which figure 'map', figure 'double_well', claim")
 
 
 def test_a_block_of_ones_own_has_no_nearest_name():
     config = check_config({"run": "own", "blocks": [{"name": "zebra", "axes": {"steps": 5}}]})
-    ((block, near, message),) = unread_blocks(config)
-    assert (block, near) == ("zebra", None) and "did you mean" not in message
-    assert {near for _, _, near, _ in unfed(config)} == {None}
     unread, missed = complaints(config)  # those that are missed are many, so they are counted
-    assert "zebra" in unread and re.search(r"has 0 of the \d\d blocks that the paper reads", missed)
+    assert "zebra" in unread and "did you mean" not in unread
+    assert re.search(r"has 0 of the \d\d blocks that the paper reads", missed)
 
 
 def test_readers_import_neither_torch_nor_plotting():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -61,7 +61,7 @@ def readers(folder: Path = SOURCE / "sections") -> tuple[Reader, ...]:
                         raise ValueError(
                             f"{path}, line {call.lineno}: the blocks that {node.name} reads must stand there as text"
                         )
-                    found.append(Reader(call.func.id, *declared, path, _docstring(node), node.lineno))
+                    found.append(Reader(call.func.id, *declared, path, ast.get_docstring(node) or "", node.lineno))
     return tuple(sorted(found, key=lambda reader: list(KINDS).index(reader.kind)))
 
 
@@ -109,7 +109,7 @@ def _own(path: Path) -> Iterator[Reader]:
                 given = "a class" if isinstance(node, ast.ClassDef) else ast.unparse(node.args)
                 written = written.format(node.name.removeprefix("draw_"))
                 raise ConfigError(f"{place}: {kind} '{name}' has ({given}); it must be written {written}")
-            yield Reader(kind, name, blocks, path, _docstring(node), node.lineno)
+            yield Reader(kind, name, blocks, path, ast.get_docstring(node) or "", node.lineno)
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
@@ -152,10 +152,6 @@ def _declared(call: ast.Call, kind: str, name: str) -> tuple[str, tuple[str, ...
         return None
 
 
-def _docstring(node: Definition) -> str:
-    return ast.get_docstring(node) or ""
-
-
 def _takes(node: Definition, wanted: int) -> bool:
     """Whether a definition is a function that can be called with so many positional arguments."""
     if not isinstance(node, ast.FunctionDef):
@@ -189,50 +185,32 @@ def figures(config: Config) -> dict[str, Reader]:
     return {reader.name: reader for reader in _readers(config) if reader.kind == "figure"}
 
 
-def unread_blocks(config: Config) -> list[tuple[str, str | None, str]]:
-    """The blocks of a config that no reader declares, each with the nearest name that is missing, and a sentence.
-
-    What declares the whole run shows every block and does not count.
-    """
-    there, read = _names(config), _read(config)
-    missing = [name for name in read if name not in there]
-    unread = []
-    for block in there:
-        if block not in read:
-            near = _nearest(block, missing)
-            hint = f"; did you mean '{near}'?" if near else ""
-            unread.append(
-                (block, near, f"block '{block}' is new to the paper, which gives it a section of its own{hint}")
-            )
-    return unread
-
-
-def unfed(config: Config) -> list[tuple[Reader, str, str | None, str]]:
-    """Every reader and block that it declares and a config lacks, with the nearest block that nobody reads, and a sentence."""
-    there, read = _names(config), _read(config)
-    unread = [name for name in there if name not in read]
-    lacking = []
+def missing_blocks(config: Config) -> dict[str, list[str]]:
+    """By block that is declared and that a config lacks, who reads it."""
+    there, missing = {block.name for block in config.blocks}, {}
     for reader in _readers(config):
         for block in reader.blocks:
             if block != WHOLE and block not in there:
-                near = _nearest(block, unread)
-                hint = f"; did you mean block '{near}'?" if near else ""
-                lacking.append(
-                    (reader, block, near, f"{reader} reads block '{block}', which this config does not have{hint}")
-                )
-    return lacking
+                missing.setdefault(block, []).append(str(reader))
+    return missing
 
 
 def complaints(config: Config) -> list[str]:
-    """Both in short: a line for each unread block, and one for each block that is missing, where these are few."""
-    lines = [message for _, _, message in unread_blocks(config)]
-    missing: dict[str, list[str]] = {}
-    for reader, block, _, _ in unfed(config):
-        missing.setdefault(block, []).append(str(reader))
+    """A line for each block that nobody declares, and one for each that is declared and missing, where these are few.
+
+    What declares the whole run shows every block and does not count.
+    """
+    there, missing = [block.name for block in config.blocks], missing_blocks(config)
+    read = {block for reader in _readers(config) for block in reader.blocks}
+    lines = []
+    for block in there:
+        if block not in read:
+            near = difflib.get_close_matches(block, missing, n=1, cutoff=0.6)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            lines.append(f"block '{block}' is new to the paper, which gives it a section of its own{hint}")
     if len(missing) > MOST_LISTED:
-        there = len(known_blocks().intersection(_names(config)))
         lines.append(
-            f"this config has {there} of the {len(known_blocks())} blocks that the paper reads; "
+            f"this config has {len(known_blocks().intersection(there))} of the {len(known_blocks())} blocks that the paper reads; "
             "figures, claims and sentences of the others are left out"
         )
         return lines
@@ -242,18 +220,5 @@ def complaints(config: Config) -> list[str]:
     return lines
 
 
-def _names(config: Config) -> list[str]:
-    return [block.name for block in config.blocks]
-
-
 def _readers(config: Config) -> tuple[Reader, ...]:
     return (*readers(), *own_readers(config.code))
-
-
-def _read(config: Config) -> list[str]:
-    """The names of all blocks that are declared, each once."""
-    return list(dict.fromkeys(block for reader in _readers(config) for block in reader.blocks if block != WHOLE))
-
-
-def _nearest(word: str, known: Collection[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)

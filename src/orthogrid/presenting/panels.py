@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Stroke
 
+from ..analysis.intervals import share
 from .style import COLOURS, GREY, TEXT_WIDTH, Nothing, tick_label
 
 
@@ -162,6 +163,13 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
         ax=ax,
         **style,
     )
+
+
+def wrong_shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:
+    """The share of the runs at each x that end on the wrong side, with Wilson's interval."""
+    found = cells.groupby(x)["wrong"].apply(share)
+    value, low, high = np.array(found.tolist()).T
+    ax.errorbar(found.index, value, yerr=[value - low, high - value], elinewidth=0.7, **style)
 
 
 def over_steps(ax: Axes, trace: pd.DataFrame, column: str, colour, **style) -> pd.Series:

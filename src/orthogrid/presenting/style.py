@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 
 from ..cells import catalog
 from ..cells.cell import spec_name
-from ..run.run import Run
-from ..run.views import Declared, reads
+from ..run.run import Declared, Run, reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
 HEAD = 0.15  # inches above a figure for a note on what is missing

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from ..cells.declarations import WHOLE
-from ..run.run import Run
-from ..run.views import Declared, reads
+from ..run.run import Declared, Run, reads
 from .formats import MISSING
 
 Table = Callable[[Run, pd.DataFrame], str]

@@ -19,8 +19,7 @@ import pandas as pd
 from ..analysis.select import values_of
 from ..cells.cell import AXES
 from ..cells.declarations import known_blocks
-from ..run.run import Run
-from ..run.views import Declared, reads
+from ..run.run import Declared, Run, reads
 from .formats import MISSING, code, decimals, digits2, enumeration, integer, number, percent, seeds, setting
 
 

@@ -6,7 +6,6 @@ Each such block gets its question, its axes, a plot chosen from them, a table of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,7 +13,6 @@ from ..cells.catalog import SOURCE
 from ..cells.cell import AXES
 from ..cells.config import Block
 from ..cells.declarations import BLOCK_FIGURE, WHOLE, Reader, own_readers, unknown_blocks
-from ..jobs.files import write_bytes
 from ..presenting.formats import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
 from ..presenting.tables import longtable, ragged, tabular
 from ..run.run import Run, finished
@@ -38,11 +36,6 @@ def block_sections(run: Run) -> str:
     if rest:
         lines += [r"\section{Figures of this run's own code}\label{sec:own}", *_figures(run, rest)]
     return "\n".join([*lines, ""]) if lines else "% The paper knows every block of this run.\n"
-
-
-def write_block_sections(run: Run, path: Path) -> None:
-    """Write blocks.tex."""
-    write_bytes(block_sections(run).encode(), path)
 
 
 def _reading(own: Iterable[Reader], block: str) -> list[Reader]:

@@ -29,8 +29,7 @@ from ..jobs.files import write_bytes
 from ..presenting import panels
 from ..presenting.generic import drawing_of
 from ..presenting.style import Drawing, in_order, render
-from ..run.run import Run
-from ..run.views import RUN_TABLES
+from ..run.run import RUN_TABLES, Run
 
 LIBRARIES = ("matplotlib", "numpy", "pandas")
 

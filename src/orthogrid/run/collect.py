@@ -26,7 +26,8 @@ from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
 from ..jobs.store import Store, parse_traces
 from ..theory.outcomes import with_outcomes
-from .run import compare_thread, membership, thread_cells
+from .run import membership
+from .thread import compare_thread, thread_cells
 
 HERE = Path(__file__).parent  # whose repository is asked
 PIECE = 50_000  # cells that are in memory at once

@@ -32,6 +32,7 @@ from ..presenting.panels import (
     side_by_side,
     sided,
     steps_axis,
+    wrong_shares,
 )
 from ..presenting.style import (
     COLOURS,
@@ -300,11 +301,8 @@ def draw_capture(run: Run) -> Figure:
     colours, handles = shades(sorted(cells["lr"].unique())), {}
     for ax, (start, side) in zip(axes[0], SIDES.items(), strict=True):
         for j, (lr, some) in enumerate(cells[cells["determinant"] == start].groupby("lr")):
-            found = some.groupby("x")["wrong"].apply(share)
-            value, low, high = np.array(found.tolist()).T
-            place = found.index * 1.06 ** (j - 0.5)  # side by side
-            style = dict(color=colours[lr], marker=MARKERS[j], elinewidth=0.7)
-            ax.errorbar(place, value, yerr=[value - low, high - value], **style)
+            aside = some.assign(x=some["x"] * 1.06 ** (j - 0.5))  # of those of the other rate
+            wrong_shares(ax, aside, "x", color=colours[lr], marker=MARKERS[j])
             handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = Line2D(
                 [], [], color=colours[lr], marker=MARKERS[j]
             )

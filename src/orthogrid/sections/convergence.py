@@ -34,7 +34,8 @@ from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, cla
 from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
 from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
 from ..presenting.tables import table, tabular
-from ..run.run import LOG_A, Run
+from ..run.run import Run
+from ..run.thread import LOG_A
 from ..theory import forms
 
 # The three changes.

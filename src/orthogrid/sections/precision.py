@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.intervals import Estimate, farthest, share, share_difference
+from ..analysis.intervals import Estimate, farthest, share_difference
 from ..analysis.select import exponents, only, paired, paired_ratio
 from ..analysis.settings import COARSER
 from ..cells.cell import AXES
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
-from ..presenting.panels import Panel, bars, decades, inside, note, side_by_side, ticks
+from ..presenting.panels import Panel, bars, decades, inside, note, side_by_side, ticks, wrong_shares
 from ..presenting.style import GREY, MARKERS, S_FRO, colour, figure, ordered_arms, word
 from ..run.run import Run
 
@@ -106,10 +106,7 @@ def _orthogonality(ax: Axes, cells: pd.DataFrame) -> None:
 def _sides(ax: Axes, cells: pd.DataFrame) -> None:
     cells = _by_format(ax, cells)
     for j, (arm, own) in enumerate(cells.groupby("arm")):
-        ended = own["wrong"].groupby(own["place"]).apply(share)
-        value, low, high = np.array(ended.tolist()).T
-        style = dict(color=colour(arm), marker=MARKERS[j], linestyle="none", elinewidth=0.7)
-        ax.errorbar(ended.index, value, yerr=[value - low, high - value], **style)
+        wrong_shares(ax, own, "place", color=colour(arm), marker=MARKERS[j], linestyle="none")
     ax.set(ylim=(-0.04, 1.04), yticks=[0, 0.5, 1], ylabel="share that ends wrong")
 
 

@@ -50,7 +50,8 @@ from ..presenting.style import (
 )
 from ..presenting.tables import ragged, table, tabular
 from ..presenting.values import Value, values
-from ..run.run import CIRCLE_START, LOG_A, LOG_B_CLOSING, Run, thread_cells
+from ..run.run import Run
+from ..run.thread import LOG_A, LOG_B_CLOSING, thread_cells
 from ..theory import forms
 
 # The logs.
@@ -296,6 +297,7 @@ def draw_convergence(run: Run) -> Figure:
 
 # Its picture in two variables.
 
+CIRCLE_START = (0.01, 1.50)  # the point of the thread's analogy, beside its circle
 START = (0.8, 1.2)  # where the directions of the penalties differ; at the thread's own point they hardly do
 STEP, STEPS = 0.03, 120
 TARGET = np.array([0.0, 1.0])
