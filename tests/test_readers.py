@@ -180,7 +180,7 @@ def test_imports_are_followed_within_the_package(tmp_path):
 
 def test_a_figure_hangs_on_its_module_and_the_shared_ones_only():
     files = {path.name for path in imported_files(ROOT / "src/orthogrid/sections/precision.py")}
-    assert {"precision.py", "panels.py", "style.py", "run.py", "views.py"} <= files
+    assert {"precision.py", "panels.py", "style.py", "run.py"} <= files
     assert not files & {"capture.py", "drawing.py", "train.py", "penalties.py", "reproduction.py"}
 
 

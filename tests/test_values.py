@@ -34,7 +34,7 @@ from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, judge
 from orthogrid.sections.ledger import ledger_values
 from orthogrid.sections.penalties import held_from
-from orthogrid.sections.reproduction import told_values, torch_mixed
+from orthogrid.sections.reproduction import provenance_values, torch_mixed
 
 SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
 ASKED = asked(ROOT / "paper")
@@ -60,7 +60,7 @@ def typed_numbers(source: str) -> list[str]:
 
 
 def found(run: Run, verdicts: pd.DataFrame) -> dict[str, Value]:
-    return all_values(run, verdicts, ASKED.values, told_values({"date": "2026-01-02"}), ledger_values(verdicts))
+    return all_values(run, verdicts, ASKED.values, provenance_values({"date": "2026-01-02"}), ledger_values(verdicts))
 
 
 def flat(run: Run) -> dict[str, str]:
@@ -113,7 +113,7 @@ def test_scanner_allows_mathematics_and_arguments(source):
 
 
 def test_what_the_sections_define_is_what_the_sources_ask_for(small_run, verdicts):
-    told = [*(section(small_run) for section in SECTIONS), told_values({}), ledger_values(verdicts)]
+    told = [*(section(small_run) for section in SECTIONS), provenance_values({}), ledger_values(verdicts)]
     assert {key for part in told for key in part} <= set(ASKED.values)
 
 

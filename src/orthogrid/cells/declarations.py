@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from .catalog import SOURCE, ConfigError
 
@@ -89,8 +89,8 @@ def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
 def _own(path: Path) -> Iterator[Reader]:
     tree = ast.parse(path.read_bytes())
     known, top = _imported(tree), {id(node) for node in tree.body}
-    for node in ast.walk(tree):
-        for decorator in node.decorator_list if isinstance(node, Definition) else ():
+    for node in filter(_is_definition, ast.walk(tree)):
+        for decorator in node.decorator_list:
             kind = _kind(decorator, known)
             if kind is None:
                 continue
@@ -112,9 +112,13 @@ def _own(path: Path) -> Iterator[Reader]:
             yield Reader(kind, name, blocks, path, ast.get_docstring(node) or "", node.lineno)
 
 
+def _is_definition(node: ast.AST) -> TypeGuard[Definition]:
+    return isinstance(node, Definition)
+
+
 def _imported(tree: ast.Module) -> dict[str, str]:
     """Local name → dotted name, of everything that a file imports from the package."""
-    names = {}
+    names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.asname or alias.name: alias.name for alias in node.names}
@@ -187,7 +191,7 @@ def figures(config: Config) -> dict[str, Reader]:
 
 def missing_blocks(config: Config) -> dict[str, list[str]]:
     """By block that is declared and that a config lacks, who reads it."""
-    there, missing = {block.name for block in config.blocks}, {}
+    there, missing = {block.name for block in config.blocks}, dict[str, list[str]]()
     for reader in _readers(config):
         for block in reader.blocks:
             if block != WHOLE and block not in there:

@@ -16,7 +16,7 @@ from ..cells.catalog import ConfigError
 from ..run.run import RUN_TABLES, Run, View
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
-# In their order. What claims.csv calls the sections of the frozen ledger, by the modules that hold them now.
+# The sections of claims.csv, in its order; and what it calls modules that have another name now.
 SECTIONS = ("convergence", "penalties", "identifiability", "trapping", "methods", "cures", "precision")
 RENAMED = {"thread": "convergence", "trap": "trapping", "capture": "trapping", "remedy": "cures"}
 HOME = __name__.split(".")[0] + ".sections"
@@ -175,9 +175,9 @@ def judge(run: Run) -> pd.DataFrame:
         try:
             seen = entry.evidence(run)
         except Exception as error:
-            kept, all_of_it = (len(found(*entry.blocks)) for found in (run.block, run.planned))
+            finished, planned = (len(found(*entry.blocks)) for found in (run.block, run.planned))
             error.add_note(
-                f"The claim '{entry.id}' saw {kept} of the {all_of_it} cells of its blocks: it sees none that diverged or is missing."
+                f"The claim '{entry.id}' saw {finished} of the {planned} cells of its blocks: it sees none that diverged or is missing."
             )
             raise
         verdict, reason = entry.verdict(seen, entry.missing(run))

@@ -90,11 +90,11 @@ def decades(ax: Axes, axis: str = "y", most: int = 6) -> None:
 
 def ticks(ax: Axes, values: Sequence[float] | np.ndarray, always: Sequence[float] = ()) -> None:
     """Mark these places of a logarithmic horizontal axis and no others; label, beside those of `always`, those that have room."""
-    told, reach = list(always), np.ptp(np.log(values)) or 1.0
+    labelled, reach = list(always), np.ptp(np.log(values)) or 1.0
     for value in sorted(values, reverse=True):
-        if all(abs(np.log(value / other)) > 0.17 * reach for other in told):
-            told.append(value)
-    ax.set_xticks(values, [tick_label(value) if value in told else "" for value in values])
+        if all(abs(np.log(value / other)) > 0.17 * reach for other in labelled):
+            labelled.append(value)
+    ax.set_xticks(values, [tick_label(value) if value in labelled else "" for value in values])
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 

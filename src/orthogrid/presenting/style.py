@@ -149,8 +149,8 @@ def _absent(blocks: Collection[str]) -> Figure:
 
 def _without_result(cells: pd.DataFrame) -> str:
     counts = {name: int((cells["status"] == name).sum()) for name in ("missing", "diverged")}
-    told = [f"{count} {name}" for name, count in counts.items() if count]
-    return f"no result: {', '.join(told)} of {len(cells)} runs" if told else ""
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"no result: {', '.join(parts)} of {len(cells)} runs" if parts else ""
 
 
 def _of_package(drawing: Drawing) -> bool:

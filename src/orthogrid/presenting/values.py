@@ -68,10 +68,10 @@ def all_values(
     """
     known: dict[str, Value] = {}
     for part in (*(section(run) for section in SECTIONS), *more):
-        for key, told in part.items():
+        for key, given in part.items():
             if key in known:
                 raise ValueError(f"defined twice: {key}")
-            known[key] = told if isinstance(told, Value) else Value(told)
+            known[key] = given if isinstance(given, Value) else Value(given)
     rows = verdicts.set_index("id")
     found: dict[str, Value] = {}
     for key, places in keys.items():

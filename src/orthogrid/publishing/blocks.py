@@ -107,8 +107,8 @@ def ends_sentence(planned: pd.DataFrame) -> str:
     counts = planned["outcome"].value_counts()
     ends = enumeration(f"{integer(counts[name])} {name}" for name in OUTCOMES if counts.get(name, 0))
     missing = int((planned["status"] == "missing").sum())
-    told = f"Its runs ended as follows: {ends}." if ends != MISSING else "No run of it has a result."
-    return told + (f" Of its cells {integer(missing)} are missing." if missing else "")
+    sentence = f"Its runs ended as follows: {ends}." if ends != MISSING else "No run of it has a result."
+    return sentence + (f" Of its cells {integer(missing)} are missing." if missing else "")
 
 
 def table_axes(block: Block, cells: pd.DataFrame) -> list[str]:

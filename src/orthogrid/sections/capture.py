@@ -176,9 +176,7 @@ def rate_values(run: Run) -> dict[str, Value | str]:
     effect = _rate_effect(used)
     step = forms.largest_step(used["dimension"].max(), used["lr"].max())
     return {
-        "rate-right-points": Value(
-            FORMS["points"](effect.value), *effect, blocks="capture capture_fast", cells=len(used)
-        ),
+        "rate-right-points": Value(FORMS["points"](effect.value), *effect, "capture capture_fast", len(used)),
         "largest-step": Value(digits2(step), step),
     }
 

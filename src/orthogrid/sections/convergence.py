@@ -138,11 +138,10 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
 def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, reg=LOG_A.reg)
     plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
-    ratios = [
-        geometric_mean((only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() / plain).dropna())
-        for name in ("l1", "fro2")
-    ]
-    return measured(min(ratios), 0.5, cells) if len(plain) else UNTESTED
+    sides = [only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() for name in ("l1", "fro2")]
+    return (
+        measured(min(geometric_mean((side / plain).dropna()) for side in sides), 0.5, cells) if len(plain) else UNTESTED
+    )
 
 
 @claim(

@@ -107,8 +107,8 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
         if len(every):
             counts = {"on the wrong side": every["wrong"], "recovered": every["outcome"] == "recovered"}
             counts["unfinished"] = ~(counts["on the wrong side"] | counts["recovered"])
-            told = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
-            text = f"one row more, no barrier:\n{', '.join(told)}" if lifted else ",\n".join(told)
+            parts = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
+            text = f"one row more, no barrier:\n{', '.join(parts)}" if lifted else ",\n".join(parts)
             place: dict[str, Any] = (
                 dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
             )

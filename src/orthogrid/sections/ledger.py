@@ -15,11 +15,11 @@ from ..presenting.values import Value, place_of
 from ..run.run import Run
 
 
-def explored_column(verdicts: pd.DataFrame, told: Mapping[str, Any]) -> pd.Series:
+def explored_column(verdicts: pd.DataFrame, summary: Mapping[str, Any]) -> pd.Series:
     """Each claim's verdict in the exploratory run when the ledger was frozen; empty for a run that is itself exploratory."""
-    frozen = told.get("frozen") or {}
-    kept = frozen.get("explored", {}) if frozen.get("config_holds") else {}
-    return verdicts["id"].map(lambda id: kept.get(id, ""))
+    frozen = summary.get("frozen") or {}
+    earlier = frozen.get("explored", {}) if frozen.get("config_holds") else {}
+    return verdicts["id"].map(lambda id: earlier.get(id, ""))
 
 
 def differences(verdicts: pd.DataFrame) -> str:
@@ -82,14 +82,8 @@ def _claim(row) -> list[str]:
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
-    return [
-        verdict,
-        f"{code(row.id)}: {text(row.statement)}",
-        number(row.measured),
-        interval,
-        expected,
-        integer(row.cells),
-    ]
+    statement = f"{code(row.id)}: {text(row.statement)}"
+    return [verdict, statement, number(row.measured), interval, expected, integer(row.cells)]
 
 
 def _expected(relation: str, value: str, tolerance: float) -> str:

@@ -101,9 +101,7 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
             rows.append([])
         group = _rank(name)[0]
         same = at_best_rate(only(cells, method=name))
-        few, many = (
-            same[which] for which in (same["samples"] < same["dimension"], same["samples"] > same["dimension"])
-        )
+        few, many = same[same["samples"] < same["dimension"]], same[same["samples"] > same["dimension"]]
         mismatch = only(many, determinant="mismatch")
         trained = known()[spec_name(name)].uses_steps
         rows.append(
@@ -118,17 +116,10 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
                 out_of(same[same["crossed"]], same),
             ]
         )
-    head = [
-        "Method",
-        *(f"$n={_size(block)}$" for block in (cells, large)),
-        "Rate",
-        r"$\fnorm S/\sqrt n$",
-        "$k<n$",
-        "Match",
-    ]
-    lines = tabular("lrrrrrrrr", [*head, r"Mismatch/$4\lambda$", "Sign changed"], rows)
+    sizes = [f"$n={_size(block)}$" for block in (cells, large)]
+    head = ["Method", *sizes, "Rate", r"$\fnorm S/\sqrt n$", "$k<n$", "Match", r"Mismatch/$4\lambda$", "Sign changed"]
     groups = r" & \multicolumn{2}{c}{Cost of a step} & Best & Worst & \multicolumn{3}{c}{Data loss} & \\"
-    return lines.replace("\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(lr){2-3}\\cmidrule(lr){6-8}\n", 1)
+    return tabular("lrrrrrrrr", head, rows, above=[groups, r"\cmidrule(lr){2-3}\cmidrule(lr){6-8}"])
 
 
 def _size(cells: pd.DataFrame) -> str:

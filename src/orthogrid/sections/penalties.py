@@ -119,11 +119,9 @@ def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
         ]
         rows.append(row)
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
-    lines = tabular("l@{\\quad}rrr@{\\quad}rrr@{\\quad}rrr", head, rows)
     groups = r" & \multicolumn{3}{c}{Constant rate} & \multicolumn{3}{c}{Cosine rate} & \multicolumn{3}{c}{Twin, $\reg/\lambda$} \\"
-    return lines.replace(
-        "\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(r){2-4}\\cmidrule(lr){5-7}\\cmidrule(l){8-10}\n", 1
-    )
+    rules = r"\cmidrule(r){2-4}\cmidrule(lr){5-7}\cmidrule(l){8-10}"
+    return tabular(r"l@{\quad}rrr@{\quad}rrr@{\quad}rrr", head, rows, above=[groups, rules])
 
 
 @figure("law")
@@ -150,10 +148,10 @@ def draw_law(run: Run) -> Figure:
             ax.axvline(1, color=GREY, linewidth=0.5)
         ax.plot(*trap_curve(name, held[name], low, high), **LAW)
         dots(ax, here, "x", "fit_over_4lambda", markersize=3)
-        told = f"$\\gamma_{{*}}={float(f'{held[name]:.2g}'):g}\\,\\lambda$"
+        threshold = f"$\\gamma_{{*}}={float(f'{held[name]:.2g}'):g}\\,\\lambda$"
         if math.isnan(held[name]):
-            told = r"$\gamma_{*}=0$" if here["relative"].median() == 0 else r"no $\gamma_{*}$"
-        ax.set_title(f"{word(name)}, {told}")
+            threshold = r"$\gamma_{*}=0$" if here["relative"].median() == 0 else r"no $\gamma_{*}$"
+        ax.set_title(f"{word(name)}, {threshold}")
         if i + across >= len(names):  # nothing below it
             ax.set_xlabel(UNIT if math.isnan(held[name]) else r"$\gamma/\gamma_{*}$")
             ax.tick_params(labelbottom=True)

@@ -45,22 +45,25 @@ def run_values(run: Run) -> dict[str, Value | str]:
     }
 
 
-def told_values(told: Mapping[str, Any]) -> dict[str, Value | str]:
-    """What run.json tells: the date of the rows, and whether the run confirms or explores."""
-    frozen = told.get("frozen") or {}
-    return {"run-date": text(told["date"]) if told.get("date") else MISSING, "run-frozen": frozen_sentence(frozen)}
+def provenance_values(summary: Mapping[str, Any]) -> dict[str, Value | str]:
+    """From what run.json holds: the date of the rows, and whether the run confirms or explores."""
+    frozen = summary.get("frozen") or {}
+    return {
+        "run-date": text(summary["date"]) if summary.get("date") else MISSING,
+        "run-frozen": frozen_sentence(frozen),
+    }
 
 
-def frozen_sentence(told: Mapping[str, Any]) -> str:
-    if not told.get("freezes"):
+def frozen_sentence(frozen: Mapping[str, Any]) -> str:
+    if not frozen.get("freezes"):
         return "Nothing was frozen before its rows were seen: it explores."
-    count = {1: "once", 2: "twice"}.get(told["freezes"], f"{told['freezes']} times")
-    commit = rf", commit \texttt{{{text(told['commit'])}}}" if told["commit"] else ""
-    frozen = f"Ledger and published configuration were frozen {count}, last on {text(told['date'])}{commit}."
-    if not told["config_holds"]:
-        return f"{frozen} This run is not that one: its seeds were seen before, and it explores."
-    holds = "and are unchanged since" if told["ledger_holds"] else r"and \textbf{the ledger was changed since}"
-    return f"{frozen[:-1]}, before any of its rows was seen, {holds}."
+    count = {1: "once", 2: "twice"}.get(frozen["freezes"], f"{frozen['freezes']} times")
+    commit = rf", commit \texttt{{{text(frozen['commit'])}}}" if frozen["commit"] else ""
+    sentence = f"Ledger and published configuration were frozen {count}, last on {text(frozen['date'])}{commit}."
+    if not frozen["config_holds"]:
+        return f"{sentence} This run is not that one: its seeds were seen before, and it explores."
+    holds = "and are unchanged since" if frozen["ledger_holds"] else r"and \textbf{the ledger was changed since}"
+    return f"{sentence[:-1]}, before any of its rows was seen, {holds}."
 
 
 def completeness(run: Run) -> str:
@@ -79,8 +82,8 @@ def torch_mixed(versions: pd.Series) -> str:
     counts = versions.dropna().value_counts()
     if len(counts) < 2:
         return r"\relax"
-    told = enumeration(f"{text(version)} ({integer(count)} rows)" for version, count in counts.items())
-    return rf"\textbf{{Several versions of torch made the rows}}: {told}."
+    each = enumeration(f"{text(version)} ({integer(count)} rows)" for version, count in counts.items())
+    return rf"\textbf{{Several versions of torch made the rows}}: {each}."
 
 
 @table("*")
