@@ -54,8 +54,8 @@ def readers(folder: Path = SOURCE / "sections") -> tuple[Reader, ...]:
     """All of the package, by kind and file. Raises ValueError for a declaration that is no plain text."""
     found = []
     for path in sorted(folder.glob("*.py")):
-        for node in ast.parse(path.read_bytes()).body:
-            for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+        for node in filter(_is_definition, ast.parse(path.read_bytes()).body):
+            for call in node.decorator_list:
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in KINDS:
                     if (declared := _declared(call, call.func.id, node.name)) is None:
                         raise ValueError(
