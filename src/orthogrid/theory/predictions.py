@@ -132,7 +132,7 @@ class Kept:
 
     @cached_property
     def path(self) -> Path:
-        return self.folder / f"{catalog.digest_of(('predictions', '_spectrum'))}-{metadata.version('torch')}.npz"
+        return self.folder / f"{catalog.digest_of(('theory.predictions', '_spectrum'))}-{metadata.version('torch')}.npz"
 
     def read(self) -> dict[str, Spectrum]:
         """All that are kept; none where the file is missing or damaged, of which its checksums tell."""
