@@ -16,7 +16,6 @@ import yaml
 from orthogrid import offer_to_child_processes
 from orthogrid.cells import components
 from orthogrid.cells.config import Config, check_config
-from orthogrid.figures import FIGURES
 from orthogrid.jobs import own
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.runner import train_cells
@@ -25,7 +24,7 @@ from orthogrid.methods import METHODS
 from orthogrid.penalties import PENALTIES
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
-from orthogrid.sections import CLAIMS
+from orthogrid.sections import CLAIMS, FIGURES
 from orthogrid.theory.predictions import predict_cells
 from orthogrid.training.train import train_batch
 
@@ -36,10 +35,13 @@ torch.set_num_threads(1)  # as the trainer does; threads that wait for each othe
 
 
 def tiny_config(**changes) -> dict:
-    """Every block of the smoke config with fewer steps."""
+    """Every block of the smoke config with a quarter of its steps."""
     raw = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
     raw["run"] = "tiny"
-    raw["defaults"] |= {"steps": 60}
+    for axes in (raw["defaults"], *(block["axes"] for block in raw["blocks"])):
+        steps = axes.get("steps", [])
+        few = [max(3, number // 4) for number in (steps if isinstance(steps, list) else [steps])]
+        axes |= {"steps": few if isinstance(steps, list) else few[0]} if steps else {}
     return raw | changes
 
 

@@ -301,7 +301,7 @@ def test_procrustes_attains_the_least_data_loss(n, samples, bias, determinant):
     assert on_side["fit"] == pytest.approx(float(theory.wrong_floor(problem.lambda_min)) * wrong, rel=1e-9, abs=1e-20)
     if samples > n:
         assert anywhere["distance"] == pytest.approx(0, abs=1e-10)
-        assert on_side["distance"] == pytest.approx(theory.TWIN_DISTANCE * wrong, abs=1e-10)
+        assert on_side["distance"] == pytest.approx(2 * wrong, abs=1e-10)
     rivals = haar(n, 4000)
     rivals = rivals[torch.linalg.det(rivals).sign() == det_sign(problem.weight)]
     if n == 2:  # all of the side

@@ -19,7 +19,8 @@ from orthogrid.presenting.tables import TABLES
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, judge
-from orthogrid.sections.reproduction import differences, explored_column, frozen_sentence
+from orthogrid.sections.ledger import differences, explored_column
+from orthogrid.sections.reproduction import frozen_sentence
 from orthogrid.theory.predictions import predict_cells
 from orthogrid.tools.freeze import add_freeze, frozen, ledger_digest, read_freezes
 

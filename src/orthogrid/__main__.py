@@ -40,9 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(options: Namespace) -> int:
+    from .cells.declarations import complaints
     from .jobs.own import load_code, try_penalties
     from .jobs.progress import how_many
-    from .presenting.readers import complaints
 
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code

@@ -8,13 +8,12 @@ import psutil
 from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import RUNS_CODE, check_config
 from orthogrid.jobs.failures import in_words
-from orthogrid.presenting.declarations import own_figure_names, own_readers
+from orthogrid.cells.declarations import block_figure_names, own_figure_names, own_readers
 from orthogrid.jobs.files import cache_folder
 from orthogrid.cells.sources import digest_of, imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
 from orthogrid.jobs.locks import hold, require_run_folder
 from orthogrid.jobs.plan import Plan, summary
-from orthogrid.presenting.readers import block_figure_names
 from orthogrid.publishing.sources import asked
 from orthogrid.jobs.store import Store
 from orthogrid.cells.yamlfile import read_yaml

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from orthogrid.cells.config import check_config
-from orthogrid.figures import draw_figures, write_captions
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.own import load_code
 from orthogrid.jobs.progress import Progress
+from orthogrid.publishing.drawing import draw_figures, write_captions
 from orthogrid.run.run import Run
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ from matplotlib.figure import Figure
 
 from ..cells import components
 from ..cells.shape import spec_name
-from ..run.run import Run, arms
-from ..run.views import Declared, reads
-from .readers import BLOCK_FIGURE
+from ..run.run import Declared, Run, reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
 HEAD = 0.15  # inches above a figure for a note on what is missing
@@ -88,18 +86,7 @@ class Drawing(Declared, Protocol):
     def __call__(self, run: Run) -> Figure: ...
 
 
-class Register(dict[str, Drawing]):
-    """Figures by name. `block_<name>` is the figure of one block, whatever it is, made when it is asked for."""
-
-    of_block: Callable[[str], Drawing]  # the module of it sets this, for it imports this one
-
-    def __missing__(self, name: str) -> Drawing:
-        if not name.startswith(BLOCK_FIGURE):
-            raise KeyError(name)
-        return self.of_block(name.removeprefix(BLOCK_FIGURE))
-
-
-FIGURES = Register()
+FIGURES: dict[str, Drawing] = {}
 
 
 def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Drawing]:
@@ -120,7 +107,7 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
 
 def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Drawing:
     """A drawing in the paper's style, from these blocks and tables alone; a note above it counts the cells without a result."""
-    narrowed = reads(blocks, tables)(function)
+    narrowed = reads(function, blocks, tables)
 
     @wraps(narrowed)  # with what it reads
     def draw(run: Run) -> Figure:
@@ -162,19 +149,19 @@ def _absent(blocks: Collection[str]) -> Figure:
 
 def _without_result(cells: pd.DataFrame) -> str:
     counts = {name: int((cells["status"] == name).sum()) for name in ("missing", "diverged")}
-    told = [f"{count} {name}" for name, count in counts.items() if count]
-    return f"no result: {', '.join(told)} of {len(cells)} runs" if told else ""
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"no result: {', '.join(parts)} of {len(cells)} runs" if parts else ""
 
 
 def _of_package(drawing: Drawing) -> bool:
     return Path(drawing.source).is_relative_to(Path(__file__).parents[1])
 
 
-def render(run: Run, name: str) -> bytes:
+def render(run: Run, drawing: Drawing) -> bytes:
     """A figure as PDF, the same bytes for the same rows."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):  # some settings act only when a figure is written
-        FIGURES[name](run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        drawing(run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 
@@ -204,10 +191,10 @@ def in_order(present: list[str]) -> list[str]:
 
 def ordered_arms(cells: pd.DataFrame) -> list[str]:
     """The arms of some cells, in the order of their definition."""
-    return in_order(list(arms(cells).unique()))
+    return in_order(list(cells["arm"].unique()))
 
 
-def number(value: float) -> str:
+def tick_label(value: float) -> str:
     """0.001 → 10⁻³, 30 → 30: as short as a tick label should be."""
     if value > 0 and not 0.001 <= value < 10000 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
         return rf"$10^{{{round(math.log10(value))}}}$"

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.select import best_fitted, only, printed_plateau
+from ..analysis.select import best_fitted, printed_plateau
 from ..cells.cell import Cell
 from ..presenting.panels import Panel, bars, decades, mark, note, over_steps, side_by_side
 from ..presenting.style import COLOURS, INPUTS, LAW, PLAIN, colour, figure, word
@@ -57,10 +57,10 @@ def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
     note(ax, text, (1.15 * last, level), (0, 6), ha="right", linespacing=1.2)
     curves = [("fro2", b, f"squares, $\\gamma={b['reg'].iloc[0]:g}$")] if len(b) else []
     for penalty in ("l1", "fro"):
-        best = best_fitted(run.block("large_convergence"), penalty, schedule="cosine")
-        if best is not None:
-            some = only(large, penalty=penalty, reg=best["reg"], schedule="cosine", steps=best["steps"])
-            curves.append((penalty, some, f"{word(penalty)}, $\\gamma={best['reg']:g}$"))
+        best = best_fitted(run.block("large_convergence"), penalty=penalty, schedule="cosine")
+        if len(best):
+            some = large[large["key"].isin(best["key"])]
+            curves.append((penalty, some, f"{word(penalty)}, $\\gamma={best['reg'].iloc[0]:g}$"))
     ends = [(over_steps(ax, some[some["step"] > 0], "mean", colour(name)), name, text) for name, some, text in curves]
     ax.set(xlim=(0.9, 1.15 * last), ylim=(None, 80 * level))
     apart, height = np.ptp(np.log(ax.get_ylim())) / 12, -math.inf
@@ -107,8 +107,8 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
         if len(every):
             counts = {"on the wrong side": every["wrong"], "recovered": every["outcome"] == "recovered"}
             counts["unfinished"] = ~(counts["on the wrong side"] | counts["recovered"])
-            told = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
-            text = f"one row more, no barrier:\n{', '.join(told)}" if lifted else ",\n".join(told)
+            parts = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
+            text = f"one row more, no barrier:\n{', '.join(parts)}" if lifted else ",\n".join(parts)
             place: dict[str, Any] = (
                 dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
             )

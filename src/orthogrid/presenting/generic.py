@@ -9,24 +9,11 @@ from matplotlib.lines import Line2D
 
 from ..cells import components
 from ..cells.cell import AXES
+from ..cells.declarations import BLOCK_FIGURE
 from ..cells.shape import spec_name
-from ..figures.maps import mosaic
-from ..presenting.panels import bars, canvas, decades, legend, limits, outcome_patches, ticks
-from ..presenting.style import (
-    DATA_LOSS,
-    DISTANCE,
-    FIGURES,
-    GREY,
-    MARKERS,
-    OTHERS,
-    S_FRO,
-    Drawing,
-    colour,
-    nonempty,
-    shades,
-    styled,
-)
 from ..run.run import Run
+from .panels import bars, canvas, decades, legend, limits, mosaic, outcome_patches, ticks
+from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, Drawing, colour, nonempty, shades, styled
 
 MEASURES = {"orthogonality_fro": S_FRO, "distance": DISTANCE, "fit": DATA_LOSS}
 NAMES = {
@@ -38,12 +25,12 @@ NAMES = {
 MOST_ROWS = 4
 
 
-def block_figure(name: str) -> Drawing:
-    """The figure `block_<name>`: it declares that block alone."""
-    return styled(lambda run: _draw(run, name), name)
-
-
-FIGURES.of_block = block_figure
+def drawing_of(name: str) -> Drawing:
+    """A figure by its name; `block_<name>` is that of any block, which declares this block alone. KeyError for an unknown one."""
+    if name in FIGURES or not name.startswith(BLOCK_FIGURE):
+        return FIGURES[name]
+    block = name.removeprefix(BLOCK_FIGURE)
+    return styled(lambda run: draw_block(run, block), block)
 
 
 def draw_block(run: Run, name: str) -> Figure:
@@ -53,10 +40,6 @@ def draw_block(run: Run, name: str) -> Figure:
     it has few, the rows of panels. Medians are over all that is left, bars the full range. ‖S‖_F, distance, data loss and
     outcomes have a column each, where they vary.
     """
-    return block_figure(name)(run)
-
-
-def _draw(run: Run, name: str) -> Figure:
     cells = nonempty(run.block(name))
     counts = {axis: cells[axis].nunique() for axis in AXES if axis != "seed" and cells[axis].nunique() > 1}
     numeric = {axis for axis in counts if pd.api.types.is_numeric_dtype(cells[axis]) and cells[axis].dtype != bool}
