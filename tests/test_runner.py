@@ -116,6 +116,28 @@ def test_a_batch_that_kills_its_worker_twice_is_named_and_the_rest_is_finished(t
     assert len(named) <= 2 and len(rows_of(tmp_path)) == len(CELLS) - len(named)
 
 
+def work(task, report):
+    report(0.5)
+    if task == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == "raises":
+        raise ArithmeticError(task)
+    return task, os.getpid()
+
+
+def test_a_worker_that_dies_takes_its_own_task_alone_and_the_others_go_on():
+    crew = workers.Workers(work, ["a", "dies", "raises", "b", "dies", "c", "d"], 2)
+    waiting, outcomes = list(range(7)), {}
+    while waiting or crew.running:
+        while waiting and crew.free:
+            crew.start(waiting.pop(0))
+        outcomes |= {outcome.number: outcome for outcome in crew.wait(1.0)}
+    assert [outcomes[number].result[0] for number in (0, 3, 5, 6)] == ["a", "b", "c", "d"]
+    assert all(isinstance(outcomes[number].error, workers.WorkerDied) for number in (1, 4))
+    assert isinstance(outcomes[2].error, ArithmeticError)
+    assert list(crew.fractions) == [1.0, 0.5, 0.5, 1.0, 0.5, 1.0, 1.0] and crew.stop() == []
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_keeps_what_it_has_and_goes_on_from_there(tmp_path, monkeypatch, with_workers, workers, number):
