@@ -34,6 +34,7 @@ from orthogrid.run.run import Run
 from orthogrid.theory.predictions import predict_cells
 
 ROOT = Path(__file__).parents[1]
+THREAD = ROOT / "data" / "thread"
 PUBLISHED = ROOT / "results" / "full"
 JOBS = 64
 # By seed there are 1600 cells.
@@ -60,13 +61,11 @@ def write_config(folder: Path, cells: int) -> Path:
 _MADE: dict[str, pd.DataFrame] = {}
 
 
-def make_rows(path: Path) -> int:
-    """Rows and traces files as the training jobs would have left them; returns how many."""
+def make_rows(path: Path) -> None:
+    """Rows and traces files as the training jobs would have left them."""
     config = load_config(path)
     with ProcessPoolExecutor(os.cpu_count(), initializer=_read_templates) as pool:
-        parts = shards(config.cells, JOBS, Costs()).values()
-        list(pool.map(_make, [str(config.root)] * JOBS, parts))
-    return len(parts)
+        list(pool.map(_make, [str(config.root)] * JOBS, shards(config.cells, JOBS, Costs()).values()))
 
 
 def _read_templates() -> None:
@@ -99,23 +98,22 @@ def _predict(path: Path) -> None:
 def _collect(path: Path) -> None:
     config = load_config(path)
     names = [file.name.removesuffix(SUFFIX) for file in Store(config.root).rows_files()]
-    logs = [read_table(ROOT / "data" / "thread" / f"{name}.csv") for name in ("log_a", "log_b")]
-    collect(config, names, read_table(config.root / "predictions.csv"), (logs[0], logs[1]))
+    logs = read_table(THREAD / "log_a.csv"), read_table(THREAD / "log_b.csv")
+    collect(config, names, read_table(config.root / "predictions.csv"), logs)
 
 
+# In the order of their measurement.
 STAGES: dict[str, Callable[[Path], object]] = {
     "check": load_config,
-    "plan": lambda path: describe(Plan(load_config(path)), JOBS),
-    "rows": make_rows,
-    "predict": _predict,
-    "collect": _collect,
-    "read": lambda path: Run.read(config := load_config(path), config.root, ROOT / "data" / "thread"),
+    "plan, nothing finished": lambda path: describe(Plan(load_config(path)), JOBS),
+    "rows made up": make_rows,
+    "plan, all finished": lambda path: describe(Plan(load_config(path)), JOBS),
+    "predictions": _predict,
+    "tables": _collect,
+    "tables read by figures and claims": lambda path: Run.read(
+        load_config(path), path.parent / "results/scale", THREAD
+    ),
 }
-# In this order: what is called how.
-MEASURED = (
-    ("check", "check"), ("plan", "plan, nothing finished"), ("rows", "rows made up"), ("plan", "plan, all finished"),
-    ("predict", "predictions"), ("collect", "tables"), ("read", "tables read by figures and claims"),
-)  # fmt: skip
 
 
 def measure(stage: str, path: Path) -> dict[str, float]:
@@ -141,22 +139,20 @@ def main() -> int:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         path = write_config(folder, options.cells)
-        config = load_config(path)
+        config, costs = load_config(path), Costs()
         records = []
-        for stage, name in MEASURED:
-            records.append({"stage": name, "cells": len(config.cells), **measure(stage, path)})
+        for stage in STAGES:
+            records.append({"stage": stage, **measure(stage, path)})
             print(records[-1], file=sys.stderr, flush=True)
-        costs, published = Costs(), load_config(ROOT / "config" / "full.yaml").cells
+        published = load_config(ROOT / "config" / "full.yaml").cells
         each = sum(map(costs.seconds, published)) / len(published)
-        for like, seconds in (
-            ("", sum(map(costs.batch_seconds, batches(config.cells, costs)))),
-            (", of cells like the published", each * len(config.cells)),
-        ):
-            stage = f"training on {JOBS} workers{like}"
-            records.append({"stage": stage, "cells": len(config.cells), "seconds": seconds / JOBS})
+        training = sum(map(costs.batch_seconds, batches(config.cells, costs)))
+        for like, seconds in (("", training), (", of cells like the published", each * len(config.cells))):
+            records.append({"stage": f"training on {JOBS} workers{like}", "seconds": seconds / JOBS})
         size = sum(file.stat().st_size for file in config.root.rglob("*") if file.is_file()) / 1e9
-        records.append({"stage": "files", "cells": len(config.cells), "gigabytes": size})
+        records.append({"stage": "files", "gigabytes": size})
     table = pd.DataFrame(records)
+    table.insert(1, "cells", len(config.cells))
     write_table(table, ROOT / "results" / "bench" / "scale.csv")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     return 0
