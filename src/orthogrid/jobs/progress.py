@@ -1,4 +1,4 @@
-"""Progress of a long job, with the time left, for a person who waits; times and counts in words."""
+"""Progress of a long job, with the time left. Times and counts in words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def how_many(count: int, name: str) -> str:
 
 
 class Progress:
-    """Says what is done and when the rest will be: on a terminal in one line, else in a line every few seconds."""
+    """Prints the share that is done and the time left: on a terminal in one line, else in a line every few seconds."""
 
     def __init__(self, name: str, total: float, log: str | Path | None = None, every: float = 10.0):
         self.name, self.total, self.every = name, total, every
@@ -43,7 +43,7 @@ class Progress:
         print(f"\x1b[2K{text}" if self.terminal else text, end=end, file=sys.stderr, flush=True)
 
     def update(self, done: float, detail: str = "") -> None:
-        """`done` is in the units of `total`. Says nothing until the interval has passed."""
+        """Print a line, unless the last one is too recent. `done` is in the units of `total`."""
         now = time.monotonic()
         if now - self.said < (0.5 if self.terminal else self.every) or done <= 0:
             return

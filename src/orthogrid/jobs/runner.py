@@ -181,7 +181,7 @@ def require_running(cells: Sequence[Cell]) -> None:
 def train_run(config: Config, cells: Sequence[Cell], **how) -> int:
     """Train cells of a config, a piece of the run, and gather all that is finished of the run in one rows file.
 
-    The config's own files run first, so that one that cannot be run is told before anything trains.
+    The config's own files run first, so that one that cannot be run stops it before anything trains.
     """
     load_code(config.code)
     store = Store(config.root)
@@ -275,35 +275,35 @@ class Job:
         most = min(self.workers, len(self.waiting))
         work, prepare = partial(_train_at_once, self.device), partial(_prepare, loaded_code(), self.device)
         workers = Workers(work, self.waiting, most, prepare, forks=not on_gpu)
-        first, again = deque(range(len(seconds))), deque[int]()
-        last: set[int] = set()  # those that run for the second time
+        waiting, retry = deque(range(len(seconds))), deque[int]()
+        retried: set[int] = set()
         any_result = False
         try:
-            while first or workers.running or (again and not on_gpu):
+            while waiting or workers.running or (retry and not on_gpu):
                 if stop.requested:
                     break
                 if self._late():
-                    first.clear()
-                while first and workers.free:
-                    workers.start(first.popleft())
-                if again and not workers.running and not on_gpu:
-                    last.add(again[0])
-                    workers.start(again.popleft())
+                    waiting.clear()
+                while waiting and workers.free:
+                    workers.start(waiting.popleft())
+                if retry and not workers.running and not on_gpu:
+                    retried.add(retry[0])
+                    workers.start(retry.popleft())
                 for outcome in workers.wait(1.0):
-                    if isinstance(outcome.error, WorkerDied) and outcome.number not in last:
-                        again.append(outcome.number)
+                    if isinstance(outcome.error, WorkerDied) and outcome.number not in retried:
+                        retry.append(outcome.number)
                     else:
                         any_result = True
                         yield self._results(outcome)
-                if on_gpu and not any_result and len(again) >= most:
-                    again.extend(first)
-                    first.clear()
+                if on_gpu and not any_result and len(retry) >= most:
+                    retry.extend(waiting)
+                    waiting.clear()
                 report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
         finally:
             finished = workers.stop()
         yield from map(self._results, finished)
         if on_gpu:
-            self.waiting = [self.waiting[number] for number in again]
+            self.waiting = [self.waiting[number] for number in retry]
             yield from self._here(stop, report)
 
     def _results(self, outcome: Outcome) -> list[Trained]:
