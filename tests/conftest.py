@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from small_house import FILES
 
 from orthogrid import offer_to_child_processes
-from orthogrid.cells import catalog
+from orthogrid.cells import components
 from orthogrid.cells.config import Config, check_config
-from orthogrid.figures import FIGURES
+from orthogrid.jobs import own
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.runner import train_cells
 from orthogrid.jobs.store import shard_name
@@ -25,9 +24,8 @@ from orthogrid.methods import METHODS
 from orthogrid.penalties import PENALTIES
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
-from orthogrid.sections import CLAIMS
+from orthogrid.sections import CLAIMS, FIGURES
 from orthogrid.theory.predictions import predict_cells
-from orthogrid.tools import own
 from orthogrid.training.train import train_batch
 
 ROOT = Path(__file__).parents[1]
@@ -37,10 +35,13 @@ torch.set_num_threads(1)  # as the trainer does; threads that wait for each othe
 
 
 def tiny_config(**changes) -> dict:
-    """Every block of the smoke config with fewer steps."""
+    """Every block of the smoke config with a quarter of its steps."""
     raw = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
     raw["run"] = "tiny"
-    raw["defaults"] |= {"steps": 60}
+    for axes in (raw["defaults"], *(block["axes"] for block in raw["blocks"])):
+        steps = axes.get("steps", [])
+        few = [max(3, number // 4) for number in (steps if isinstance(steps, list) else [steps])]
+        axes |= {"steps": few if isinstance(steps, list) else few[0]} if steps else {}
     return raw | changes
 
 
@@ -82,26 +83,15 @@ def alone(tmp_path):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     sys.path[:] = path
-    catalog.forget_code()
+    components.forget_code()
 
 
 @pytest.fixture
 def fresh_catalog():
     """Nothing is known yet of any source, nor afterwards."""
-    catalog.forget_code()
+    components.forget_code()
     yield
-    catalog.forget_code()
-
-
-@pytest.fixture
-def house(tmp_path) -> Path:
-    """A folder with the small house."""
-    root = tmp_path / "orthogrid"
-    for name, text in FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+    components.forget_code()
 
 
 @pytest.fixture(scope="session")
@@ -117,9 +107,9 @@ def small_run(tmp_path_factory) -> Run:
 def no_entries_of_other_tests():
     """What a test registers is gone after it."""
     yield
-    if catalog._run_time or catalog._user_files:
-        catalog.forget_code()
-        for register, known in ((PENALTIES, catalog.penalties()), (METHODS, catalog.methods())):
+    if components._run_time or components._user_files:
+        components.forget_code()
+        for register, known in ((PENALTIES, components.penalties()), (METHODS, components.methods())):
             for name in set(register) - set(known):
                 del register[name]
 

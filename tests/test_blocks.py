@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT, make_run
 
 from orthogrid.cells.config import check_config
+from orthogrid.cells.declarations import block_figure_names, unknown_blocks
 from orthogrid.presenting.formats import breakable, digits2
-from orthogrid.presenting.readers import block_figure_names, unknown_blocks
 from orthogrid.publishing.blocks import (
     MOST_ROWS,
     axes_sentence,

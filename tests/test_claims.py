@@ -32,7 +32,8 @@ from synthetic import (
 )
 
 from orthogrid.cells.cell import Cell
-from orthogrid.sections import CLAIMS, Claim, judge
+from orthogrid.presenting.ledger import Claim
+from orthogrid.sections import CLAIMS, judge
 
 # Runs whose directions weigh apart: between the trap's threshold and the bound.
 APART = "map_haar large_trap"
@@ -198,12 +199,12 @@ CHANGES = {
         (setter("capture", SIGN, lambda sign: -sign, where(reg=1000.0)), "refuted"),
         (setter("capture", SIGN, lambda sign: -sign, where(reg=30.0)), "supported"),  # below it
         (setter("capture", SIGN, lambda sign: -sign, where(reg=1000.0, seed=under(5))), "untested"),
-        (setter("capture", "predicted_capture_threshold", 1e6), "untested"),  # none above it
+        (setter("capture", "predicted_lambda_max", 1e6), "untested"),  # none above it
     ],
     "bound-bias": [
         (setter("map_haar", SIGN, lambda sign: sign, where(reg=1000.0)), "supported"),
         (each(setter("map_haar", SIGN, WRONG, where(reg=1000.0, determinant="mismatch")), setter("map_haar", SIGN, RIGHT, where(reg=1000.0, determinant="match"))), "refuted"),
-        (setter("map_haar", "predicted_capture_threshold", 1e6), "untested"),  # none above it
+        (setter("map_haar", "predicted_lambda_max", 1e6), "untested"),  # none above it
     ],
     "coin": [
         (setter("coin", "slow_sign", lambda sign: -sign), "refuted"),

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import load_config
 from orthogrid.cells.costs import Costs
 from orthogrid.jobs import runner

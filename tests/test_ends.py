@@ -77,7 +77,7 @@ def test_at_the_trap(bias, factor):
     found = measure_end(on_path(problem, s), problem, cell)
     assert found["position"] == pytest.approx(s) and found["reflection"] == 0
     assert found["overlap"] == pytest.approx(1) and found["off_path"] < 1e-9 and found["gradient_norm"] < 1e-9
-    assert found["curvature"] == pytest.approx(float(theory.trap_curvature(cell.reg, lam)), rel=1e-3)
+    assert found["curvature"] == pytest.approx(4 * cell.reg * (1 - s) * math.sqrt(1 - 2 * lam / cell.reg), rel=1e-3)
     assert found["distance_seen"] == pytest.approx(1 - s)
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from synthetic import ideal
 
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config, load_config
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.plan import Plan
@@ -19,7 +19,8 @@ from orthogrid.presenting.tables import TABLES
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, judge
-from orthogrid.sections.reproduction import differences, explored_column, frozen_sentence
+from orthogrid.sections.ledger import differences, explored_column
+from orthogrid.sections.reproduction import frozen_sentence
 from orthogrid.theory.predictions import predict_cells
 from orthogrid.tools.freeze import add_freeze, frozen, ledger_digest, read_freezes
 

@@ -20,15 +20,7 @@ SPECTRA = {
     "white": (1, 1, 1),
     "even": (1, 2, 3, 5),
 }
-FACTORS = (
-    0.5,
-    1.0,
-    1.001,
-    1.5,
-    2.0,
-    20.0,
-    2000.0,
-)  # of reg over 2 lambda
+FACTORS = (0.5, 1.0, 1.001, 1.5, 2.0, 20.0, 2000.0)  # of reg over 2 lambda
 
 
 def gradient(w, g, reg):

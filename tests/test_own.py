@@ -20,29 +20,26 @@ from conftest import ROOT
 from pypdf import PdfReader
 
 from orthogrid.__main__ import main
-from orthogrid.cells import catalog
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells import components
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import Config, check_config, load_config
 from orthogrid.cells.costs import Costs, operations
-from orthogrid.cells.imports import imported_files
-from orthogrid.figures import FIGURES
-from orthogrid.jobs import runner, workers
+from orthogrid.cells.declarations import complaints, own_figure_names, own_readers
+from orthogrid.cells.sources import imported_files
+from orthogrid.jobs import own, runner, workers
 from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.own import load_code
 from orthogrid.jobs.plan import Plan
 from orthogrid.jobs.runner import train_cells, train_run
 from orthogrid.penalties import PENALTIES
-from orthogrid.presenting.declarations import own_figure_names, own_readers
 from orthogrid.presenting.formats import text
-from orthogrid.presenting.readers import unfed, unread_blocks
 from orthogrid.presenting.tables import TABLES
 from orthogrid.publishing.blocks import block_sections
-from orthogrid.publishing.drawing import Inputs
+from orthogrid.publishing.drawing import digests
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
-from orthogrid.sections import CLAIMS, judge
+from orthogrid.sections import CLAIMS, FIGURES, judge
 from orthogrid.theory.predictions import predict_cells
-from orthogrid.tools import own
-from orthogrid.tools.own import load_code
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -108,7 +105,7 @@ def test_the_recipe_is_checked_and_run_once(mine, capsys):
 def test_its_text_tells_a_plan_everything(mine):
     code = (
         "import sys; from orthogrid.cells.config import load_config; from orthogrid.jobs.plan import Plan, describe;"
-        "from orthogrid.presenting.declarations import own_figure_names; config = load_config('config/mine.yaml');"
+        "from orthogrid.cells.declarations import own_figure_names; config = load_config('config/mine.yaml');"
         "print(describe(Plan(config), 1)); print(own_figure_names(config.code), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -138,11 +135,12 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     for path in config.root.rglob("*.csv"):
         assert str(mine) not in path.read_text()
 
-    before, law = Inputs(run).digest("quartic"), Inputs(run).digest("law")
+    before = digests(run, ["quartic", "law"])
     edit(mine / "my" / "penalties.py", "total(s**4)", "total(s**4) / 2")
     edited = load_config("config/mine.yaml")
     assert {cell.penalty for cell in Plan(edited).missing} == {"quartic"}
-    assert Inputs(run).digest("quartic") != before and Inputs(run).digest("law") == law
+    after = digests(run, ["quartic", "law"])
+    assert after["quartic"] != before["quartic"] and after["law"] == before["law"]
     load_code(edited.code)  # edited, so run again
     assert train_run(edited, edited.cells, device="cpu", workers=1) == 6
 
@@ -197,8 +195,8 @@ def snakemake(config: str, *arguments: str, code: int = 0) -> str:
 
 # Faults.
 
-FIGURE = "from orthogrid.figures import figure\n@figure('quartic')\n"
-CLAIM = "from orthogrid.sections import claim\n"
+FIGURE = "from orthogrid import figure\n@figure('quartic')\n"
+CLAIM = "from orthogrid import claim\n"
 TEXT_FAULTS = {
     "missing": (None, r"penalties\.py: there is no such file"),
     "syntax": ("def f(:\n", r"penalties\.py, line 1: no valid Python"),
@@ -324,9 +322,9 @@ def test_equal_stems_and_files_beside_them_do_not_clash(mine, capsys):
     train_run(config, config.cells, device="cpu", workers=1)
     assert capsys.readouterr().err.count("code: running") == 2 and Plan(config).missing == []
     names = {path.name for path in imported_files(mine / "a" / "penalties.py")}
-    assert {"penalties.py", "power_a.py", "late_a.py", "catalog.py"} <= names and "power_b.py" not in names
+    assert {"penalties.py", "power_a.py", "late_a.py", "components.py"} <= names and "power_b.py" not in names
     edit(mine / "a" / "power_a.py", "4", "6")
-    catalog.forget_code()
+    components.forget_code()
     changed = [c.code for c in config_of("a/penalties.py", "b/penalties.py", penalty=["mine_a", "mine_b"], reg=1).cells]
     assert changed[0] != codes[0] and changed[1] == codes[1]
 
@@ -378,7 +376,7 @@ def test_decorators_are_known_by_what_they_are(mine):
 
 def test_own_readers_count_among_the_readers(mine):
     config = load_config("config/mine.yaml")
-    assert unread_blocks(config) == [] and "quartic" not in {block for _, block, _, _ in unfed(config)}
+    assert not any("quartic" in line for line in complaints(config))
 
 
 def test_workers_that_are_not_forked_run_it_too(mine, monkeypatch):

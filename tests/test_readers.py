@@ -13,15 +13,13 @@ import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
 
-from orthogrid.cells.config import Config, check_config
-from orthogrid.cells.imports import files_digest, imported_files
-from orthogrid.figures import FIGURES
-from orthogrid.presenting.readers import complaints, readers, unfed, unread_blocks
+from orthogrid.cells.config import Config, check_config, load_config
+from orthogrid.cells.declarations import WHOLE, complaints, missing_blocks, readers
+from orthogrid.cells.sources import files_digest, imported_files
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS
-from orthogrid.run.run import Run
-from orthogrid.run.views import RUN_TABLES, WHOLE, UndeclaredRead, View, reads
-from orthogrid.sections import CLAIMS, judge
+from orthogrid.run.run import RUN_TABLES, Run, UndeclaredRead, View, reads
+from orthogrid.sections import CLAIMS, FIGURES, judge
 
 DRAWN = {("figure", name): figure for name, figure in FIGURES.items()}
 WRITTEN = {("table", name): table for name, table in TABLES.items()}
@@ -101,7 +99,7 @@ def test_a_view_reads_as_the_run_does(small_run):
 
 def test_a_table_that_no_run_has_cannot_be_declared():
     with pytest.raises(ValueError, match="trace"):
-        reads("grid", tables="trace")
+        reads(len, "grid", tables="trace")
 
 
 def test_the_source_tells_what_the_registers_hold():
@@ -112,8 +110,7 @@ def test_the_source_tells_what_the_registers_hold():
 
 
 def test_a_declaration_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "paper").mkdir()
-    (tmp_path / "paper" / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
+    (tmp_path / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
     with pytest.raises(ValueError, match=r"mine\.py, line 1"):
         readers(tmp_path)
 
@@ -127,39 +124,29 @@ def renamed(old: str, new: str) -> Config:
 
 @pytest.mark.parametrize("name", ["config", "smoke", "full"])
 def test_shipped_configs_and_readers_fit(name):
-    from orthogrid.cells.config import load_config
-
-    config = load_config(ROOT / "config" / f"{name}.yaml")
-    assert unread_blocks(config) == [] and unfed(config) == [] and complaints(config) == []
+    assert complaints(load_config(ROOT / "config" / f"{name}.yaml")) == []
 
 
-def test_a_misspelt_block_is_told_from_both_sides():
+def test_a_misspelt_block_is_named_from_both_sides():
     config = renamed("map_twin", "map_twins")
-    ((block, near, message),) = unread_blocks(config)
-    assert (block, near) == ("map_twins", "map_twin") and "did you mean 'map_twin'?" in message
-    hungry = {str(reader): (block, near, message) for reader, block, near, message in unfed(config)}
-    assert hungry["figure 'map'"] == (
-        "map_twin",
-        "map_twins",
-        "figure 'map' reads block 'map_twin', which this config does not have; did you mean block 'map_twins'?",
-    )
-    assert {"claim 'existence'", "claim 'trap-loss'"} <= set(hungry)
-    assert {block for block, _, _ in hungry.values()} == {"map_twin"}
+    assert list(missing_blocks(config)) == ["map_twin"]
+    assert {"figure 'map'", "claim 'existence'", "claim 'trap-loss'"} <= set(missing_blocks(config)["map_twin"])
     unread, missed = complaints(config)
-    assert "map_twins" in unread and "'map_twin'" in missed and "figure 'map'" in missed
+    assert (
+        unread == "block 'map_twins' is new to the paper, which gives it a section of its own; did you mean 'map_twin'?"
+    )
+    assert missed.startswith("this config has no block 'map_twin', which figure 'map', figure 'double_well', claim")
 
 
 def test_a_block_of_ones_own_has_no_nearest_name():
     config = check_config({"run": "own", "blocks": [{"name": "zebra", "axes": {"steps": 5}}]})
-    ((block, near, message),) = unread_blocks(config)
-    assert (block, near) == ("zebra", None) and "did you mean" not in message
-    assert {near for _, _, near, _ in unfed(config)} == {None}
     unread, missed = complaints(config)  # those that are missed are many, so they are counted
-    assert "zebra" in unread and re.search(r"has 0 of the \d\d blocks that the paper reads", missed)
+    assert "zebra" in unread and "did you mean" not in unread
+    assert re.search(r"has 0 of the \d\d blocks that the paper reads", missed)
 
 
 def test_readers_import_neither_torch_nor_plotting():
-    code = "import sys, orthogrid.presenting.readers as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
+    code = "import sys, orthogrid.cells.declarations as r; r.readers(); print(sorted({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
@@ -192,9 +179,9 @@ def test_imports_are_followed_within_the_package(tmp_path):
 
 
 def test_a_figure_hangs_on_its_module_and_the_shared_ones_only():
-    files = {path.name for path in imported_files(ROOT / "src/orthogrid/figures/maps.py")}
-    assert {"maps.py", "panels.py", "style.py", "run.py", "views.py"} <= files
-    assert not files & {"moves.py", "draw.py", "train.py", "penalties.py", "ledger.py"}
+    files = {path.name for path in imported_files(ROOT / "src/orthogrid/sections/precision.py")}
+    assert {"precision.py", "panels.py", "style.py", "run.py"} <= files
+    assert not files & {"capture.py", "drawing.py", "train.py", "penalties.py", "reproduction.py"}
 
 
 # Cells without a result.

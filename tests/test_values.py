@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from conftest import ROOT
 
 from orthogrid.analysis.select import best_setting
 from orthogrid.cells.config import Config
+from orthogrid.cells.declarations import readers
 from orthogrid.jobs.files import read_table
 from orthogrid.presenting.formats import (
     MISSING,
@@ -24,15 +26,15 @@ from orthogrid.presenting.formats import (
     setting,
     text,
 )
-from orthogrid.presenting.readers import readers
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS, Value, all_values
 from orthogrid.publishing.sources import asked
 from orthogrid.publishing.writing import NUMBERS, write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, judge
+from orthogrid.sections.ledger import ledger_values
 from orthogrid.sections.penalties import held_from
-from orthogrid.sections.reproduction import ledger_values, told_values, torch_mixed
+from orthogrid.sections.reproduction import provenance_values, torch_mixed
 
 SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
 ASKED = asked(ROOT / "paper")
@@ -57,16 +59,25 @@ def typed_numbers(source: str) -> list[str]:
     return [line for line in source.splitlines() if re.search(r"\d", line)]
 
 
-def found(run: Run) -> dict[str, Value]:
-    verdicts = judge(run)
-    return all_values(run, verdicts, ASKED.values, told_values({"date": "2026-01-02"}), ledger_values(verdicts))
+def found(run: Run, verdicts: pd.DataFrame) -> dict[str, Value]:
+    return all_values(run, verdicts, ASKED.values, provenance_values({"date": "2026-01-02"}), ledger_values(verdicts))
 
 
 def flat(run: Run) -> dict[str, str]:
-    return {key: value.printed for key, value in found(run).items()}
+    return {key: value.printed for key, value in found(run, judge(run)).items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def verdicts(small_run) -> pd.DataFrame:
+    return judge(small_run)
+
+
+@pytest.fixture(scope="module")
+def values(small_run, verdicts) -> dict[str, Value]:
+    return found(small_run, verdicts)
+
+
+@pytest.fixture(scope="module")
 def empty_run(small_run) -> Run:
     """No blocks and no rows; the columns of each table are there."""
     parts = ("cells", "membership", "traces", "thread", "predictions", "log_a", "log_b")
@@ -101,18 +112,15 @@ def test_scanner_allows_mathematics_and_arguments(source):
     assert typed_numbers(source) == []
 
 
-def test_what_the_sections_define_is_what_the_sources_ask_for(small_run):
-    told = [section(small_run) for section in SECTIONS]
-    told += [told_values({}), ledger_values(judge(small_run))]
+def test_what_the_sections_define_is_what_the_sources_ask_for(small_run, verdicts):
+    told = [*(section(small_run) for section in SECTIONS), provenance_values({}), ledger_values(verdicts)]
     assert {key for part in told for key in part} <= set(ASKED.values)
 
 
-def test_a_value_that_nobody_defines_names_who_asks(small_run):
-    with pytest.raises(KeyError, match=r"sections/x\.tex.*'nowhere'"):
-        all_values(small_run, judge(small_run), {"nowhere": ["sections/x.tex"]})
-    for key in ("measured-nothing", "steps", "colour-grid", "lr-nowhere"):
-        with pytest.raises(KeyError):
-            all_values(small_run, judge(small_run), {key: ["a.tex"]})
+def test_a_value_that_nobody_defines_names_who_asks(small_run, verdicts):
+    for key in ("nowhere", "measured-nothing", "steps", "colour-grid", "lr-nowhere"):
+        with pytest.raises(KeyError, match=rf"sections/x\.tex.*'{key}'"):
+            all_values(small_run, verdicts, {key: ["sections/x.tex"]})
 
 
 def safe(value: str) -> bool:
@@ -126,8 +134,8 @@ def safe(value: str) -> bool:
     )
 
 
-def test_values_are_safe(small_run):
-    assert {key: value for key, value in flat(small_run).items() if not safe(value)} == {}
+def test_values_are_safe(values):
+    assert {key: value for key, value in values.items() if not safe(value.printed)} == {}
 
 
 def test_an_empty_run_has_dashes(empty_run):
@@ -139,17 +147,17 @@ def test_an_empty_run_has_dashes(empty_run):
 
 @pytest.mark.parametrize("status", ["diverged", "missing"])
 def test_run_without_finished_cells(small_run, status):
-    run = Run(**{**vars_of(small_run), "cells": small_run.cells.assign(status=status, fit=math.nan, seconds=math.nan)})
+    run = replace(small_run, cells=small_run.cells.assign(status=status, fit=math.nan, seconds=math.nan))
     values = flat(run)
     assert all(map(safe, values.values()))
     assert values["ours-a-plateau"] == values["measured-squares"] == MISSING
     assert values["cells-diverged"] == (values["cells-total"] if status == "diverged" else "0")
 
 
-@pytest.mark.parametrize("gone", ["thread_a", "thread_b", "convergence", "penalties", "methods", "scaling"])
-def test_run_without_a_block(small_run, gone):
-    kept = small_run.membership[small_run.membership["block"] != gone]
-    values = flat(Run(**{**vars_of(small_run), "membership": kept}))
+@pytest.mark.parametrize("gone", [["thread_a", "convergence", "methods"], ["thread_b", "penalties", "scaling"]])
+def test_run_without_some_blocks(small_run, gone):
+    there = small_run.membership[~small_run.membership["block"].isin(gone)]
+    values = flat(replace(small_run, membership=there))
     assert all(map(safe, values.values()))
 
 
@@ -163,8 +171,7 @@ def test_best_setting_is_the_one_with_the_smallest_median():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [([0, 0, 1], "1.0--10"), ([1, 1, 1], "all"), ([0, 0, 0], "none"), ([], MISSING)],
+    ("wrong", "expected"), [([0, 0, 1], "1.0--10"), ([1, 1, 1], "all"), ([0, 0, 0], "none"), ([], MISSING)]
 )
 def test_held_from(wrong, expected):
     weights = [0.1, 1.0, 10.0][: len(wrong)]
@@ -172,30 +179,24 @@ def test_held_from(wrong, expected):
     assert held_from(cells) == expected
 
 
-def vars_of(run: Run) -> dict:
-    return {name: getattr(run, name) for name in Run.__dataclass_fields__}
-
-
-def test_known_values(small_run):
-    values = found(small_run)
+def test_known_values(small_run, values, verdicts):
     assert values["thread-a-plateau"].printed == "3040" and values["thread-b-early-steps"].printed == "200"
     assert values["l1-constant"].printed == "0.23" and values["run-date"].printed == "2026-01-02"
     assert values["cells-total"].printed == str(len(small_run.config.cells))
-    coin, row = values["share-coin"], judge(small_run).set_index("id").loc["coin"]
+    coin, row = values["share-coin"], verdicts.set_index("id").loc["coin"]
     assert (coin.value, coin.low, coin.blocks, coin.cells) == (row.measured, row.interval_low, "coin", row.cells)
     assert coin.printed == percent(row.measured, 0)
 
 
-def test_settings_of_any_block(small_run):
+def test_settings_of_any_block(small_run, verdicts):
     keys = ("dimension-large-trap", "samples-thread-b", "seeds-grid", "schedule-convergence")
     asked_for = {key: ["x.tex"] for key in keys}
-    values = all_values(small_run, judge(small_run), asked_for)
+    values = all_values(small_run, verdicts, asked_for)
     shown = [values[key].printed for key in asked_for]
     assert shown == ["24", "6", "2 seeds", r"\texttt{constant} and \texttt{cosine}"]
 
 
-def test_written_files(small_run, tmp_path):
-    verdicts = judge(small_run)
+def test_written_files(small_run, verdicts, tmp_path):
     kept = write_values(small_run, verdicts, {"date": "2026-01-02"}, ASKED, tmp_path)
     lines = (tmp_path / "values.tex").read_text().splitlines()
     keys = [match[1] for line in lines if (match := re.fullmatch(r"\\setval\{([a-z0-9-]+)\}\{.+\}", line))]
@@ -209,7 +210,7 @@ def test_written_files(small_run, tmp_path):
 
 
 def test_what_a_run_lacks_is_neither_figure_nor_table(small_run, tmp_path):
-    few = Run(**{**vars_of(small_run), "membership": small_run.membership.query("block == 'cures'")})
+    few = replace(small_run, membership=small_run.membership.query("block == 'cures'"))
     write_values(few, judge(few), {}, ASKED, tmp_path)
     text = (tmp_path / "values.tex").read_text()
     assert r"\setfigure{remedies}" in text and r"\setfigure{samples}" not in text
@@ -225,10 +226,12 @@ def columns(table: str) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("name", [*TABLES, NUMBERS])
-def test_tables(small_run, empty_run, tmp_path, name):
-    for run in (small_run, empty_run):
-        write_tables(run, judge(run), found(run), [tmp_path / f"{name}.tex"])
+@pytest.mark.parametrize("kind", ["whole", "empty"])
+def test_tables(small_run, empty_run, verdicts, tmp_path, kind):
+    run, verdicts = (small_run, verdicts) if kind == "whole" else (empty_run, judge(empty_run))
+    names = [*TABLES, NUMBERS]
+    write_tables(run, verdicts, found(run, verdicts), [tmp_path / f"{name}.tex" for name in names])
+    for name in names:
         table = (tmp_path / f"{name}.tex").read_text()
         kind = "longtable" if name in ("claims", NUMBERS) else "tabular"
         assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
@@ -267,8 +270,7 @@ def test_figures_and_tables_are_those_that_the_sources_ask_for():
         (integer(1705), "1705"),
         (integer(12345678), r"12\,345\,678"),
         (integer(None), MISSING),
-        (percent(0.0183, signed=True), r"+1.8\,\%"),
-        (percent(-0.0183, signed=True), r"\ensuremath{-}1.8\,\%"),
+        (percent(-0.0183), r"\ensuremath{-}1.8\,\%"),
         (percent(0.05, 0), r"5\,\%"),
         (percent(math.nan), MISSING),
         (seeds(pd.DataFrame({"seed": [1]})), "1 seed"),

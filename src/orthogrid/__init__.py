@@ -9,6 +9,7 @@ The package imports nothing of Snakemake and can be used from a notebook:
 `orthogrid.orthogonality(weight, "fro2")` is a penalty for the weights of any network.
 """
 
+import importlib
 import os
 from pathlib import Path
 
@@ -24,10 +25,15 @@ def offer_to_child_processes() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
-def __getattr__(name: str):
-    # At first use: planning imports the package, and need not wait for torch.
-    if name == "orthogonality":
-        from .practice.orthogonality import orthogonality
+# name: the module that defines it. Imported at first use: planning imports the package, and need not wait for torch.
+PUBLIC = {
+    "orthogonality": "practice.orthogonality",
+    **dict.fromkeys(("canvas", "claim", "figure", "measured"), "sections"),
+    "geometric_mean": "analysis.intervals",
+}
 
-        return orthogonality
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str):
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{PUBLIC[name]}"), name)

@@ -14,16 +14,16 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from .cells.catalog import ConfigError
+from .cells.components import ConfigError
 from .cells.config import json_schema, load_config
+from .cells.declarations import complaints
 from .jobs.failures import in_words
 from .jobs.locks import hold, let_go
+from .jobs.own import load_code, try_penalties
 from .jobs.plan import Plan, Shard, describe
 from .jobs.progress import how_many
 from .jobs.store import Store
 from .jobs.workers import die_with_parent
-from .presenting.readers import complaints
-from .tools.own import load_code, try_penalties
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,8 +151,9 @@ def _freeze(options: Namespace) -> int:
     from .tools.freeze import add_freeze
 
     new = add_freeze(options.file, load_config(options.config), options.why, options.explored)
-    what = f"freeze {new['number']}: ledger {new['ledger']}, {options.config} {new['config']}"
-    return _print(f"{what}; commit {options.file} now")
+    return _print(
+        f"freeze {new['number']}: ledger {new['ledger']}, {options.config} {new['config']}; commit {options.file} now"
+    )
 
 
 def _schema(options: Namespace) -> int:

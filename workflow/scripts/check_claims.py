@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.files import read_table, write_bytes
-from orthogrid.sections import summary, unexpected
+from orthogrid.presenting.ledger import summary, unexpected
 
 if __name__ == "__main__":
     with told():

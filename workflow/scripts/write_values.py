@@ -5,15 +5,15 @@ from pathlib import Path
 
 from orthogrid.cells.config import check_config
 from orthogrid.jobs.failures import told
-from orthogrid.jobs.files import write_table
-from orthogrid.publishing.blocks import write_block_sections
+from orthogrid.jobs.files import write_bytes, write_table
+from orthogrid.jobs.own import load_code
+from orthogrid.publishing.blocks import block_sections
 from orthogrid.publishing.page import write_claims_page
 from orthogrid.publishing.sources import asked
 from orthogrid.publishing.writing import write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import judge
-from orthogrid.sections.reproduction import explored_column
-from orthogrid.tools.own import load_code
+from orthogrid.sections.ledger import explored_column
 
 if __name__ == "__main__":
     with told():
@@ -28,4 +28,4 @@ if __name__ == "__main__":
         write_claims_page(verdicts, config.run, Path(snakemake.output.page))
         found = write_values(run, verdicts, made, asked(snakemake.params.sources), results)
         write_tables(run, verdicts, found, [Path(path) for path in snakemake.output.tables])
-        write_block_sections(run, Path(snakemake.output.blocks))
+        write_bytes(block_sections(run).encode(), Path(snakemake.output.blocks))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..cells.catalog import having
-from ..cells.cell import AXES, spec_name
-from ..run.run import LOG_A as LOG_A  # a selection, too: log A's settings
+from ..cells.cell import AXES
+from ..cells.components import having
+from ..cells.shape import spec_name
 from ..run.run import Run
 from ..theory import forms
 from ..theory.outcomes import FLAT
@@ -97,6 +97,11 @@ def paired(
     return pd.concat(sides, axis=1, keys=["first", "second"], join="inner").reset_index()[["first", "second", *keep]]
 
 
+def seed_ratio(first: pd.Series, second: pd.Series) -> Estimate:
+    """Geometric mean of second/first, two columns by seed."""
+    return paired_ratio(pd.concat([first, second], axis=1, keys=["first", "second"], join="inner").reset_index())
+
+
 def paired_ratio(pairs: pd.DataFrame) -> Estimate:
     """Geometric mean of second/first: pairs of one seed are averaged before the interval is made."""
     logs = np.log(pairs["second"].clip(lower=TINY) / pairs["first"].clip(lower=TINY))
@@ -157,75 +162,25 @@ def predicted_plateau(run: Run) -> float:
     return math.nan if n is None else float(forms.detached_plateau(n, forms.effective_rank(n, k)))  # type: ignore[arg-type]
 
 
-def detached_spread(run: Run) -> float:
-    """Largest difference of ‖S‖_F between detached ablation cells that share a seed: they differ in reg or norm only."""
-    cells = detached(run.block("ablation"))
-    by_seed = cells.groupby("seed")["orthogonality_fro"]
-    return float((by_seed.max() - by_seed.min()).max()) if len(cells) else math.nan
+def best_fitted(cells: pd.DataFrame, **settings) -> pd.DataFrame:
+    """The cells of the reg and steps with the smallest median ‖S‖_F among those whose median data loss is below FITTED; maybe none."""
+    cells = only(cells, **settings)
+    medians = cells.groupby(["reg", "steps"])[["fit", "orthogonality_fro"]].median()
+    fitted = medians.loc[medians["fit"] < FITTED, "orthogonality_fro"]
+    if fitted.empty:
+        return cells.iloc[:0]
+    return only(cells, **dict(zip(("reg", "steps"), fitted.idxmin(), strict=True)))
 
 
-def best_fitted(cells: pd.DataFrame, penalty: str, **settings) -> pd.Series | None:
-    """The reg, schedule and steps with the smallest median ‖S‖_F of a penalty among those whose median data loss is below FITTED.
-
-    A series with these, fit and orthogonality_fro; None where no setting is fitted.
-    """
-    cells = only(cells, penalty=penalty, **settings)
-    medians = cells.groupby(["reg", "schedule", "steps"])[["fit", "orthogonality_fro"]].median().reset_index()
-    fitted = medians[medians["fit"] < FITTED]
-    return None if fitted.empty else fitted.loc[fitted["orthogonality_fro"].idxmin()]
-
-
-def best_by_seed(cells: pd.DataFrame, penalty: str, **settings) -> pd.Series | None:
-    """‖S‖_F by seed at that setting."""
-    best = best_fitted(cells, penalty, **settings)
-    if best is None:
-        return None
-    at = only(cells, penalty=penalty, reg=best["reg"], schedule=best["schedule"], steps=best["steps"])
-    return at.groupby("seed")["orthogonality_fro"].median()
-
-
-def best_ratio(cells: pd.DataFrame, first: str, second: str, **settings) -> Estimate:
-    """‖S‖_F of one penalty over that of another, each at its best fitted setting, paired by seed.
+def best_ratio(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
+    """‖S‖_F of one side over that of the other, each from `best_fitted`, paired by seed.
 
     0 or inf where only the first or only the second has a fitted setting, NaN for neither.
     """
-    one, other = (best_by_seed(cells, penalty, **settings) for penalty in (first, second))
-    if one is None or other is None:
-        value = 0.0 if one is not None else math.inf if other is not None else math.nan
+    if first.empty or second.empty:
+        value = 0.0 if len(first) else math.inf if len(second) else math.nan
         return Estimate(value, value, value)
-    return paired_ratio(pd.concat([other, one], axis=1, keys=["first", "second"], join="inner").reset_index())
-
-
-def thread_like(run: Run) -> pd.DataFrame:
-    """Cells with the thread's number of samples, uniform inputs and matching determinant: blocks thread_b and identifiability."""
-    n, k = block_size(run, "thread_b")
-    return only(
-        run.block("thread_b", "identifiability"),
-        samples=k,
-        dimension=n,
-        inputs="uniform",
-        determinant="match",
-        bias=True,
-    )
-
-
-def law_error(cells: pd.DataFrame) -> pd.Series:
-    """|distance - law|/law with law √(2(n - effective rank)), where that leaves at least two dimensions free.
-
-    With one free dimension the distance is 0 or 2, and the law, a root mean square, says nothing about a run.
-    """
-    cells = cells[cells["dimension"] - cells["predicted_rank_effective"] >= 2]
-    return (cells["distance"] / cells["predicted_distance"] - 1).abs()
-
-
-def wrong_side(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells that ended on the wrong side, where that costs something (lambda > 0)."""
-    return cells[cells["wrong"] & (cells["lambda_min"] > 0)]
-
-
-def ended_at(cells: pd.DataFrame, outcome: str) -> pd.DataFrame:
-    """The cells with one outcome."""
-    return only(cells, outcome=outcome)
+    return seed_ratio(*(by_seed(side["orthogonality_fro"], side) for side in (second, first)))
 
 
 def resting(cells: pd.DataFrame) -> pd.DataFrame:
@@ -233,9 +188,9 @@ def resting(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["gradient_norm"] <= FLAT]
 
 
-def random_starts(cells: pd.DataFrame, determinant: str = "mismatch") -> pd.DataFrame:
-    """`with_threshold` of the random starts with one determinant."""
-    return with_threshold(only(cells, init="haar", determinant=determinant))
+def random_starts(cells: pd.DataFrame) -> pd.DataFrame:
+    """`of_squares` of the random starts."""
+    return of_squares(only(cells, init="haar"))
 
 
 def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
@@ -266,9 +221,8 @@ def agreement(cells: pd.DataFrame) -> pd.DataFrame:
 
     `both`: whether the runs of the penalty lie on both sides of the threshold, without which its share says nothing.
     """
-    cells = with_trap(cells)
-    cells = outside_margin(cells[cells["threshold"].notna()])
-    above = cells["threshold"] > 1
+    cells = outside_margin(with_trap(cells), "reg_over_threshold")
+    above = cells["reg_over_threshold"] > 1
     both = above.groupby(cells["penalty"]).transform("nunique") == 2
     return cells.assign(agrees=cells["wrong"] == above, both=both)
 
@@ -297,16 +251,9 @@ def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
 
 
 def with_trap(cells: pd.DataFrame) -> pd.DataFrame:
-    """Runs of Adam with an attached penalty and lambda > 0, and `threshold`, their reg over its closed form (NaN without one)."""
+    """Runs of Adam with an attached penalty and lambda > 0."""
     cells = attached(cells)
-    cells = cells[cells["lambda_min"] > 0]
-    known = cells["predicted_trap_threshold"]
-    return cells.assign(threshold=cells["reg"] / known.where(known.between(0, math.inf, inclusive="neither")))
-
-
-def crossed(cells: pd.DataFrame) -> pd.Series:
-    """For each cell whether its determinant ended with another sign than it began with."""
-    return cells["det_sign"] != cells["det_sign_start"]
+    return cells[cells["lambda_min"] > 0]
 
 
 def fitted(cells: pd.DataFrame) -> pd.DataFrame:
@@ -314,18 +261,12 @@ def fitted(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[cells["fit"] < FITTED]
 
 
-def floor_ratio(cells: pd.DataFrame) -> pd.Series:
-    """Data loss over 4 lambda."""
-    return cells["fit"] / forms.wrong_floor(cells["lambda_min"])
+def of_squares(cells: pd.DataFrame, *optimizers: str) -> pd.DataFrame:
+    """The fro2 cells of these optimizers, by default of adam and sgd, with lambda > 0."""
+    cells = methods(only(cells, penalty="fro2"), *(optimizers or ("adam", "sgd")))
+    return cells[cells["lambda_min"] > 0]
 
 
-def with_threshold(cells: pd.DataFrame, method: str = "") -> pd.DataFrame:
-    """The fro2 cells of an optimiser, or of both, with lambda > 0 and `threshold`, their reg over 2 lambda."""
-    cells = methods(only(cells, penalty="fro2"), *([method] if method else ["adam", "sgd"]))
-    cells = cells[cells["lambda_min"] > 0]
-    return cells.assign(threshold=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]))
-
-
-def outside_margin(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells with a `threshold` that are not within a factor MARGIN of it."""
-    return cells[(cells["threshold"] > MARGIN) | (cells["threshold"] < 1 / MARGIN)]
+def outside_margin(cells: pd.DataFrame, ratio: str = "reg_over_2lambda") -> pd.DataFrame:
+    """The cells that are not within a factor MARGIN of a threshold, by the column that has their weight over it."""
+    return cells[(cells[ratio] > MARGIN) | (cells[ratio] < 1 / MARGIN)]

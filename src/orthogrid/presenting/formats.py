@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import partial
 
 import pandas as pd
 
@@ -89,11 +90,9 @@ def setting(value) -> str:
     return _grouped(f"{value:.10f}".rstrip("0").rstrip("."))
 
 
-def percent(value, places: int = 1, signed: bool = False) -> str:
+def percent(value, places: int = 1) -> str:
     """A share as a percentage."""
-    if is_missing(value):
-        return MISSING
-    return ("+" if signed and value > 0 else "") + decimals(100 * value, places) + r"\,\%"
+    return MISSING if is_missing(value) else decimals(100 * value, places) + r"\,\%"
 
 
 def median(values: pd.Series) -> float:
@@ -139,13 +138,4 @@ def digits2(value) -> str:
     return number(value if is_missing(value) or math.isinf(value) else float(f"{value:.1e}"), 2)
 
 
-def d0(value) -> str:
-    return decimals(value, 0)
-
-
-def d1(value) -> str:
-    return decimals(value, 1)
-
-
-def d2(value) -> str:
-    return decimals(value, 2)
+d0, d1, d2 = (partial(decimals, places=places) for places in range(3))

@@ -5,35 +5,23 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pandas as pd
 
 from ..analysis import select, settings
 from ..analysis.intervals import Estimate
-from ..cells.catalog import ConfigError
-from ..run.run import Run
-from ..run.views import RUN_TABLES, View
+from ..cells.components import ConfigError
+from ..run.run import RUN_TABLES, Run, View
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
-SECTIONS = (
-    "convergence",
-    "penalties",
-    "identifiability",
-    "trapping",
-    "methods",
-    "cures",
-    "precision",
-)  # in their order
+# The sections of claims.csv, in its order; and what it calls modules that have another name now.
+SECTIONS = ("convergence", "penalties", "identifiability", "trapping", "methods", "cures", "precision")
+RENAMED = {"thread": "convergence", "trap": "trapping", "capture": "trapping", "remedy": "cures"}
 HOME = __name__.split(".")[0] + ".sections"
 OWN = "own"  # the section of claims that a user's file or a notebook makes; they come last
 VERDICTS = ("supported", "partly", "refuted", "untested")
-COLUMNS = (
-    "id", "statement", "section", "predicate", "measured", "expected", "tolerance", "verdict", "cells",
-    "relation", "interval_low", "interval_high", "reason", "author", "quote", "foretold", "blocks", "seconds", "command",
-    "check", "explored",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,16 +80,12 @@ class Claim:
     foretold: str = "supported"
     check: bool = False
     seed: int | None = None  # the only seed whose cells it rests on, if it is one
-    words: Mapping[str, Callable[[], str]] = field(default_factory=dict)  # that `what` names, beside the settings
 
     @property
     def predicate(self) -> str:
         """What is measured and when the claim holds. {FITTED} in it stands for that setting."""
-        shown = {
-            name: value() if callable(value) else f"{value:g}"
-            for name, value in (settings.SETTINGS | self.words).items()  # type: ignore[operator]
-        }
-        what = re.sub(r"\{(\w+)\}", lambda name: shown.get(name[1], name[0]), self.what)
+        shown = settings.SETTINGS
+        what = re.sub(r"\{(\w+)\}", lambda name: f"{shown[name[1]]:g}" if name[1] in shown else name[0], self.what)
         rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
         return f"{' '.join(what.split())} {rule}"
 
@@ -149,13 +133,11 @@ CLAIMS: dict[str, Claim] = {}
 def claim(
     id: str, statement: str, relation: str, *, blocks: str, predicate: str = "", tolerance: float = 0.0, author: str = OURS,
     quote: str = "", foretold: str = "supported", check: bool = False, seed: int | None = None,
-    words: Mapping[str, Callable[[], str]] | None = None,
 ):  # fmt: skip
     """Enter a function (run, finished cells of the blocks) → Measurement in the ledger.
 
-    `predicate` says what it measures, {FITTED} in it the value of that setting; a user's function may say so in its docstring.
-
-    Its module is the claim's section; outside the package that is `own`. There a claim entered again takes the place of the first.
+    `predicate` states what it measures, {FITTED} in it the value of that setting; a user's function may do so in its docstring. Its
+    module is the claim's section; outside the package that is `own`. There a claim entered again takes the place of the first.
     """
     for what, given, known in (("relation", relation, RELATIONS), ("foretold", foretold, VERDICTS)):
         if given not in known:
@@ -167,26 +149,14 @@ def claim(
 
     def enter(function: Callable[[Run, pd.DataFrame], Measurement]):
         package, _, module = str(function.__module__).rpartition(".")
-        section = module if package == HOME else OWN
+        section = RENAMED.get(module, module) if package == HOME else OWN
         if id in CLAIMS and (section != OWN or CLAIMS[id].section != OWN):
             raise ConfigError(f"claim '{id}' of {function.__module__}: the name is taken; give it another")
         assert section in (*SECTIONS, OWN)
+        what = predicate or inspect.getdoc(function) or ""
         CLAIMS[id] = Claim(
-            id,
-            statement,
-            section,
-            relation,
-            tolerance,
-            tuple(blocks.split()),
-            function,
-            predicate or inspect.getdoc(function) or "",
-            author,
-            quote,
-            foretold,
-            check,
-            seed,
-            words or {},
-        )
+            id, statement, section, relation, tolerance, tuple(blocks.split()), function, what, author, quote, foretold, check, seed
+        )  # fmt: skip
         return function
 
     return enter
@@ -205,9 +175,9 @@ def judge(run: Run) -> pd.DataFrame:
         try:
             seen = entry.evidence(run)
         except Exception as error:
-            kept, all_of_it = (len(found(*entry.blocks)) for found in (run.block, run.planned))
+            finished, planned = (len(found(*entry.blocks)) for found in (run.block, run.planned))
             error.add_note(
-                f"The claim '{entry.id}' saw {kept} of the {all_of_it} cells of its blocks: it sees none that diverged or is missing."
+                f"The claim '{entry.id}' saw {finished} of the {planned} cells of its blocks: it sees none that diverged or is missing."
             )
             raise
         verdict, reason = entry.verdict(seen, entry.missing(run))
@@ -217,12 +187,14 @@ def judge(run: Run) -> pd.DataFrame:
         command = (
             f"python -m orthogrid train --config {run.config.source} --blocks {blocks} --only {only}" if only else ""
         )
-        rows.append((
-            entry.id, entry.statement, entry.section, entry.predicate, seen.measured, seen.expected, entry.tolerance, verdict,
-            len(seen.keys), entry.relation, seen.low, seen.high, reason, entry.author, entry.quote, entry.foretold,
-            " ".join(entry.blocks), float(seconds.reindex(list(seen.keys)).sum()), command, entry.check, "",
+        rows.append(dict(
+            id=entry.id, statement=entry.statement, section=entry.section, predicate=entry.predicate, measured=seen.measured,
+            expected=seen.expected, tolerance=entry.tolerance, verdict=verdict, cells=len(seen.keys), relation=entry.relation,
+            interval_low=seen.low, interval_high=seen.high, reason=reason, author=entry.author, quote=entry.quote,
+            foretold=entry.foretold, blocks=" ".join(entry.blocks), seconds=float(seconds.reindex(list(seen.keys)).sum()),
+            command=command, check=entry.check, explored="",
         ))  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows)
 
 
 def unexpected(verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Stroke
 
-from .style import COLOURS, GREY, TEXT_WIDTH, Nothing, number
+from ..analysis.intervals import share
+from .style import COLOURS, GREY, TEXT_WIDTH, Nothing, tick_label
 
 
 def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
@@ -72,7 +72,7 @@ def steps_axis(ax: Axes, last: float) -> None:
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)
     ax.set_xlim(-0.1, last * 1.15)
     powers = range(math.floor(math.log10(max(last, 1))) + 1)
-    ax.set_xticks([0, *(10.0**p for p in powers)], ["0", *(number(10.0**p) for p in powers)])
+    ax.set_xticks([0, *(10.0**p for p in powers)], ["0", *(tick_label(10.0**p) for p in powers)])
     ax.set_xlabel("step")
 
 
@@ -90,11 +90,11 @@ def decades(ax: Axes, axis: str = "y", most: int = 6) -> None:
 
 def ticks(ax: Axes, values: Sequence[float] | np.ndarray, always: Sequence[float] = ()) -> None:
     """Mark these places of a logarithmic horizontal axis and no others; label, beside those of `always`, those that have room."""
-    told, reach = list(always), np.ptp(np.log(values)) or 1.0
+    labelled, reach = list(always), np.ptp(np.log(values)) or 1.0
     for value in sorted(values, reverse=True):
-        if all(abs(np.log(value / other)) > 0.17 * reach for other in told):
-            told.append(value)
-    ax.set_xticks(values, [number(value) if value in told else "" for value in values])
+        if all(abs(np.log(value / other)) > 0.17 * reach for other in labelled):
+            labelled.append(value)
+    ax.set_xticks(values, [tick_label(value) if value in labelled else "" for value in values])
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
@@ -143,6 +143,8 @@ RANGE = dict(estimator="median", errorbar=("pi", 100))  # medians, and the full 
 
 def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **style) -> None:
     """Medians of y over x, joined, with bars over the full range; `across` has x on the vertical axis."""
+    import seaborn as sns  # here, for it takes a second, and numbers and tables need none of it
+
     cells = cells.dropna(subset=[y])
     if cells.empty:
         return
@@ -163,6 +165,13 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
     )
 
 
+def wrong_shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:
+    """The share of the runs at each x that end on the wrong side, with Wilson's interval."""
+    found = cells.groupby(x)["wrong"].apply(share)
+    value, low, high = np.array(found.tolist()).T
+    ax.errorbar(found.index, value, yerr=[value - low, high - value], elinewidth=0.7, **style)
+
+
 def over_steps(ax: Axes, trace: pd.DataFrame, column: str, colour, **style) -> pd.Series:
     """Median over runs at each step, and a band over their range; returns the medians."""
     # By hand: seaborn's aggregation takes a second for a hundred steps.
@@ -179,3 +188,22 @@ def limits(values: pd.Series, decades_at_most: float = 14) -> tuple[float, float
         return 0.1, 10
     high = values.max() * 2
     return max(values.min() / 2, high / 10**decades_at_most), high
+
+
+def mosaic(ax: Axes, cells: pd.DataFrame, x: str, y: str, columns: Sequence, rows: Sequence) -> None:
+    """A tile for each value of x and y, cut into a strip a run, coloured by outcome; white where a run has no result."""
+    order = list(COLOURS)
+    for (column, row), same in cells.groupby([x, y]):
+        if column not in columns or row not in rows:
+            continue
+        ended = same["outcome"].where(same["status"] == "ok", same["status"])
+        ended = sorted(ended[ended != "missing"], key=order.index)
+        i, j, width = list(columns).index(column), list(rows).index(row), 0.92 / len(same)
+        left = i - 0.46 + width * np.arange(len(ended))
+        ax.bar(left, 0.9, width, j - 0.45, align="edge", color=[COLOURS[name] for name in ended], linewidth=0)
+        ax.bar(i, 0.9, 0.92, j - 0.45, color="none", edgecolor="0.75", linewidth=0.3)
+    ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
+    for place, values in ((ax.set_xticks, columns), (ax.set_yticks, rows)):
+        place(range(len(values)), [value if isinstance(value, str) else tick_label(value) for value in values])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)

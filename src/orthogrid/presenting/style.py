@@ -15,11 +15,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..cells import catalog
-from ..cells.cell import spec_name
-from ..run.run import Run, arms
-from ..run.views import Declared, reads
-from .readers import BLOCK_FIGURE
+from ..cells import components
+from ..cells.shape import spec_name
+from ..run.run import Declared, Run, reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
 HEAD = 0.15  # inches above a figure for a note on what is missing
@@ -88,18 +86,7 @@ class Drawing(Declared, Protocol):
     def __call__(self, run: Run) -> Figure: ...
 
 
-class Register(dict[str, Drawing]):
-    """Figures by name. `block_<name>` is the figure of one block, whatever it is, made when it is asked for."""
-
-    of_block: Callable[[str], Drawing]  # the module of it sets this, for it imports this one
-
-    def __missing__(self, name: str) -> Drawing:
-        if not name.startswith(BLOCK_FIGURE):
-            raise KeyError(name)
-        return self.of_block(name.removeprefix(BLOCK_FIGURE))
-
-
-FIGURES = Register()
+FIGURES: dict[str, Drawing] = {}
 
 
 def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Drawing]:
@@ -111,7 +98,7 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
     def enter(function: Callable[[Run], Figure]) -> Drawing:
         drawn, name = styled(function, blocks, tables), function.__name__.removeprefix("draw_")
         if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(drawn):
-            raise catalog.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
+            raise components.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
         FIGURES[name] = drawn
         return drawn
 
@@ -120,7 +107,7 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
 
 def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Drawing:
     """A drawing in the paper's style, from these blocks and tables alone; a note above it counts the cells without a result."""
-    narrowed = reads(blocks, tables)(function)
+    narrowed = reads(function, blocks, tables)
 
     @wraps(narrowed)  # with what it reads
     def draw(run: Run) -> Figure:
@@ -162,19 +149,19 @@ def _absent(blocks: Collection[str]) -> Figure:
 
 def _without_result(cells: pd.DataFrame) -> str:
     counts = {name: int((cells["status"] == name).sum()) for name in ("missing", "diverged")}
-    told = [f"{count} {name}" for name, count in counts.items() if count]
-    return f"no result: {', '.join(told)} of {len(cells)} runs" if told else ""
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"no result: {', '.join(parts)} of {len(cells)} runs" if parts else ""
 
 
 def _of_package(drawing: Drawing) -> bool:
     return Path(drawing.source).is_relative_to(Path(__file__).parents[1])
 
 
-def render(run: Run, name: str) -> bytes:
+def render(run: Run, drawing: Drawing) -> bytes:
     """A figure as PDF, the same bytes for the same rows."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):  # some settings act only when a figure is written
-        FIGURES[name](run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        drawing(run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 
@@ -184,9 +171,9 @@ def render(run: Run, name: str) -> bytes:
 def colour(arm: str) -> str:
     """Of a penalty or method, the same in all figures; those without a place of their own take one by the order of definition."""
     name = spec_name(arm)
-    if name in catalog.having("penalty", attached=False):
+    if name in components.having("penalty", attached=False):
         return PLAIN
-    known = [each for each in (*catalog.penalties(), *catalog.methods()) if each not in PENALTIES]
+    known = [each for each in (*components.penalties(), *components.methods()) if each not in PENALTIES]
     return PENALTIES.get(name) or OTHERS[known.index(name) % len(OTHERS)]
 
 
@@ -198,16 +185,16 @@ def shades(values: Collection) -> dict:
 
 def in_order(present: list[str]) -> list[str]:
     """Arms in the order of their definition; those with options follow in the order given."""
-    known = [*catalog.penalties(), *catalog.methods()]
+    known = [*components.penalties(), *components.methods()]
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 
 
 def ordered_arms(cells: pd.DataFrame) -> list[str]:
     """The arms of some cells, in the order of their definition."""
-    return in_order(list(arms(cells).unique()))
+    return in_order(list(cells["arm"].unique()))
 
 
-def number(value: float) -> str:
+def tick_label(value: float) -> str:
     """0.001 → 10⁻³, 30 → 30: as short as a tick label should be."""
     if value > 0 and not 0.001 <= value < 10000 and math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9):
         return rf"$10^{{{round(math.log10(value))}}}$"

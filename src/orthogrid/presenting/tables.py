@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from ..run.run import Run
-from ..run.views import WHOLE, Declared, reads
+from ..cells.declarations import WHOLE
+from ..run.run import Declared, Run, reads
 from .formats import MISSING
 
 Table = Callable[[Run, pd.DataFrame], str]
@@ -22,7 +22,7 @@ def table(blocks: str = "", tables: str = "") -> Callable[[Table], Declared]:
 
     def enter(function: Table) -> Declared:
         name = function.__name__.removesuffix("_table")
-        TABLES[name] = reads(blocks, tables)(function)
+        TABLES[name] = reads(function, blocks, tables)
         return TABLES[name]
 
     return enter
@@ -33,18 +33,15 @@ def feeds(run: Run, blocks: Sequence[str]) -> bool:
     return not blocks or WHOLE in blocks or len(run.block(*blocks)) > 0
 
 
-def tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:
-    """A booktabs tabular; a row that is empty becomes a little space."""
+def tabular(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], above: Sequence[str] = ()) -> str:
+    """A booktabs tabular, with lines `above` its head; a row that is empty becomes a little space."""
 
     def line(cells: Sequence[str]) -> str:
         return " & ".join(cells) + r" \\" if cells else r"\addlinespace"
 
     body = [line(row) for row in rows] or [rf"\multicolumn{{{len(head)}}}{{@{{}}l@{{}}}}{{{MISSING}}} \\"]
-    end = [r"\midrule", line(foot)] if foot else []
-    return "\n".join(
-        [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", line(head), r"\midrule", *body, *end]
-        + [r"\bottomrule", r"\end{tabular}", ""]
-    )
+    begin = [rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", *above, line(head), r"\midrule"]
+    return "\n".join([*begin, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def ragged(width: int) -> str:
@@ -52,9 +49,9 @@ def ragged(width: int) -> str:
     return rf">{{\raggedright\arraybackslash}}p{{{width}mm}}"
 
 
-def longtable(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[str] = ()) -> str:
+def longtable(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The same over several pages, with the head on each."""
-    lines = tabular(columns, head, rows, foot).replace("{tabular}", "{longtable}").splitlines()
+    lines = tabular(columns, head, rows).replace("{tabular}", "{longtable}").splitlines()
     lines.remove(r"\bottomrule")
     after = lines.index(r"\midrule") + 1
     return "\n".join([*lines[:after], r"\endhead", r"\bottomrule", r"\endfoot", *lines[after:], ""])

@@ -18,10 +18,9 @@ import pandas as pd
 
 from ..analysis.select import values_of
 from ..cells.cell import AXES
-from ..run.run import Run
-from ..run.views import Declared, reads
+from ..cells.declarations import known_blocks
+from ..run.run import Declared, Run, reads
 from .formats import MISSING, code, decimals, digits2, enumeration, integer, number, percent, seeds, setting
-from .readers import known_blocks
 
 
 class Value(NamedTuple):
@@ -54,7 +53,7 @@ def values(blocks: str = "", tables: str = "") -> Callable[[Section], Declared]:
     """Register a function from a run to key → value, with the blocks and tables of a run that it reads."""
 
     def enter(function: Section) -> Declared:
-        SECTIONS.append(reads(blocks, tables)(function))
+        SECTIONS.append(reads(function, blocks, tables))
         return SECTIONS[-1]
 
     return enter
@@ -69,10 +68,10 @@ def all_values(
     """
     known: dict[str, Value] = {}
     for part in (*(section(run) for section in SECTIONS), *more):
-        for key, told in part.items():
+        for key, given in part.items():
             if key in known:
                 raise ValueError(f"defined twice: {key}")
-            known[key] = told if isinstance(told, Value) else Value(told)
+            known[key] = given if isinstance(given, Value) else Value(given)
     rows = verdicts.set_index("id")
     found: dict[str, Value] = {}
     for key, places in keys.items():

@@ -6,20 +6,16 @@ Each such block gets its question, its axes, a plot chosen from them, a table of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import pandas as pd
 
-from ..cells.catalog import SOURCE
 from ..cells.cell import AXES
 from ..cells.config import Block
-from ..jobs.files import write_bytes
-from ..presenting.declarations import Reader, own_readers
+from ..cells.declarations import BLOCK_FIGURE, WHOLE, Reader, own_readers, unknown_blocks
+from ..cells.sources import PACKAGE
 from ..presenting.formats import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
-from ..presenting.readers import BLOCK_FIGURE, unknown_blocks
 from ..presenting.tables import longtable, ragged, tabular
 from ..run.run import Run, finished
-from ..run.views import WHOLE
 from ..theory.outcomes import OUTCOMES
 from .writing import source_line
 
@@ -42,11 +38,6 @@ def block_sections(run: Run) -> str:
     return "\n".join([*lines, ""]) if lines else "% The paper knows every block of this run.\n"
 
 
-def write_block_sections(run: Run, path: Path) -> None:
-    """Write blocks.tex."""
-    write_bytes(block_sections(run).encode(), path)
-
-
 def _reading(own: Iterable[Reader], block: str) -> list[Reader]:
     return [reader for reader in own if block in reader.blocks and WHOLE not in reader.blocks]
 
@@ -56,7 +47,7 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     cells = finished(planned)
     yield rf"\section{{Block {code(block.name)}}}\label{{sec:block-{block.name}}}"
     yield rf"\emph{{{text(block.question)}}} {axes_sentence(block)} {ends_sentence(planned)}"
-    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), file=SOURCE / "figures" / "generic.py")
+    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), PACKAGE / "presenting" / "generic.py")
     caption = f"Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range."
     yield from _figure(run, drawn, caption, axes_sentence(block))
     yield from _figures(run, own)
@@ -70,7 +61,8 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
 
 def _figures(run: Run, own: Iterable[Reader]) -> Iterator[str]:
     for figure in own:
-        yield from _figure(run, figure, f"{code(figure.name)}. {text(figure.text)}", text(figure.text))
+        words = " ".join(figure.text.split())
+        yield from _figure(run, figure, f"{code(figure.name)}. {text(words)}", text(words))
 
 
 def _figure(run: Run, figure: Reader, caption: str, alternative: str) -> Iterator[str]:
@@ -115,8 +107,8 @@ def ends_sentence(planned: pd.DataFrame) -> str:
     counts = planned["outcome"].value_counts()
     ends = enumeration(f"{integer(counts[name])} {name}" for name in OUTCOMES if counts.get(name, 0))
     missing = int((planned["status"] == "missing").sum())
-    told = f"Its runs ended as follows: {ends}." if ends != MISSING else "No run of it has a result."
-    return told + (f" Of its cells {integer(missing)} are missing." if missing else "")
+    sentence = f"Its runs ended as follows: {ends}." if ends != MISSING else "No run of it has a result."
+    return sentence + (f" Of its cells {integer(missing)} are missing." if missing else "")
 
 
 def table_axes(block: Block, cells: pd.DataFrame) -> list[str]:

@@ -24,12 +24,12 @@ tr { border-top: 1px solid #ddd; } code { font-size: 0.8rem; overflow-wrap: anyw
 def write_claims_page(verdicts: pd.DataFrame, run: str, path: Path) -> None:
     """Write the page of a run's claims.csv."""
     counts = verdicts["verdict"].value_counts()
-    told = ", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS)
+    totals = ", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS)
     rows = "\n".join(_row(row) for row in verdicts.itertuples())
     title = f"Claims of run {html.escape(run)}"
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1><p>{told}.</p><table><tr><th>claim</th><th>verdict</th><th>measured</th><th>expected</th></tr>\n{rows}</table></html>\n"
+        f"<h1>{title}</h1><p>{totals}.</p><table><tr><th>claim</th><th>verdict</th><th>measured</th><th>expected</th></tr>\n{rows}</table></html>\n"
     )
     write_bytes(page.encode(), path)
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from ..cells.declarations import Reader, figures
 from ..jobs.files import write_bytes, write_table
-from ..presenting.declarations import Reader, own_readers, readers
 from ..presenting.formats import code, enumeration, text
 from ..presenting.tables import TABLES, feeds
 from ..presenting.values import Value, all_values, place_of, plain
 from ..run.run import Run
-from ..sections.reproduction import ledger_values, numbers_table, told_values
+from ..sections.ledger import ledger_values, numbers_table
+from ..sections.reproduction import provenance_values
 from .sources import Asked
 
 LONGEST_ROOT = 40  # letters of a folder's name that fit into a line under a figure
@@ -22,10 +23,10 @@ NUMBERS = "values"  # the table of the printed numbers, made when all of them ar
 
 
 def write_values(
-    run: Run, verdicts: pd.DataFrame, told: Mapping[str, Any], asked: Asked, folder: Path
+    run: Run, verdicts: pd.DataFrame, summary: Mapping[str, Any], asked: Asked, folder: Path
 ) -> dict[str, Value]:
-    """Write values.csv and values.tex; the values. `told` is what run.json holds."""
-    found = all_values(run, verdicts, asked.values, told_values(told), ledger_values(verdicts))
+    """Write values.csv and values.tex; the values. `summary` is what run.json holds."""
+    found = all_values(run, verdicts, asked.values, provenance_values(summary), ledger_values(verdicts))
     rows = [
         (key, v.value, v.low, v.high, plain(v.printed), Path(asked.values[key][0]).stem, v.blocks, v.cells)
         for key, v in found.items()
@@ -57,7 +58,7 @@ def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], p
 
 def shown_figures(run: Run, names: Iterable[str]) -> dict[str, Reader]:
     """Those of these figures that a run has something for. KeyError for a name that is no figure."""
-    known = {reader.name: reader for reader in (*readers(), *own_readers(run.config.code)) if reader.kind == "figure"}
+    known = figures(run.config)
     return {name: known[name] for name in names if feeds(run, known[name].blocks)}
 
 

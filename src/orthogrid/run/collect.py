@@ -21,17 +21,18 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
 from ..jobs.store import Store, parse_traces
 from ..theory.outcomes import with_outcomes
-from .run import compare_thread, membership, thread_cells
+from .run import membership
+from .thread import compare_thread, thread_cells
 
 HERE = Path(__file__).parent  # whose repository is asked
 PIECE = 50_000  # cells that are in memory at once
 SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk
-TOLD = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
+SUMMARISED = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
 
 
 class RowsError(ConfigError):
@@ -53,20 +54,20 @@ def collect(
     Raises RowsError as `pieces` does.
     """
     folder = Path(folder or config.root)
-    told, threads = [], []
+    summarised, threads = [], []
     with writing(folder / "cells.csv") as cells_file, writing(folder / "traces.csv.gz") as traces_file:
         for number, (rows, header, traces) in enumerate(pieces(config, names, size)):
             cells = with_outcomes(rows, predictions)
             write_table(cells, cells_file, header=number == 0)
             traces_file.writelines(f"{text}\n" for text in ([header] if number == 0 else []) + list(traces.values()))
-            told.append(cells[list(TOLD)])
+            summarised.append(cells[list(SUMMARISED)])
             keys = [key for same in thread_cells(cells).values() for key in same]
             threads.append((cells[cells["key"].isin(keys)], parse_traces([header, *(traces[key] for key in keys)])))
             progress(min(1.0, (number + 1) * size / len(config.cells)))
     write_table(membership(config), folder / "membership.csv")
     cells, traces = (pd.concat(parts, ignore_index=True) for parts in zip(*threads, strict=True))
     write_table(compare_thread(cells, traces, *logs), folder / "thread.csv")
-    summed = summary(config, pd.concat(told, ignore_index=True)) | dict(more or {})
+    summed = summary(config, pd.concat(summarised, ignore_index=True)) | dict(more or {})
     write_bytes((json.dumps(summed, indent=2) + "\n").encode(), folder / "run.json")
 
 

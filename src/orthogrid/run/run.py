@@ -1,16 +1,26 @@
-"""The tables of a run, as figures, tables, numbers and claims read them."""
+"""The tables of a run, and what a section may read of it: the blocks and tables that it declares, and nothing else.
+
+A figure, a table, a section's values and a claim are handed a `View` in which anything undeclared raises. So a declaration can be
+trusted: a figure whose blocks are as they were need not be drawn again, and a block that nobody declares is in no figure.
+`cells.declarations` reads the same declarations in the source.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
 from ..cells.cell import Cell
 from ..cells.config import Config
+from ..cells.declarations import WHOLE
 from ..jobs.files import read_table
+from ..theory import forms
 
 
 def membership(config: Config) -> pd.DataFrame:
@@ -18,67 +28,32 @@ def membership(config: Config) -> pd.DataFrame:
     return pd.DataFrame(config.membership, columns=["block", "key"])
 
 
-# The thread's second script is Cell() itself; this is its first, which gave no seed.
-LOG_A = Cell(penalty="l1_detached", reg=0.001, steps=10_000)
-
-
-def thread_cells(cells: pd.DataFrame) -> dict[str, list[str]]:
-    """Keys of the cells that are the thread's two scripts: log b its seed alone, log a (no seed given) every seed."""
-
-    def like(cell: Cell, *but: str) -> pd.Series:
-        same = pd.Series(True, index=cells.index)
-        for name, value in cell.settings.items():
-            if name not in but:
-                same &= cells[name] == value
-        return same & (cells["status"] == "ok")
-
-    return {"a": cells.loc[like(LOG_A, "seed"), "key"].tolist(), "b": cells.loc[like(Cell()), "key"].tolist()}
-
-
-# Log B's closing line, printed after its last step (entrywise L1 distances of the weight to rho and to its transpose).
-LOG_B_CLOSING = {"distance_rho_l1": 12627.76172, "distance_l1": 12255.37109}
-
-CIRCLE_START = (0.01, 1.50)  # the point of the thread's analogy, beside its circle
-
-
-def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFrame, log_b: pd.DataFrame) -> pd.DataFrame:
-    """Every number the thread printed beside ours: log, step, quantity, thread, ours, relative_difference.
-
-    For log a `ours` is the median over the seeds. Empty where the run does not contain the thread's cells.
-    """
-    keys = thread_cells(cells)
-    records: list[tuple[str, int, str, float, float]] = []
-
-    def compare(log: str, printed: pd.DataFrame, ours: pd.DataFrame) -> None:
-        for name in printed.columns.drop("step"):
-            for step, value in zip(printed["step"], printed[name], strict=True):
-                if step in ours.index:
-                    records.append((log, int(step), name, float(value), float(ours.at[step, name])))
-
-    if keys["a"]:
-        # The printed loss contains reg times the penalty, the printed penalty does not.
-        printed = log_a.assign(fit=log_a["loss"] - LOG_A.reg * log_a["orthogonality_l1"])
-        ours = traces[traces["key"].isin(keys["a"])].groupby("step")[["fit", "orthogonality_l1"]].median()
-        compare("a", printed, ours.assign(loss=ours["fit"] + LOG_A.reg * ours["orthogonality_l1"]))
-    if keys["b"]:
-        ours = traces[traces["key"] == keys["b"][0]].set_index("step")
-        squares = ours["orthogonality_fro"] ** 2
-        compare("b", log_b, ours.assign(orthogonality_fro2=squares, loss=ours["fit"] + Cell().reg * squares))
-        row = cells.set_index("key").loc[keys["b"][0]]
-        records += [("b", Cell().steps, name, value, float(row[name])) for name, value in LOG_B_CLOSING.items()]
-    table = pd.DataFrame(records, columns=["log", "step", "quantity", "thread", "ours"])
-    table["relative_difference"] = (table["ours"] - table["thread"]).abs() / table["thread"].abs()
-    return table
-
-
 def finished(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells that have a result."""
     return cells[cells["status"] == "ok"]
 
 
-def arms(cells: pd.DataFrame) -> pd.Series:
-    """What keeps W orthogonal in each cell: its penalty or, for another method than Adam, the method."""
-    return cells["penalty"].where(cells["method"] == "adam", cells["method"])
+def derive(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a run with what several sections compute of them. λ and μ are the extreme eigenvalues of the Gram matrix.
+
+    `wrong`: the run ended with another sign of the determinant than the target's; False where it has no result.
+    `crossed`: the determinant ended with another sign than it began with.
+    `arm`: what keeps W orthogonal: the penalty or, for another method than Adam, the method.
+    `fit_over_4lambda`, `reg_over_2lambda`, `reg_over_2mu`: the data loss and the weight in units of the sum of squares' theory.
+    `reg_over_threshold`: the weight over the closed form of its penalty's trap; NaN where that is unknown, zero or infinite.
+    """
+    threshold = cells["predicted_trap_threshold"]
+    columns = dict(
+        # A cell without a result has no sign, and a missing number differs from every other.
+        wrong=(cells["det_sign"] != cells["det_sign_target"]) & (cells["status"] == "ok"),
+        crossed=cells["det_sign"] != cells["det_sign_start"],
+        arm=cells["penalty"].where(cells["method"] == "adam", cells["method"]),
+        fit_over_4lambda=cells["fit"] / forms.wrong_floor(cells["lambda_min"]),
+        reg_over_2lambda=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]),
+        reg_over_2mu=cells["reg"] / forms.capture_threshold(cells["predicted_lambda_max"]),
+        reg_over_threshold=cells["reg"] / threshold.where(threshold.between(0, math.inf, inclusive="neither")),
+    )
+    return cells.assign(**columns).copy()  # its columns moved together: selections take half as long
 
 
 @dataclass
@@ -116,13 +91,10 @@ class Run:
         )
 
     def planned(self, *names: str) -> pd.DataFrame:
-        """All configured cells of one or more blocks, each once, also missing and diverged ones; with the column `wrong`.
-
-        `wrong` says whether a run ended with another sign of the determinant than the target's; False where none ended.
-        """
+        """All configured cells of one or more blocks, each once, also missing and diverged ones; with the columns of `derive`."""
         if names not in self._planned:  # claims, numbers and tables ask for the same blocks many times
             keys = self.membership.loc[self.membership["block"].isin(names), "key"]
-            self._planned[names] = self._sided[self._sided["key"].isin(keys)]
+            self._planned[names] = self.derived[self.derived["key"].isin(keys)]
         return self._planned[names]
 
     def configured(self, block: str) -> tuple[Cell, ...]:
@@ -135,18 +107,17 @@ class Run:
 
     @cached_property
     def finished(self) -> pd.DataFrame:
-        """Cells with status ok, with the column `wrong`."""
-        return finished(self._sided)
+        """Cells with status ok, with the columns of `derive`."""
+        return finished(self.derived)
 
     @cached_property
     def _planned(self) -> dict[tuple[str, ...], pd.DataFrame]:
         return {}
 
     @cached_property
-    def _sided(self) -> pd.DataFrame:
-        # A cell without a result has no sign, and a missing number differs from every other.
-        wrong = (self.cells["det_sign"] != self.cells["det_sign_target"]) & (self.cells["status"] == "ok")
-        return self.cells.assign(wrong=wrong).copy()  # its columns moved together: selections take half as long
+    def derived(self) -> pd.DataFrame:
+        """All configured cells, with the columns of `derive`."""
+        return derive(self.cells)
 
     def traces_of(self, cells: pd.DataFrame) -> pd.DataFrame:
         """The traces of some cells as they are."""
@@ -156,3 +127,82 @@ class Run:
         """The traces of some cells, each line with its cell's settings and the cell's final columns prefixed `final_`."""
         settings = cells.rename(columns={c: f"final_{c}" for c in self.traces.columns if c in cells and c != "key"})
         return self.traces.merge(settings, on="key", how="inner")
+
+
+# What a section may read of a run.
+
+RUN_TABLES = ("traces", "thread", "log_a", "log_b")  # what a run has beside its cells
+
+
+class UndeclaredRead(LookupError):
+    """More of a run was read than is declared."""
+
+
+class View:
+    """A run as one of its readers sees it. It reads like a `Run`."""
+
+    def __init__(self, run: Run | View, blocks: Iterable[str] = (), tables: Iterable[str] = ()):
+        self._run, self._blocks, self._tables = run, tuple(blocks), tuple(tables)
+
+    def planned(self, *names: str) -> pd.DataFrame:
+        self._need_blocks(*names)
+        return self._run.planned(*names)
+
+    def block(self, *names: str) -> pd.DataFrame:
+        return finished(self.planned(*names))
+
+    def configured(self, block: str) -> tuple[Cell, ...]:
+        self._need_blocks(block)
+        return self._run.configured(block)
+
+    def traces_of(self, cells: pd.DataFrame) -> pd.DataFrame:
+        self._need_table("traces")
+        return self._run.traces_of(cells)
+
+    def trace(self, cells: pd.DataFrame) -> pd.DataFrame:
+        self._need_table("traces")
+        return self._run.trace(cells)
+
+    def __getattr__(self, name: str) -> Any:
+        """Another table, or else a part of the whole run: its cells, its config, all traces."""
+        if name.startswith("_"):  # asked for by copy and pickle, before there is a run
+            raise AttributeError(name)
+        if name in RUN_TABLES and name != "traces":
+            self._need_table(name)
+        else:
+            self._need_blocks(WHOLE)
+        return getattr(self._run, name)
+
+    def _need_blocks(self, *names: str) -> None:
+        for name in names:
+            if name not in self._blocks and WHOLE not in self._blocks:
+                what = "the whole run" if name == WHOLE else f"block '{name}'"
+                raise UndeclaredRead(f"{what} is read, declared are the blocks: {', '.join(self._blocks) or 'none'}")
+
+    def _need_table(self, name: str) -> None:
+        if name not in self._tables:
+            raise UndeclaredRead(f"table '{name}' is read, declared are: {', '.join(self._tables) or 'none'}")
+
+
+class Declared(Protocol):
+    """A function of a run that states what of it it reads."""
+
+    blocks: tuple[str, ...]
+    tables: tuple[str, ...]
+
+    def __call__(self, run: Run, *rest: Any) -> Any: ...
+
+
+def reads(function: Callable, blocks: str, tables: str = "") -> Declared:
+    """The function with a view of these blocks and tables, names parted by spaces, in place of the run."""
+    blocks_read, tables_read = tuple(blocks.split()), tuple(tables.split())
+    if unknown := set(tables_read) - set(RUN_TABLES):
+        raise ValueError(f"no table of a run: {', '.join(sorted(unknown))} (tables: {', '.join(RUN_TABLES)})")
+
+    @wraps(function)
+    def reader(run: Run, *rest):
+        return function(View(run, blocks_read, tables_read), *rest)
+
+    declared = cast(Declared, reader)
+    declared.blocks, declared.tables = blocks_read, tables_read
+    return declared

@@ -1,100 +1,43 @@
-"""Convergence: the thread's two logs, its three changes, and how far absolute values and squares converge."""
+"""Convergence: the thread's three changes, how far absolute values and squares converge, and what a constant rate leaves."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..analysis.intervals import farthest, geometric_mean, mean
 from ..analysis.select import (
-    best_by_seed,
+    best_fitted,
     best_ratio,
     block_size,
     by_seed,
     detached,
-    detached_spread,
     exponents,
     only,
     paired,
     paired_ratio,
     plateau_by_seed,
     predicted_plateau,
-    printed_plateau,
 )
-from ..analysis.settings import CONSTANT_WITHIN, EARLY_STEPS, EQUAL_FIT, FITTED, ROUNDING, SIMILAR
+from ..analysis.settings import CONSTANT_WITHIN, EQUAL_FIT, FITTED, SIMILAR
 from ..cells.cell import Cell
+from ..cells.components import methods
+from ..cells.shape import spec_options
 from ..presenting.formats import MISSING, digits2, median, setting
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
+from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
+from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
 from ..presenting.tables import table, tabular
-from ..run.run import LOG_A, Run, thread_cells
+from ..run.run import Run
+from ..run.thread import LOG_A
 from ..theory import forms
-
-# The logs.
-
-
-@claim(
-    "log-b", "The second script's output comes out as printed, up to rounding", "≤", blocks="thread_b", seed=Cell().seed,
-    predicate="Largest difference to a printed number, over half a unit of its last digit plus {ROUNDING} of it; "
-    "steps ≤ {EARLY_STEPS} and the closing line. The same run twice: no sample.",
-)  # fmt: skip
-def log_b(run: Run, cells: pd.DataFrame) -> Measurement:
-    table = only(run.thread, log="b")
-    early = table["step"] <= EARLY_STEPS
-    # Formats of the script: losses with three decimals, the penalty with three digits, the closing distances with five.
-    unit = pd.Series(np.nan, index=table.index)
-    unit[early & table["quantity"].isin(["fit", "loss"])] = 1e-3
-    # At step 0 the penalty is rounding alone.
-    squares = early & (table["quantity"] == "orthogonality_fro2") & (table["step"] > 0)
-    unit[squares] = 10 ** (np.floor(np.log10(table.loc[squares, "thread"])) - 2)
-    unit[table["quantity"].isin(["distance_l1", "distance_rho_l1"])] = 1e-5
-    compared = table[unit.notna()]
-    if compared.empty:
-        return UNTESTED
-    allowed = unit[compared.index] / 2 + ROUNDING * compared["thread"].abs()
-    excess = (compared["ours"] - compared["thread"]).abs() / allowed
-    return measured(excess.max(skipna=False), 1.0, cells[cells["key"].isin(thread_cells(cells)["b"])])
-
-
-@claim(
-    "log-a",
-    "The first script settles where its author saw it settle",
-    "≈",
-    blocks="thread_a",
-    tolerance=0.01,
-    predicate="Plateau of sum |S|, mean over seeds, against the printed one, itself one draw of unknown seed.",
-)
-def log_a(run: Run, cells: pd.DataFrame) -> Measurement:
-    if only(run.thread, log="a").empty:
-        return UNTESTED
-    return measured(mean(plateau_by_seed(run)), printed_plateau(run), cells)
-
-
-@claim(
-    "closing-line", "The second script's closing distances follow without training", "±", blocks="thread_b", tolerance=0.01,
-    predicate="Relative deviation of the entrywise distance to rho, or to its transpose, from the Gaussian model, "
-    "mean over seeds: whichever reaches farther.",
-)  # fmt: skip
-def closing_line(run: Run, cells: pd.DataFrame) -> Measurement:
-    n, free = cells["dimension"], cells["dimension"] - cells["predicted_rank_effective"]
-    to_rho = by_seed(cells["distance_rho_l1"] / forms.entrywise_l1(n, 2 * n) - 1, cells)
-    to_target = by_seed(cells["distance_l1"] / forms.entrywise_l1(n, 2 * free) - 1, cells)
-    return measured(farthest([mean(to_rho), mean(to_target)], 0.0), 0.0, cells)
-
-
-@claim(
-    "both-low", "Squares with a large weight train both losses to low values", "≤", blocks="thread_b",
-    author=ANSWERER, quote="both the “fitting” loss (MSELoss) and the orthogonality penalty train down to low values",
-    predicate="Over the runs of the second script, the largest of final over initial data loss and of ‖S‖_F²/n; "
-    "low: a ten-thousandth.",
-)  # fmt: skip
-def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
-    first = only(run.traces_of(cells), step=0).set_index("key")["fit"]
-    fit = cells["fit"] / cells["key"].map(first)
-    squares = cells["orthogonality_fro"] ** 2 / cells["dimension"]
-    return measured(max(fit.max(skipna=False), squares.max()), 1e-4, cells)
-
 
 # The three changes.
 
@@ -102,22 +45,25 @@ def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
 @claim(
     "detached", "A detached penalty does not affect the training", "≤", blocks="ablation", tolerance=1e-3, check=True,
     author=ANSWERER, quote="gradients of orthogonal_loss won’t backpropagate",
-    predicate="Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ "
-    "in reg or norm only. Batches of other sizes may round otherwise; an effect of reg would be of the "
-    "size of ‖S‖_F itself.",
+    predicate="Largest difference of ‖S‖_F between detached runs that share a seed, over their median: they differ in "
+    "reg or norm only. Batches of other sizes may round otherwise; an effect of reg would be of the size of "
+    "‖S‖_F itself.",
 )  # fmt: skip
 def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
     same = detached(cells)
     if same.empty or same.groupby("seed")["key"].count().max() < 2:
         return UNTESTED
-    return measured(detached_spread(run) / same["orthogonality_fro"].median(), 0.0, same)
+    groups = same.groupby("seed")["orthogonality_fro"]
+    spread = (groups.max() - groups.min()).max()
+    return measured(spread / same["orthogonality_fro"].median(), 0.0, same)
 
 
 @claim(
-    "plateau", "The first script's matrix is as far from orthogonal as plain regression foretells", "≈", blocks="thread_a", tolerance=0.03,
-    author=QUESTIONER, quote="The matrix it converges to doesn’t seem to be orthogonal",
-    predicate="Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may "
-    "add a little.",
+    "plateau", "The first script's matrix is as far from orthogonal as plain regression foretells", "≈",
+    blocks="thread_a", tolerance=0.03, author=QUESTIONER,
+    quote="The matrix it converges to doesn’t seem to be orthogonal",
+    predicate="Plateau of sum |S|, mean over seeds, against the closed form, which is gradient descent's: Adam may add "
+    "a little.",
 )  # fmt: skip
 def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
@@ -128,25 +74,25 @@ def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
 
 def _fronts(cells: pd.DataFrame, first: str, second: str, schedule: str) -> Measurement:
     """‖S‖_F of one penalty over that of another, each at its best fitted reg, with the most steps."""
-    ratio = best_ratio(cells, first, second, schedule=schedule, steps=cells["steps"].max())
-    used = cells[cells["penalty"].isin([first, second]) & (cells["schedule"] == schedule)]
+    used = only(cells[cells["penalty"].isin([first, second])], schedule=schedule)
+    ratio = best_ratio(*(best_fitted(used, penalty=name, steps=cells["steps"].max()) for name in (first, second)))
     return UNTESTED if math.isnan(ratio.value) else measured(ratio, SIMILAR, used)
 
 
 @claim(
-    "squares", "Under a constant rate absolute values end less orthogonal than squares", ">", blocks="large_convergence",
-    author=ANSWERER, quote="Replacing the sum of absolute values with the sum of squares gives a much more natural penalty",
+    "squares", "Under a constant rate absolute values end less orthogonal than squares", ">",
+    blocks="large_convergence", author=ANSWERER,
+    quote="Replacing the sum of absolute values with the sum of squares gives a much more natural penalty",
     predicate="Adam: ‖S‖_F of l1 over that of fro2, each at the reg with the smallest median ‖S‖_F among those with "
-    "median data loss below {FITTED} after the most steps, geometric mean of paired seeds, against "
-    "{SIMILAR}.",
+    "median data loss below {FITTED} after the most steps, geometric mean of paired seeds, against {SIMILAR}.",
 )  # fmt: skip
 def squares(run: Run, cells: pd.DataFrame) -> Measurement:
     return _fronts(cells, "l1", "fro2", "constant")
 
 
 @claim(
-    "natural", "And so they do under gradient descent", ">", blocks="convergence_sgd",
-    author=ANSWERER, quote="it doesn’t work well for orthogonalizing X",
+    "natural", "And so they do under gradient descent", ">", blocks="convergence_sgd", author=ANSWERER,
+    quote="it doesn’t work well for orthogonalizing X",
     predicate="Gradient descent at a constant rate: the same ratio.",
 )  # fmt: skip
 def natural(run: Run, cells: pd.DataFrame) -> Measurement:
@@ -154,60 +100,49 @@ def natural(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "exact", "In few steps at a decaying rate the norm, not squared, ends more orthogonal than squares", ">", blocks="large_convergence",
-    predicate="Adam with a cosine schedule: ‖S‖_F of fro2 over that of fro, each at its best fitted reg, geometric "
-    "mean of paired seeds, against {SIMILAR}. An exact penalty: at a large enough reg its minimum has S = "
-    "0 whatever the data.",
+    "exact", "In few steps at a decaying rate the norm, not squared, ends more orthogonal than squares", ">",
+    blocks="large_convergence",
+    predicate="Adam with a cosine schedule: ‖S‖_F of fro2 over that of fro, each at its best fitted reg, geometric mean "
+    "of paired seeds, against {SIMILAR}. An exact penalty: at a large enough reg its minimum has S = 0 "
+    "whatever the data.",
 )  # fmt: skip
 def exact(run: Run, cells: pd.DataFrame) -> Measurement:
     return _fronts(cells, "fro2", "fro", "cosine")
 
 
 @claim(
-    "alike",
-    "With steps enough and a decaying rate, absolute values and squares end alike",
-    "<",
-    blocks="convergence",
-    predicate="Adam with a cosine schedule: ‖S‖_F of l1 over that of fro2, each at its best fitted reg after the "
-    "most steps, geometric mean of paired seeds, against {SIMILAR}: both are left with rounding.",
-)
+    "alike", "With steps enough and a decaying rate, absolute values and squares end alike", "<", blocks="convergence",
+    predicate="Adam with a cosine schedule: ‖S‖_F of l1 over that of fro2, each at its best fitted reg after the most "
+    "steps, geometric mean of paired seeds, against {SIMILAR}: both are left with rounding.",
+)  # fmt: skip
 def alike(run: Run, cells: pd.DataFrame) -> Measurement:
     return _fronts(cells, "l1", "fro2", "cosine")
 
 
 @claim(
-    "cosine", "A decaying rate removes the floor of absolute values", "≤", blocks="convergence",
-    author=ANSWERER, quote="unless you have a scheme for reducing your learning rate",
-    predicate="Adam: ‖S‖_F of l1 under cosine over that under a constant rate, each at its best fitted reg after "
-    "the most steps, geometric mean of paired seeds; removed: a hundredth at most.",
+    "cosine", "A decaying rate removes the floor of absolute values", "≤", blocks="convergence", author=ANSWERER,
+    quote="unless you have a scheme for reducing your learning rate",
+    predicate="Adam: ‖S‖_F of l1 under cosine over that under a constant rate, each at its best fitted reg after the "
+    "most steps, geometric mean of paired seeds; removed: a hundredth at most.",
 )  # fmt: skip
 def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
-    most = only(cells, steps=cells["steps"].max())
-    sides = {schedule: best_by_seed(most, "l1", schedule=schedule) for schedule in ("constant", "cosine")}
-    if any(side is None for side in sides.values()):
-        return UNTESTED
-    pairs = pd.concat(
-        [sides["constant"], sides["cosine"]], axis=1, keys=["first", "second"], join="inner"
-    ).reset_index()
-    return measured(paired_ratio(pairs), 0.01, only(most, penalty="l1"))
+    used = only(cells, penalty="l1", steps=cells["steps"].max())
+    sides = [best_fitted(used, schedule=schedule) for schedule in ("cosine", "constant")]
+    return measured(best_ratio(*sides), 0.01, used) if all(map(len, sides)) else UNTESTED
 
 
 @claim(
-    "small-reg",
-    "With the thread's small weight even an attached penalty changes little",
-    ">",
-    blocks="ablation",
-    predicate="‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean "
-    "of seeds: of absolute values and squares the one that is changed most; against one half.",
-)
+    "small-reg", "With the thread's small weight even an attached penalty changes little", ">", blocks="ablation",
+    predicate="‖S‖_F of an attached penalty at the thread's small reg over that without a gradient, geometric mean of "
+    "seeds: of absolute values and squares the one that is changed most; against one half.",
+)  # fmt: skip
 def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, reg=LOG_A.reg)
     plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
-    ratios = [
-        geometric_mean((only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() / plain).dropna())
-        for name in ("l1", "fro2")
-    ]
-    return measured(min(ratios), 0.5, cells) if len(plain) else UNTESTED
+    sides = [only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() for name in ("l1", "fro2")]
+    return (
+        measured(min(geometric_mean((side / plain).dropna()) for side in sides), 0.5, cells) if len(plain) else UNTESTED
+    )
 
 
 @claim(
@@ -248,24 +183,22 @@ def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.
 
 
 @claim(
-    "floor-rate",
-    "Under a constant rate the floor of absolute values grows like the rate",
-    "±",
-    blocks="rates",
+    "floor-rate", "Under a constant rate the floor of absolute values grows like the rate", "±", blocks="rates",
     tolerance=0.03,
-    predicate="Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each "
-    "seed, mean over seeds. The signs of S flip at full step: b = 1.",
-)
+    predicate="Exponent b in sum |S| = C n^a lr^b over the l1 runs with a constant rate, least squares for each seed, "
+    "mean over seeds. The signs of S flip at full step: b = 1.",
+)  # fmt: skip
 def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _floor(cells, "l1")
     return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 
 @claim(
-    "floor-constant", "Its constant is the one that Adam's momentum makes, without a fit", "±", blocks="beta1", tolerance=CONSTANT_WITHIN,
-    predicate="Sum |S| over n² lr, mean over the second half of the logged steps, over the mean |S|/lr of the "
-    "scalar map with the run's beta1, less 1: the beta1 whose mean over seeds lies farthest off. Partly "
-    "if it holds for most of them.",
+    "floor-constant", "Its constant is the one that Adam's momentum makes, without a fit", "±", blocks="beta1",
+    tolerance=CONSTANT_WITHIN,
+    predicate="Sum |S| over n² lr, mean over the second half of the logged steps, over the mean |S|/lr of the scalar "
+    "map with the run's beta1, less 1: the beta1 whose mean over seeds lies farthest off. Partly if it holds "
+    "for most of them.",
 )  # fmt: skip
 def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
     late = run.traces_of(cells).merge(cells[["key", "steps"]], on="key")
@@ -284,11 +217,128 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "flip", "In the script's dimension, multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b", check=True,
-    author=ANSWERER, quote="rho *= -1   # flip determinant -- assumes that rho is odd-dimensional", foretold="refuted",
-    predicate="det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an "
-    "odd one.",
+    "flip", "In the script's dimension, multiplying the matrix by -1 flips its determinant", "≈", blocks="thread_b",
+    check=True, author=ANSWERER, quote="rho *= -1   # flip determinant -- assumes that rho is odd-dimensional",
+    foretold="refuted",
+    predicate="det(-W)/det W = (-1)^n at the dimension of the second script. The comment says that it assumes an odd "
+    "one.",
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
     n, _ = block_size(run, "thread_b")
     return measured((-1.0) ** n, -1.0, cells)  # type: ignore[operator]
+
+
+# How orthogonal runs end, for how much data loss, and what sets the floor of absolute values.
+
+PANEL = np.array([95.0, 125.0])  # points: how large a front is, nearly
+SIDES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
+
+
+@figure("large_convergence convergence rates beta1")
+def draw_fronts(run: Run) -> Figure:
+    """‖S‖_F against data loss along the weight, at both schedules; and the floor of absolute values over rate and momentum."""
+    cells = run.block("large_convergence")
+    cells = cells if len(cells) else run.block("convergence")
+    cells = cells[cells["steps"] == cells["steps"].max()]
+    rates, beta1 = run.block("rates"), run.block("beta1")
+    sizes = sorted({*rates["dimension"], *beta1["dimension"]})
+    panels = [
+        Panel(f"{schedule} rate", partial(_front, cells), cells[cells["schedule"] == schedule], 1.15)
+        for schedule in SCHEDULES
+    ]
+    panels += [
+        Panel("floor over rate", partial(_rates, sizes), rates[rates["schedule"] == "constant"]),
+        Panel("over momentum", partial(_beta1, sizes), beta1[beta1["lr"] == beta1["lr"].min()], 0.9),
+    ]
+    return side_by_side(2.3, panels)
+
+
+def _front(every: pd.DataFrame, ax: Axes, cells: pd.DataFrame) -> None:
+    """Medians and ranges, a line a penalty, a point a weight; `every` has the cells of both panels, for their limits."""
+    ax.set(xscale="log", yscale="log")
+    names, paths = ordered_arms(every), {}
+    xlim, ylim = limits(every["fit"], 10), limits(every["orthogonality_fro"], 10)
+    for name in names:
+        own = cells[cells["arm"] == name]
+        if own.empty:
+            continue
+        levels = own.groupby("reg")[["fit", "orthogonality_fro"]].agg(["median", "min", "max"])
+        x, y = levels["fit"], levels["orthogonality_fro"]
+        reach = [[each["median"] - each["min"], each["max"] - each["median"]] for each in (x, y)]
+        style = dict(color=colour(name), marker=MARKERS[names.index(name)], elinewidth=0.6, markersize=3)
+        ax.errorbar(x["median"], y["median"], reach[1], reach[0], **style)
+        paths[name] = pd.Series(list(np.stack([x["median"], y["median"]], axis=1)), index=levels.index)
+    _weights(ax, paths, np.array([xlim, ylim]))
+    if cells["schedule"].iloc[0] == "constant":  # which leaves the lower right empty
+        for i, name in enumerate(reversed(names)):
+            inside(ax, word(name), (0.98, 0.03 + 0.08 * i), color=colour(name), ha="right")
+    ax.set(xlim=xlim, ylim=ylim)
+    ax.set_xlabel(f"final {DATA_LOSS}")
+    ax.set_ylabel(f"final {S_FRO}")
+    decades(ax)
+    decades(ax, "x", most=5)
+
+
+def _weights(ax: Axes, paths: dict[str, pd.Series], box: np.ndarray) -> None:
+    """The weight beside each point, where there is most room for it; none where there is none. The ends of a line come first."""
+    spots = {name: {r: PANEL * np.log10(at / box[:, 0]) / np.log10(box[:, 1] / box[:, 0]) for r, at in path.items()}
+             for name, path in paths.items()}  # fmt: skip
+    lines = [list(spot.values()) for spot in spots.values()]
+    taken = np.concatenate(
+        [np.linspace(a, b, 25) for line in lines for a, b in zip([line[0], *line], line, strict=False)]
+    )
+    ends = [(name, reg) for name in paths for reg in (min(paths[name].index), max(paths[name].index))]
+    inner = [(name, reg) for name in paths for reg in paths[name].index]
+    for name, reg in dict.fromkeys([*ends, *inner]):
+        size = np.array([4.0 * len(f"{reg:g}"), 6.5])
+        places = [spots[name][reg] + side * (size / 2 + 3) for side in map(np.array, SIDES)]
+        room = [(abs(taken - place) - size / 2).max(axis=1).min() for place in places]
+        best = int(np.argmax(room))
+        if room[best] > 1:
+            shift = tuple(places[best] - spots[name][reg])
+            note(
+                ax, f"{reg:g}", tuple(paths[name][reg]), shift, color=colour(name), fontsize=7, ha="center", va="center"
+            )
+            taken = np.concatenate(
+                [taken, places[best] + size / 2 * np.array([(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)])]
+            )
+
+
+def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
+    """A marker for each of the sizes, which the next panel shares."""
+    cells = cells.assign(floor=cells["orthogonality_l1"] / cells["dimension"] ** 2)
+    ax.set(xscale="log", yscale="log")
+    for name in ordered_arms(cells):
+        for j, n in enumerate(sizes):
+            some = cells[(cells["penalty"] == name) & (cells["dimension"] == n)]
+            if len(some):
+                style: dict[str, Any] = dict(
+                    color=colour(name), marker=MARKERS[j], markerfacecolor="white", linewidth=0.6
+                )
+                bars(ax, some, "lr", "floor", **style)
+    rates = np.array(sorted(cells["lr"].unique()))
+    ax.plot(rates, forms.l1_floor(1, rates), **LAW)
+    ax.set_xlabel(r"learning rate $\eta$")
+    ax.set_ylabel(r"final mean $|S_{ij}|$")
+    ticks(ax, rates[::-2])  # every second: there is no room for more
+    ax.margins(x=0.12, y=0.12)
+    decades(ax)
+
+
+def _beta1(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
+    default = methods()["adam"].options["beta1"]
+    beta1 = cells["method"].map(lambda spec: spec_options(spec).get("beta1", default))
+    cells = cells.assign(beta1=beta1, floor=cells["orthogonality_l1"] / cells["dimension"] ** 2 / cells["lr"])
+    for n, some in cells.groupby("dimension"):
+        style: dict[str, Any] = dict(
+            color=colour("l1"), marker=MARKERS[sizes.index(n)], markerfacecolor="white", linestyle="none"
+        )
+        bars(ax, some, "beta1", "floor", **style)
+    values = sorted(cells["beta1"].unique())
+    ax.plot(values, [forms.l1_constant(value) for value in values], **LAW)
+    ax.set(xlabel=r"momentum $\beta_1$", ylim=(0, None), xticks=[0, 0.5, 1])
+    ax.set_ylabel(r"final mean $|S_{ij}|\,/\,\eta$")
+    style = dict(color=GREY, markerfacecolor="white", linestyle="none")
+    handles = [Line2D([], [], **LAW)] + [Line2D([], [], marker=MARKERS[i], **style) for i in range(len(sizes))]
+    names = ["law", *(f"$n={n}$" for n in sizes)]
+    ax.legend(handles, names, loc="upper right", borderpad=0, borderaxespad=0, handletextpad=0.3, labelspacing=0.25)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ..analysis.intervals import share
 from ..analysis.select import (
@@ -15,25 +17,26 @@ from ..analysis.select import (
     boundaries,
     law_shares,
     only,
-    paired_ratio,
     reached,
+    seed_ratio,
     with_trap,
 )
 from ..analysis.settings import LAW_SHARE, ORTHOGONAL
 from ..presenting.formats import MISSING, code, digits2, median, number, out_of, setting
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..presenting.panels import canvas, dots, legend, outcome_marks
+from ..presenting.style import GREY, LAW, UNIT, figure, nonempty, ordered_arms, word
 from ..presenting.tables import table, tabular
 from ..run.run import Run
+from ..theory import forms
+from .trap import trap_curve
 
 
 @claim(
-    "reach",
-    "Every orthogonality penalty reaches orthogonality at some weight",
-    "≥",
-    blocks="penalties",
+    "reach", "Every orthogonality penalty reaches orthogonality at some weight", "≥", blocks="penalties",
     predicate="Share of the attached penalties, offdiag apart, whose best setting has a median ‖S‖_F/√n below "
     "{ORTHOGONAL}: a census of the penalties tried. Partly from one half.",
-)
+)  # fmt: skip
 def reach(run: Run, cells: pd.DataFrame) -> Measurement:
     best = reached(cells)
     if best.empty:
@@ -49,25 +52,21 @@ def reach(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "offdiag",
-    "Penalizing the off-diagonal entries alone is no orthogonality penalty",
-    "≥",
-    blocks="penalties",
-    predicate="With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of "
-    "paired seeds; ten times at least, since nothing restores the norms of the rows.",
-)
+    "offdiag", "Penalizing the off-diagonal entries alone is no orthogonality penalty", "≥", blocks="penalties",
+    predicate="With fewer samples than dimensions, best ‖S‖_F/√n of offdiag over that of fro2, geometric mean of paired "
+    "seeds; ten times at least, since nothing restores the norms of the rows.",
+)  # fmt: skip
 def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
     few = cells[cells["samples"] < cells["dimension"]]
     sides = [attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
     if any(side.empty for side in sides):
         return UNTESTED
-    pairs = pd.concat(map(best_roughness, sides), axis=1, keys=["first", "second"], join="inner").reset_index()
-    return measured(paired_ratio(pairs), 10.0, pd.concat(sides))
+    return measured(seed_ratio(*map(best_roughness, sides)), 10.0, pd.concat(sides))
 
 
 @claim(
-    "dual-norm", "Each penalty holds the twin above its law's weight and releases it below", "≥",
-    blocks="law", tolerance=1 - LAW_SHARE,
+    "dual-norm", "Each penalty holds the twin above its law's weight and releases it below", "≥", blocks="law",
+    tolerance=1 - LAW_SHARE,
     predicate="For each penalty the share of twin-started runs outside a factor {MARGIN} of its threshold that end "
     "wrong exactly when reg is above it; the penalty with the smallest share. Partly if all penalties "
     "together pass and that one does not.",
@@ -120,8 +119,50 @@ def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
         ]
         rows.append(row)
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
-    lines = tabular("l@{\\quad}rrr@{\\quad}rrr@{\\quad}rrr", head, rows)
     groups = r" & \multicolumn{3}{c}{Constant rate} & \multicolumn{3}{c}{Cosine rate} & \multicolumn{3}{c}{Twin, $\reg/\lambda$} \\"
-    return lines.replace(
-        "\\toprule\n", "\\toprule\n" + groups + "\n\\cmidrule(r){2-4}\\cmidrule(lr){5-7}\\cmidrule(l){8-10}\n", 1
+    rules = r"\cmidrule(r){2-4}\cmidrule(lr){5-7}\cmidrule(l){8-10}"
+    return tabular(r"l@{\quad}rrr@{\quad}rrr@{\quad}rrr", head, rows, above=[groups, rules])
+
+
+@figure("law")
+def draw_law(run: Run) -> Figure:
+    """Data loss where runs from the twin end, against the weight in units of each penalty's threshold. One marker a run."""
+    cells = run.block("law")
+    cells = nonempty(cells[cells["lambda_min"] > 0])
+    cells = cells.assign(relative=cells["predicted_trap_threshold"] / cells["lambda_min"])
+    held = cells.groupby("arm")["relative"].median().where(lambda value: (value > 0) & (value < math.inf))
+    # Penalties with a threshold first: these share the axis.
+    names = sorted(ordered_arms(cells), key=lambda arm: math.isnan(held[arm]))
+    unit = cells["relative"].where(cells["arm"].map(held).notna(), forms.trap_threshold("fro2", 1.0))
+    cells = cells.assign(x=cells["reg"] / (unit * cells["lambda_min"]))
+    across = min(len(names), 4)
+    bands = math.ceil(len(names) / across)
+    fig, axes = canvas(0.5 + 1.1 * bands, bands, across, sharey=True, sharex=True)
+    low, high = cells["x"].min() / 1.6, cells["x"].max() * 1.6
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for i, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        here = cells[cells["arm"] == name]
+        ax.set_xscale("log")
+        if not math.isnan(held[name]):
+            ax.axvline(1, color=GREY, linewidth=0.5)
+        ax.plot(*trap_curve(name, held[name], low, high), **LAW)
+        dots(ax, here, "x", "fit_over_4lambda", markersize=3)
+        threshold = f"$\\gamma_{{*}}={float(f'{held[name]:.2g}'):g}\\,\\lambda$"
+        if math.isnan(held[name]):
+            threshold = r"$\gamma_{*}=0$" if here["relative"].median() == 0 else r"no $\gamma_{*}$"
+        ax.set_title(f"{word(name)}, {threshold}")
+        if i + across >= len(names):  # nothing below it
+            ax.set_xlabel(UNIT if math.isnan(held[name]) else r"$\gamma/\gamma_{*}$")
+            ax.tick_params(labelbottom=True)
+    last = axes[-1, 0]
+    last.set(
+        xlim=(low, high), ylim=(-0.08, max(1.28, min(1.05 * cells["fit_over_4lambda"].max(), 2))), yticks=[0, 0.5, 1]
     )
+    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    last.set_xticks([10.0**p for p in powers if p % (1 + (len(powers) > 5)) == 0])
+    last.minorticks_off()
+    fig.supylabel(r"final data loss $/\,4\lambda$", fontsize=8)
+    law = {"closed form": Line2D([], [], **LAW), r"$\gamma=\gamma_{*}$": Line2D([], [], color=GREY, linewidth=0.5)}
+    legend(fig, outcome_marks(cells) | law)
+    return fig

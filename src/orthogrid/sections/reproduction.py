@@ -1,4 +1,4 @@
-"""What the run is, the ledger, the printed numbers, and what made it."""
+"""What the run is, when and by what its rows were made."""
 
 from __future__ import annotations
 
@@ -10,24 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.intervals import LEVEL
-from ..cells.catalog import penalties
-from ..presenting.formats import (
-    MISSING,
-    code,
-    digits2,
-    enumeration,
-    estimate,
-    integer,
-    is_missing,
-    number,
-    percent,
-    setting,
-    text,
-)
-from ..presenting.ledger import ANSWERER, CLAIMS, OURS, OWN, QUESTIONER, VERDICTS
-from ..presenting.tables import longtable, ragged, table, tabular
-from ..presenting.values import Value, place_of, values
+from ..cells.components import penalties
+from ..presenting.formats import MISSING, digits2, enumeration, integer, number, setting, text
+from ..presenting.tables import ragged, table, tabular
+from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
 from ..theory.outcomes import NEAR
@@ -59,22 +45,25 @@ def run_values(run: Run) -> dict[str, Value | str]:
     }
 
 
-def told_values(told: Mapping[str, Any]) -> dict[str, Value | str]:
-    """What run.json tells: the date of the rows, and whether the run confirms or explores."""
-    frozen = told.get("frozen") or {}
-    return {"run-date": text(told["date"]) if told.get("date") else MISSING, "run-frozen": frozen_sentence(frozen)}
+def provenance_values(summary: Mapping[str, Any]) -> dict[str, Value | str]:
+    """From what run.json holds: the date of the rows, and whether the run confirms or explores."""
+    frozen = summary.get("frozen") or {}
+    return {
+        "run-date": text(summary["date"]) if summary.get("date") else MISSING,
+        "run-frozen": frozen_sentence(frozen),
+    }
 
 
-def frozen_sentence(told: Mapping[str, Any]) -> str:
-    if not told.get("freezes"):
+def frozen_sentence(frozen: Mapping[str, Any]) -> str:
+    if not frozen.get("freezes"):
         return "Nothing was frozen before its rows were seen: it explores."
-    count = {1: "once", 2: "twice"}.get(told["freezes"], f"{told['freezes']} times")
-    commit = rf", commit \texttt{{{text(told['commit'])}}}" if told["commit"] else ""
-    frozen = f"Ledger and published configuration were frozen {count}, last on {text(told['date'])}{commit}."
-    if not told["config_holds"]:
-        return f"{frozen} This run is not that one: its seeds were seen before, and it explores."
-    holds = "and are unchanged since" if told["ledger_holds"] else r"and \textbf{the ledger was changed since}"
-    return f"{frozen[:-1]}, before any of its rows was seen, {holds}."
+    count = {1: "once", 2: "twice"}.get(frozen["freezes"], f"{frozen['freezes']} times")
+    commit = rf", commit \texttt{{{text(frozen['commit'])}}}" if frozen["commit"] else ""
+    sentence = f"Ledger and published configuration were frozen {count}, last on {text(frozen['date'])}{commit}."
+    if not frozen["config_holds"]:
+        return f"{sentence} This run is not that one: its seeds were seen before, and it explores."
+    holds = "and are unchanged since" if frozen["ledger_holds"] else r"and \textbf{the ledger was changed since}"
+    return f"{sentence[:-1]}, before any of its rows was seen, {holds}."
 
 
 def completeness(run: Run) -> str:
@@ -93,134 +82,8 @@ def torch_mixed(versions: pd.Series) -> str:
     counts = versions.dropna().value_counts()
     if len(counts) < 2:
         return r"\relax"
-    told = enumeration(f"{text(version)} ({integer(count)} rows)" for version, count in counts.items())
-    return rf"\textbf{{Several versions of torch made the rows}}: {told}."
-
-
-def explored_column(verdicts: pd.DataFrame, told: Mapping[str, Any]) -> pd.Series:
-    """Each claim's verdict in the exploratory run when the ledger was frozen; empty for a run that is itself exploratory."""
-    frozen = told.get("frozen") or {}
-    kept = frozen.get("explored", {}) if frozen.get("config_holds") else {}
-    return verdicts["id"].map(lambda id: kept.get(id, ""))
-
-
-def differences(verdicts: pd.DataFrame) -> str:
-    """The claims whose verdict differs from that of the exploratory run, with both verdicts."""
-    other = verdicts[(verdicts["explored"] != "") & (verdicts["explored"] != verdicts["verdict"])]
-    if (verdicts["explored"] == "").all():
-        return "none can be told, for this one is exploratory itself"
-    return (
-        enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples())
-        if len(other)
-        else "none"
-    )
-
-
-def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
-    """How many claims there are, and how they stand."""
-    words, ours = verdicts["verdict"], sum(CLAIMS[id].author == OURS for id in verdicts["id"])
-    intervals = int((verdicts["interval_low"] < verdicts["interval_high"]).sum())
-    return {
-        "claims-level": percent(LEVEL, 0),
-        "claims-total": integer(len(words)),
-        **{f"claims-{word}": integer((words == word).sum()) for word in VERDICTS},
-        "claims-thread": integer(len(words) - ours),
-        "claims-ours": integer(ours),
-        # Those that can fail only by a mistake of the implementation.
-        "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
-        "claims-differing": differences(verdicts),
-        # Claims with an interval; how many of these miss their quantity on average, each at its own level.
-        "limits-intervals": integer(intervals) if intervals else MISSING,
-        "limits-missed": number((1 - LEVEL) * intervals, 2) if intervals else MISSING,
-    }
-
-
-@table()
-def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
-    """The thread's sentences as claims: the words, the statement tested, what was measured, the verdict."""
-    lines = []
-    for title, author in (("In the question", QUESTIONER), ("In the answer", ANSWERER)):
-        lines.append(rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}")
-        for row in verdicts[verdicts["author"] == author].itertuples():
-            seen = estimate(row.measured, row.interval_low, row.interval_high)
-            verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
-            lines.append(
-                " & ".join(
-                    [
-                        rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}",
-                        text(row.statement),
-                        seen,
-                        verdict,
-                    ]
-                )
-            )
-    head = ["Words", "Statement tested", "Measured", "Verdict"]
-    spaced = [row for line in lines for row in ([line], [])]
-    return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, spaced[:-1])
-
-
-@table()
-def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
-    """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
-    head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
-    lines = [
-        rf"\begin{{longtable}}{{@{{}}{ragged(20)}{ragged(49)}r{ragged(33)}{ragged(20)}r@{{}}}}",
-        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{6}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
-        r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
-    ]  # fmt: skip
-    own = verdicts["section"] == OWN
-    thread = (verdicts["author"] != OURS) & ~own
-    parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
-    for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
-        lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
-        lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
-        lines.append(r"\addlinespace")
-    return "\n".join([*lines[:-1], r"\end{longtable}", ""])
-
-
-def _claim(row) -> list[str]:
-    expected = interval = MISSING
-    if not is_missing(row.expected):
-        expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
-    if row.interval_low < row.interval_high:
-        interval = rf"\mbox{{[{number(row.interval_low)}, {number(row.interval_high)}]}}"
-    # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
-    marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
-    verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
-    verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
-    return [
-        verdict,
-        f"{code(row.id)}: {text(row.statement)}",
-        number(row.measured),
-        interval,
-        expected,
-        integer(row.cells),
-    ]
-
-
-def _expected(relation: str, value: str, tolerance: float) -> str:
-    """≤ 1 (0.1); ≈ 4 (5 %); 2 ± 0.3."""
-    slack = setting(round(tolerance, 6))
-    if relation == "±":
-        return rf"{value} {text(relation)} {slack}"
-    if relation == "≈":
-        slack = percent(tolerance, 0 if tolerance >= 0.01 else 1)
-    return rf"{text(relation)}\,{value}" + (f" ({slack})" if tolerance else "")
-
-
-def numbers_table(found: Mapping[str, Value]) -> str:
-    """The estimates among the paper's numbers that no claim is behind: key, as printed, interval or range, blocks, cells."""
-    rows = [
-        [rf"\valuerow{{{key}}}", value.printed, interval(value), text(value.blocks), integer(value.cells) if value.cells else ""]
-        for key, value in found.items()
-        if place_of(key, value).startswith("value.")
-    ]  # fmt: skip
-    head = ["Number", "Printed", "From, to", "Blocks", "Cells"]
-    return longtable(rf"l{ragged(40)}l{ragged(40)}r", head, rows)
-
-
-def interval(value: Value) -> str:
-    return f"{number(value.low)}, {number(value.high)}" if value.low < value.high else ""
+    each = enumeration(f"{text(version)} ({integer(count)} rows)" for version, count in counts.items())
+    return rf"\textbf{{Several versions of torch made the rows}}: {each}."
 
 
 @table("*")

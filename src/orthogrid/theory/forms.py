@@ -14,7 +14,6 @@ import math
 import numpy as np
 
 TWIN_POSITION = -1.0  # where unsquared norms and hard constraints hold W; S = 0 there
-TWIN_DISTANCE = 2.0  # Proposition "floor": ‖rhoᵀ(I - 2vvᵀ) - rhoᵀ‖_F = 2‖vvᵀ‖_F
 
 
 def coset_distance(n, r):
@@ -23,16 +22,6 @@ def coset_distance(n, r):
     Exact for a Haar element of both determinants mixed, or n - r ≥ 2. For n - r = 1 the distance is 0 or 2.
     """
     return np.sqrt(2.0 * np.maximum(np.subtract(n, r), 0))
-
-
-def coset_distance_on_side(n, r, same):
-    """The same on one side: `same` or opposite determinant of W and rhoᵀ (Proposition "coset"). NaN where r = n rules it out.
-
-    n - r = 1: exactly 0 or 2; n - r = 2 and opposite: exactly 2; otherwise a root mean square.
-    """
-    free = np.maximum(np.subtract(n, r), 0)
-    near = np.where(same, 0.0, np.where(free == 1, TWIN_DISTANCE, np.nan))
-    return np.where(free >= 2, coset_distance(n, r), near)
 
 
 def effective_rank(n: int, k: int, inputs: str = "uniform", sampling: str = "fixed") -> int:
@@ -101,20 +90,6 @@ def dual_norm(penalty: str, w=None) -> float:
         return math.nan
     size = np.abs(np.asarray(w, dtype=float))
     return float(size.max() ** 2 if penalty == "l1" else size.sum() ** 2)
-
-
-def generic_w_max2(n):
-    """E max w_i² for w uniform on the sphere, for large n: (2 log n - log log n - log π + 2 γ)/n, roughly 2 log n/n.
-
-    The largest of n squared normals has this Gumbel mean; |g|² is independent of g/|g|, so dividing by n is exact.
-    """
-    n = np.asarray(n, dtype=float)
-    return (2 * np.log(n) - np.log(np.log(n)) - math.log(math.pi) + 2 * np.euler_gamma) / n
-
-
-def generic_w_l1_squared(n):
-    """E ‖w‖₁² = 1 + (n - 1) 2/π for w uniform on the sphere, exact: E |w_1 w_2| = 2/(π n)."""
-    return 1 + (np.asarray(n, dtype=float) - 1) * 2 / math.pi
 
 
 # Root of log m + m + 1 = 0: -s where `vonneumann` begins to hold W. 2m is then the maximum of -2 m log m/(1 + m).
@@ -226,39 +201,9 @@ def capture_threshold(mu, penalty: str = "fro2"):
 
     For the sum of squares it is 2 mu. It is exact for white inputs, where mu = lam: below it every start reaches the target. For
     others a run may be held from the trap's own threshold on. NaN for penalties that are no sums over the singular values of W:
-    norms hold the twin from 2 lam on, yet let white starts go well above it (`capture_threshold_of_norm`).
+    norms hold the twin from 2 lam on, yet let white starts go well above it.
     """
     return trap_threshold(penalty, mu) if penalty in OF_SINGULAR_VALUES else math.nan
-
-
-def capture_threshold_of_norm(penalty: str, lam, n):
-    """For white inputs, the reg from which an unsquared norm holds a typical wrong-sided Haar start at S = 0 throughout.
-
-    It is lam ‖I - sym M0‖_dual with M0 = rho W0. The dual norms are the spectral (of nuclear), Frobenius and nuclear (of spectral)
-    ones. For Haar M0 the eigenvalues of sym M0 are cosines of even angles, so ‖I - sym M0‖ is 2, about √(3n/2) and about n. It
-    falls along the flow on the orthogonal matrices, so what is held at first stays held. A start that is let go may come back to
-    S = 0 before it has crossed. So the side is kept already from 2 lam (nuclear), and from some 0.8 (fro) and 0.3 to 0.5 (spectral)
-    of this at n = 6, 12.
-    """
-    size = {"nuclear": 2.0, "fro": math.sqrt(1.5 * n), "spectral": float(n)}
-    return np.asarray(lam, dtype=float) * size.get(penalty, math.nan)
-
-
-def escape_time(reg, lam):
-    """Time of the flow from the twin across s = 0, as reg nears 2 lam from below: π/(3 √(reg (2 lam - reg))); NaN from 2 lam on.
-
-    The leading term: the flow takes 0.81, 0.94 and 0.98 of it at 0.9, 0.99 and 0.999 of 2 lam.
-    """
-    reg, lam = np.asarray(reg, dtype=float), np.asarray(lam, dtype=float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(reg < 2 * lam, math.pi / (3 * np.sqrt(reg * (2 * lam - reg))), np.nan)
-
-
-def trap_curvature(reg, lam):
-    """Second derivative of the loss along the path at the trap, 4 reg (1 - s*) √(1 - 2 lam/reg); NaN where there is none."""
-    position = trap_position(reg, lam)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return 4 * reg * (1 - position) * np.sqrt(1 - 2 * lam / np.asarray(reg, dtype=float))
 
 
 def noisy_threshold(lam, smallest):

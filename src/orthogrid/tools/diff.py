@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..cells.catalog import ConfigError
 from ..cells.cell import AXES
+from ..cells.components import ConfigError
 from ..jobs.files import read_table
 from ..jobs.store import Store
 

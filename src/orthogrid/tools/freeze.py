@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import read_table, write_bytes, write_table
 from ..presenting.ledger import OWN

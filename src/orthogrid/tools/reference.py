@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..cells.catalog import methods, penalties
 from ..cells.cell import AXES, Axis
+from ..cells.components import methods, penalties
 from ..cells.config import BLOCK_KEYS, CONFIG_KEYS
 
 TITLE = """# The config
@@ -20,8 +20,11 @@ a cell for each combination. `defaults` are usual values for all blocks.
 def config_page() -> str:
     """The page in Markdown: every key of a config, every axis, every penalty and method."""
     tables: dict[str, tuple[str, Mapping[str, str]]] = {
-        "Keys": ("key", {name: _required(*key) for name, key in CONFIG_KEYS.items()}),
-        "Keys of a block": ("key", {name: _required(*key) for name, key in BLOCK_KEYS.items()}),
+        "Keys": ("key", {name: _required(key.description, key.required) for name, key in CONFIG_KEYS.items()}),
+        "Keys of a block": (
+            "key",
+            {name: _required(key.description, key.required) for name, key in BLOCK_KEYS.items()},
+        ),
         "Axes": ("axis", {name: _axis(axis) for name, axis in AXES.items()}),
         "Penalties": ("penalty", {name: entry.summary for name, entry in penalties().items()}),
         "Methods": ("method", {name: entry.summary for name, entry in methods().items()}),

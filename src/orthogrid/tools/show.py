@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import ConfigError
 from ..cells.cell import AXES, Cell
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import read_table
 from ..jobs.store import Store

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import ConfigError
 from ..cells.cell import Cell
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..cells.costs import Costs
 from ..jobs.files import table_text

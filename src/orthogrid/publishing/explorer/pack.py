@@ -40,7 +40,7 @@ MEASURES: dict[str, tuple[str, str, str]] = {
 
 def pack(run: Run) -> tuple[dict[str, Any], bytes]:
     """Header and data. The header says at which byte each column begins, how long it is and of what type."""
-    cells = _measured(run.cells)
+    cells = _measured(run.derived)
     arrays: dict[str, np.ndarray] = {}
     axes = []
     for name, axis in AXES.items():
@@ -84,10 +84,16 @@ def pack(run: Run) -> tuple[dict[str, Any], bytes]:
 
 def _measured(cells: pd.DataFrame) -> pd.DataFrame:
     """With what is computed of other columns; a column that a run lacks is empty."""
-    predicted = {law for _, law, _ in MEASURES.values() if law} | {
-        f"predicted_{x}" for x in ("trap_threshold", "capture_threshold", "l1_floor")
+    laws = {law for _, law, _ in MEASURES.values()} - {""}
+    every = {
+        *MEASURES,
+        *laws,
+        "predicted_capture_threshold",
+        "predicted_l1_floor",
+        "penalty_value",
+        "orthogonality_l1",
+        "outcome",
     }
-    every = {*MEASURES, *predicted, "penalty_value", "orthogonality_l1", "outcome"}
     cells = cells.reindex(columns=list(dict.fromkeys([*cells.columns, *sorted(every)])))
     reg = cells["reg"]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -95,7 +101,7 @@ def _measured(cells: pd.DataFrame) -> pd.DataFrame:
             loss=cells["fit"] + reg * cells["penalty_value"],
             mean_s=cells["orthogonality_l1"] / cells["dimension"] ** 2,
             predicted_mean_s=cells["predicted_l1_floor"] / cells["dimension"] ** 2,
-            trap_ratio=_finite(reg / cells["predicted_trap_threshold"]),
+            trap_ratio=_finite(cells["reg_over_threshold"]),
             capture_ratio=_finite(reg / cells["predicted_capture_threshold"]),
         )
 

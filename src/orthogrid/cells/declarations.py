@@ -1,0 +1,208 @@
+"""What reads which block, as the source declares it; a config held against that. The text is parsed, nothing is imported.
+
+A figure, a table, a section's values and a claim declare the blocks that they read in their decorators. So Snakemake's plan knows
+the figures of a user's files before these run, and `check` finds a misspelt block: one that nobody reads gets a section of its own
+in the paper, and a figure without its blocks is left out. Parsing takes milliseconds, importing the figures seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+from .components import ConfigError, Definition, code_files
+from .sources import PACKAGE, origin, parsed
+
+if TYPE_CHECKING:
+    from .config import Block, Config
+
+WHOLE = "*"  # declared by what reads the whole run, its config included
+BLOCK_FIGURE = "block_"  # begins the name of the figure of a block that the package does not know
+MOST_LISTED = 6  # missing blocks are listed up to this number, and counted above it
+# decorator: the part of a function's name that is not the reader's
+KINDS = {"figure": "draw_", "table": "_table", "values": "_values", "claim": ""}
+# decorator of a user's file: (how its function is written, what the name must look like, an example)
+OWN = {
+    "figure": ("def draw_{}(run)", r"[A-Za-z][A-Za-z0-9_]*", '@figure("law grid")'),
+    "claim": ("def {}(run, cells)", r"[a-z0-9]+(-[a-z0-9]+)*", '@claim("an-id", "…", ">", blocks="law grid")'),
+}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A figure, a table, a section's values or a claim: the blocks that it declares, its docstring, and where it stands."""
+
+    kind: str
+    name: str
+    blocks: tuple[str, ...]
+    file: Path
+    text: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"
+
+
+@cache
+def readers(folder: Path = PACKAGE / "sections") -> tuple[Reader, ...]:
+    """All of the package, by kind and file. Raises ValueError for a declaration that is no plain text."""
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        for node in filter(_is_definition, ast.parse(path.read_bytes()).body):
+            for call in node.decorator_list:
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in KINDS:
+                    if (declared := _declared(call, call.func.id, node.name)) is None:
+                        raise ValueError(
+                            f"{path}, line {call.lineno}: the blocks that {node.name} reads must stand there as text"
+                        )
+                    found.append(Reader(call.func.id, *declared, path, ast.get_docstring(node) or "", node.lineno))
+    return tuple(sorted(found, key=lambda reader: list(KINDS).index(reader.kind)))
+
+
+def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
+    """The figures and claims of a user's files, in the order of their source.
+
+    Raises ConfigError for a declaration that cannot be read, a function with other arguments, or a name that is taken.
+    """
+    found: dict[str, Reader] = {}
+    for path in code_files(paths):
+        for reader in _own(path):
+            taken = found.get(str(reader)) or next((r for r in readers() if str(r) == str(reader)), None)
+            if taken is not None:
+                owner = f"{taken.file}, line {taken.line}" if str(reader) in found else "the package"
+                raise ConfigError(f"{path}, line {reader.line}: {reader} is taken by {owner}; give it another name")
+            found[str(reader)] = reader
+    return tuple(found.values())
+
+
+def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
+    """The names of a user's figures."""
+    return [reader.name for reader in own_readers(paths) if reader.kind == "figure"]
+
+
+def _own(path: Path) -> Iterator[Reader]:
+    tree = parsed(path)
+    for node in filter(_is_definition, ast.walk(tree)):
+        for decorator in node.decorator_list:
+            kind = _kind(path, decorator)
+            if kind is None:
+                continue
+            place, (written, allowed, example) = f"{path}, line {node.lineno}", OWN[kind]
+            if node not in tree.body:
+                raise ConfigError(f"{place}: {kind} '{node.name}' must stand at the top level of the file")
+            declared = _declared(decorator, kind, node.name) if isinstance(decorator, ast.Call) else None
+            if declared is None:
+                raise ConfigError(
+                    f"{place}: the blocks that {node.name} reads must stand in its decorator as text: {example}"
+                )
+            name, blocks = declared
+            if not re.fullmatch(allowed, str(name), re.ASCII):
+                raise ConfigError(f"{place}: {kind} '{name}': a name is of plain letters and digits: {allowed}")
+            if not _takes(node, written.count(",") + 1):
+                given = "a class" if isinstance(node, ast.ClassDef) else ast.unparse(node.args)
+                written = written.format(node.name.removeprefix("draw_"))
+                raise ConfigError(f"{place}: {kind} '{name}' has ({given}); it must be written {written}")
+            yield Reader(kind, name, blocks, path, ast.get_docstring(node) or "", node.lineno)
+
+
+def _is_definition(node: ast.AST) -> TypeGuard[Definition]:
+    return isinstance(node, Definition)
+
+
+def _kind(path: Path, decorator: ast.expr) -> str | None:
+    """Whether a decorator is the package's `figure` or `claim`, by whatever name."""
+    file, name = origin(path, decorator)
+    name = name.rpartition(".")[2]
+    return name if file is not None and file.is_relative_to(PACKAGE) and name in OWN else None
+
+
+def _declared(call: ast.Call, kind: str, name: str) -> tuple[str, tuple[str, ...]] | None:
+    """The reader's name and its blocks, as its decorator states them; None where that is no plain text."""
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    try:
+        if kind == "claim":
+            return ast.literal_eval(call.args[0] if call.args else given["id"]), tuple(
+                ast.literal_eval(given["blocks"]).split()
+            )
+        blocks = given.get("blocks", call.args[0] if call.args else ast.Constant(""))
+        return name.replace(KINDS[kind], ""), tuple(ast.literal_eval(blocks).split())
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+
+
+def _takes(node: Definition, wanted: int) -> bool:
+    """Whether a definition is a function that can be called with so many positional arguments."""
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    given = len(node.args.posonlyargs + node.args.args)
+    needed = given - len(node.args.defaults)
+    return needed <= wanted <= (wanted if node.args.vararg else given) and None not in node.args.kw_defaults
+
+
+# A config held against what is declared.
+
+
+@cache
+def known_blocks() -> frozenset[str]:
+    """The names of the blocks that the package reads."""
+    return frozenset(name for reader in readers() for name in reader.blocks)
+
+
+def unknown_blocks(config: Config) -> list[Block]:
+    """The blocks of a config that nothing in the package reads by name: the paper gives each a section of its own."""
+    return [block for block in config.blocks if block.name not in known_blocks()]
+
+
+def block_figure_names(config: Config) -> list[str]:
+    """The names of the figures that show them."""
+    return [BLOCK_FIGURE + block.name for block in unknown_blocks(config)]
+
+
+def figures(config: Config) -> dict[str, Reader]:
+    """By name, the figures of the package and of the config's own files."""
+    return {reader.name: reader for reader in _readers(config) if reader.kind == "figure"}
+
+
+def missing_blocks(config: Config) -> dict[str, list[str]]:
+    """By block that is declared and that a config lacks, who reads it."""
+    there, missing = {block.name for block in config.blocks}, dict[str, list[str]]()
+    for reader in _readers(config):
+        for block in reader.blocks:
+            if block != WHOLE and block not in there:
+                missing.setdefault(block, []).append(str(reader))
+    return missing
+
+
+def complaints(config: Config) -> list[str]:
+    """A line for each block that nobody declares, and one for each that is declared and missing, where these are few.
+
+    What declares the whole run shows every block and does not count.
+    """
+    there, missing = [block.name for block in config.blocks], missing_blocks(config)
+    read = {block for reader in _readers(config) for block in reader.blocks}
+    lines = []
+    for block in there:
+        if block not in read:
+            near = difflib.get_close_matches(block, missing, n=1, cutoff=0.6)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            lines.append(f"block '{block}' is new to the paper, which gives it a section of its own{hint}")
+    if len(missing) > MOST_LISTED:
+        lines.append(
+            f"this config has {len(known_blocks().intersection(there))} of the {len(known_blocks())} blocks that the paper reads; "
+            "figures, claims and sentences of the others are left out"
+        )
+        return lines
+    for block, names in missing.items():
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        lines.append(f"this config has no block '{block}', which {shown} read{'s' if len(names) == 1 else ''}")
+    return lines
+
+
+def _readers(config: Config) -> tuple[Reader, ...]:
+    return (*readers(), *own_readers(config.code))

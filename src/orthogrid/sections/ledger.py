@@ -1,0 +1,111 @@
+"""The ledger: how many claims there are and how they stand, its table, and the table of the numbers that no claim is behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ..analysis.intervals import LEVEL
+from ..presenting.formats import MISSING, code, enumeration, integer, is_missing, number, percent, setting, text
+from ..presenting.ledger import CLAIMS, OURS, OWN, VERDICTS
+from ..presenting.tables import longtable, ragged, table
+from ..presenting.values import Value, place_of
+from ..run.run import Run
+
+
+def explored_column(verdicts: pd.DataFrame, summary: Mapping[str, Any]) -> pd.Series:
+    """Each claim's verdict in the exploratory run when the ledger was frozen; empty for a run that is itself exploratory."""
+    frozen = summary.get("frozen") or {}
+    earlier = frozen.get("explored", {}) if frozen.get("config_holds") else {}
+    return verdicts["id"].map(lambda id: earlier.get(id, ""))
+
+
+def differences(verdicts: pd.DataFrame) -> str:
+    """The claims whose verdict differs from that of the exploratory run, with both verdicts."""
+    other = verdicts[(verdicts["explored"] != "") & (verdicts["explored"] != verdicts["verdict"])]
+    if (verdicts["explored"] == "").all():
+        return "none can be told, for this one is exploratory itself"
+    return (
+        enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples())
+        if len(other)
+        else "none"
+    )
+
+
+def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
+    """How many claims there are, and how they stand."""
+    words, ours = verdicts["verdict"], sum(CLAIMS[id].author == OURS for id in verdicts["id"])
+    intervals = int((verdicts["interval_low"] < verdicts["interval_high"]).sum())
+    return {
+        "claims-level": percent(LEVEL, 0),
+        "claims-total": integer(len(words)),
+        **{f"claims-{word}": integer((words == word).sum()) for word in VERDICTS},
+        "claims-thread": integer(len(words) - ours),
+        "claims-ours": integer(ours),
+        # Those that can fail only by a mistake of the implementation.
+        "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
+        "claims-differing": differences(verdicts),
+        # Claims with an interval; how many of these miss their quantity on average, each at its own level.
+        "limits-intervals": integer(intervals) if intervals else MISSING,
+        "limits-missed": number((1 - LEVEL) * intervals, 2) if intervals else MISSING,
+    }
+
+
+@table()
+def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
+    head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
+    lines = [
+        rf"\begin{{longtable}}{{@{{}}{ragged(20)}{ragged(49)}r{ragged(33)}{ragged(20)}r@{{}}}}",
+        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{6}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
+        r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
+    ]  # fmt: skip
+    own = verdicts["section"] == OWN
+    thread = (verdicts["author"] != OURS) & ~own
+    parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
+    for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
+        lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
+        lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
+        lines.append(r"\addlinespace")
+    return "\n".join([*lines[:-1], r"\end{longtable}", ""])
+
+
+def _claim(row) -> list[str]:
+    expected = interval = MISSING
+    if not is_missing(row.expected):
+        expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
+    if row.interval_low < row.interval_high:
+        interval = rf"\mbox{{[{number(row.interval_low)}, {number(row.interval_high)}]}}"
+    # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
+    marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
+    verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
+    verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
+    statement = f"{code(row.id)}: {text(row.statement)}"
+    return [verdict, statement, number(row.measured), interval, expected, integer(row.cells)]
+
+
+def _expected(relation: str, value: str, tolerance: float) -> str:
+    """≤ 1 (0.1); ≈ 4 (5 %); 2 ± 0.3."""
+    slack = setting(round(tolerance, 6))
+    if relation == "±":
+        return rf"{value} {text(relation)} {slack}"
+    if relation == "≈":
+        slack = percent(tolerance, 0 if tolerance >= 0.01 else 1)
+    return rf"{text(relation)}\,{value}" + (f" ({slack})" if tolerance else "")
+
+
+def numbers_table(found: Mapping[str, Value]) -> str:
+    """The estimates among the paper's numbers that no claim is behind: key, as printed, interval or range, blocks, cells."""
+    rows = [
+        [rf"\valuerow{{{key}}}", value.printed, interval(value), text(value.blocks), integer(value.cells) if value.cells else ""]
+        for key, value in found.items()
+        if place_of(key, value).startswith("value.")
+    ]  # fmt: skip
+    head = ["Number", "Printed", "From, to", "Blocks", "Cells"]
+    return longtable(rf"l{ragged(40)}l{ragged(40)}r", head, rows)
+
+
+def interval(value: Value) -> str:
+    return f"{number(value.low)}, {number(value.high)}" if value.low < value.high else ""
