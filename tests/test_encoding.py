@@ -16,6 +16,8 @@ def unspecified(source: str) -> list[int]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if ast.unparse(node.func) == "os.open":  # a descriptor, not a text
+                continue
             given = {keyword.arg for keyword in node.keywords}
             modes = [n.value for n in (*node.args, *(k.value for k in node.keywords)) if isinstance(n, ast.Constant)]
             binary = any(isinstance(mode, str) and set(mode) <= set("rwaxb+") and "b" in mode for mode in modes)

@@ -1,6 +1,6 @@
 """Command line: python -m orthogrid {check,plan,train,show,diff,verify,freeze,schema,latex}.
 
-Each command imports what it needs itself, so that only training waits for torch.
+What imports torch or pandas is imported by the commands that need it: a plan takes a moment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from typing import Any
 
 from .cells.components import ConfigError
 from .cells.config import json_schema, load_config
+from .cells.declarations import complaints
 from .jobs.failures import in_words
+from .jobs.locks import hold, let_go
+from .jobs.own import load_code, try_penalties
+from .jobs.plan import Plan, Shard, describe
+from .jobs.progress import how_many
+from .jobs.store import Store
+from .jobs.workers import die_with_parent
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,10 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(options: Namespace) -> int:
-    from .cells.declarations import complaints
-    from .jobs.own import load_code, try_penalties
-    from .jobs.progress import how_many
-
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
     odd = try_penalties(cell.penalty for cell in config.cells) if config.code else []
@@ -54,8 +57,6 @@ def _check(options: Namespace) -> int:
 
 
 def _plan(options: Namespace) -> int:
-    from .jobs.plan import Plan, describe
-
     plan = Plan(load_config(options.config))
     if not options.nothing_new:
         return _print(describe(plan, options.workers or os.cpu_count() or 1))
@@ -70,8 +71,6 @@ def _plan(options: Namespace) -> int:
 
 
 def _train(options: Namespace) -> int:
-    from .jobs.store import Store
-
     if options.again and not options.key:
         raise ConfigError("--again goes with --key KEY: it trains one cell once more")
     for name in ("seeds", "minutes", "workers"):
@@ -82,7 +81,6 @@ def _train(options: Namespace) -> int:
         print("training: the rows of this job are there already, so nothing is trained", file=sys.stderr)
         store.mark(shard.stem)
         return 0
-    from .jobs.locks import let_go
     from .jobs.runner import TrainingError  # imports torch, which a finished job need not wait for
 
     try:
@@ -95,11 +93,7 @@ def _train(options: Namespace) -> int:
 
 
 def _train_shard(options: Namespace) -> int:
-    from .jobs.own import load_code
-    from .jobs.plan import Shard
     from .jobs.runner import train_cells
-    from .jobs.store import Store
-    from .jobs.workers import die_with_parent
 
     die_with_parent(os.getppid(), signal.SIGTERM)  # a job whose Snakemake was killed is nobody's
     shard = Shard.read(options.shard)
@@ -112,10 +106,7 @@ def _train_shard(options: Namespace) -> int:
 
 
 def _train_config(options: Namespace) -> int:
-    from .jobs.locks import hold
-    from .jobs.own import load_code
     from .jobs.runner import train_run
-    from .jobs.store import Store
     from .tools.show import find_cell
     from .tools.verify import train_again
 
@@ -141,14 +132,13 @@ def _show(options: Namespace) -> int:
 
 
 def _diff(options: Namespace) -> int:
-    from .tools.diff import describe, difference
+    from .tools import diff
 
-    found = difference(options.a, options.b)
-    return _print(json.dumps(found, indent=1) if options.json else describe(found))
+    found = diff.difference(options.a, options.b)
+    return _print(json.dumps(found, indent=1) if options.json else diff.describe(found))
 
 
 def _verify(options: Namespace) -> int:
-    from .jobs.own import load_code
     from .tools.verify import verify
 
     config = load_config(options.config)
