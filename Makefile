@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
 PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
 
-.PHONY: docs help paper smoke full published publish verify bench costs same test test-all lint types report ready env latex check schema lock clean
+.PHONY: docs help paper smoke full published publish verify bench costs same budgets test test-all lint types report ready env latex check schema lock clean
 
 help: ## this list
 	@grep -E '^[a-z./-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.\/-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,9 @@ costs: env ## what a step costs by penalty, method and dimension: the table that
 
 same: ready ## COMMIT=...: whether a rebuild changed any number, figure or page since that commit; five minutes, wants pdftotext
 	$(BIN)/python -m benchmarks.same $(COMMIT)
+
+budgets: env ## how big the house is: lines against budgets, circles of imports, the way of one reg
+	$(BIN)/python -m benchmarks.budgets
 
 test: ready ## the tests, some minutes
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
@@ -94,9 +97,9 @@ latex:
 check: env
 	@$(BIN)/python -m orthogrid check
 
-schema: env ## after editing an axis, a key, a column or an outcome: the config's schema and the pages of docs that say the same
+schema: env ## after editing an axis, a key, a penalty or a method: the config's schema and the page of docs that says the same
 	$(BIN)/python -m orthogrid schema > workflow/schemas/config.schema.yaml
-	$(BIN)/python -m orthogrid.tools.reference docs
+	$(BIN)/python -m orthogrid.tools.reference > docs/config.md
 
 lock: ## pin today's versions anew; then copy them into environment.yml
 	$(PYTHON) -m venv .venv-lock

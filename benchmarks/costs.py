@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from orthogrid.cells.catalog import methods, penalties
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import methods, penalties
 from orthogrid.cells.costs import TABLE
 from orthogrid.jobs.progress import Progress
 from orthogrid.methods import make_method

@@ -8,7 +8,6 @@ on a cluster is written to results/bench/scale.csv.
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import math
 import os
@@ -25,16 +24,17 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from orthogrid.cells.config import Config, load_config
+from orthogrid.cells.config import load_config
 from orthogrid.cells.costs import Costs
 from orthogrid.jobs.files import read_table, write_table
-from orthogrid.jobs.plan import Plan, batches, describe, shards, shared_out
+from orthogrid.jobs.plan import Plan, batches, describe, shards
 from orthogrid.jobs.store import SUFFIX, Store, shard_name
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.theory.predictions import predict_cells
 
 ROOT = Path(__file__).parents[1]
+THREAD = ROOT / "data" / "thread"
 PUBLISHED = ROOT / "results" / "full"
 JOBS = 64
 # By seed there are 1600 cells.
@@ -61,13 +61,11 @@ def write_config(folder: Path, cells: int) -> Path:
 _MADE: dict[str, pd.DataFrame] = {}
 
 
-def make_rows(path: Path) -> int:
-    """Rows and traces files as the training jobs would have left them; returns how many."""
+def make_rows(path: Path) -> None:
+    """Rows and traces files as the training jobs would have left them."""
     config = load_config(path)
     with ProcessPoolExecutor(os.cpu_count(), initializer=_read_templates) as pool:
-        parts = shards(config.cells, JOBS, Costs()).values()
-        list(pool.map(_make, [str(config.root)] * JOBS, parts))
-    return len(parts)
+        list(pool.map(_make, [str(config.root)] * JOBS, shards(config.cells, JOBS, Costs()).values()))
 
 
 def _read_templates() -> None:
@@ -92,14 +90,6 @@ def _make(root: str, cells: list) -> None:
     Store(root).put(shard_name(cells), rows, traces)
 
 
-def _check(path: Path) -> None:
-    load_config(path)
-
-
-def _plan(path: Path) -> None:
-    describe(Plan(load_config(path)), JOBS)
-
-
 def _predict(path: Path) -> None:
     config = load_config(path)
     write_table(predict_cells(config), config.root / "predictions.csv")
@@ -108,23 +98,22 @@ def _predict(path: Path) -> None:
 def _collect(path: Path) -> None:
     config = load_config(path)
     names = [file.name.removesuffix(SUFFIX) for file in Store(config.root).rows_files()]
-    logs = [read_table(ROOT / "data" / "thread" / f"{name}.csv") for name in ("log_a", "log_b")]
-    collect(config, names, read_table(config.root / "predictions.csv"), (logs[0], logs[1]))
+    logs = read_table(THREAD / "log_a.csv"), read_table(THREAD / "log_b.csv")
+    collect(config, names, read_table(config.root / "predictions.csv"), logs)
 
 
-def _read(path: Path) -> None:
-    config = load_config(path)
-    Run.read(config, config.root, ROOT / "data" / "thread")
-
-
+# In the order of their measurement.
 STAGES: dict[str, Callable[[Path], object]] = {
-    "check": _check, "plan": _plan, "rows": make_rows, "predict": _predict, "collect": _collect, "read": _read,
-}  # fmt: skip
-# In this order: what is called how.
-MEASURED = (
-    ("check", "check"), ("plan", "plan, nothing finished"), ("rows", "rows made up"), ("plan", "plan, all finished"),
-    ("predict", "predictions"), ("collect", "tables"), ("read", "tables read by figures and claims"),
-)  # fmt: skip
+    "check": load_config,
+    "plan, nothing finished": lambda path: describe(Plan(load_config(path)), JOBS),
+    "rows made up": make_rows,
+    "plan, all finished": lambda path: describe(Plan(load_config(path)), JOBS),
+    "predictions": _predict,
+    "tables": _collect,
+    "tables read by figures and claims": lambda path: Run.read(
+        load_config(path), path.parent / "results/scale", THREAD
+    ),
+}
 
 
 def measure(stage: str, path: Path) -> dict[str, float]:
@@ -132,19 +121,6 @@ def measure(stage: str, path: Path) -> dict[str, float]:
     call = [sys.executable, "-m", "benchmarks.scale", "--stage", stage, "--folder", str(path.parent)]
     done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def simulate(config: Config, workers: int) -> dict[str, float]:
-    """Training on so many workers, by the seconds that a cell takes one core: how long, and the share of time they work.
-
-    Batches go to whoever is free, the longest first, as the jobs of a cluster do.
-    """
-    costs = Costs()
-    work = [costs.batch_seconds(batch) for batch in shared_out(batches(config.cells, costs), workers, costs)]
-    busy = [0.0] * workers
-    for seconds in work:
-        heapq.heapreplace(busy, busy[0] + seconds)
-    return {"hours": max(busy) / 3600, "share": sum(busy) / (workers * max(busy))}
 
 
 def main() -> int:
@@ -163,22 +139,20 @@ def main() -> int:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         path = write_config(folder, options.cells)
-        config = load_config(path)
+        config, costs = load_config(path), Costs()
         records = []
-        for stage, name in MEASURED:
-            records.append({"stage": name, "cells": len(config.cells), **measure(stage, path)})
+        for stage in STAGES:
+            records.append({"stage": stage, **measure(stage, path)})
             print(records[-1], file=sys.stderr, flush=True)
-        records.append({"stage": f"training on {JOBS} workers", "cells": len(config.cells), **simulate(config, JOBS)})
         published = load_config(ROOT / "config" / "full.yaml").cells
-        each = sum(map(Costs().seconds, published)) / len(published)
-        like = {"hours": each * len(config.cells) / JOBS / 3600}
-        records.append(
-            {"stage": f"training on {JOBS} workers, of cells like the published", "cells": len(config.cells), **like}
-        )
+        each = sum(map(costs.seconds, published)) / len(published)
+        training = sum(map(costs.batch_seconds, batches(config.cells, costs)))
+        for like, seconds in (("", training), (", of cells like the published", each * len(config.cells))):
+            records.append({"stage": f"training on {JOBS} workers{like}", "seconds": seconds / JOBS})
         size = sum(file.stat().st_size for file in config.root.rglob("*") if file.is_file()) / 1e9
-        records.append({"stage": "files", "cells": len(config.cells), "gigabytes": size})
+        records.append({"stage": "files", "gigabytes": size})
     table = pd.DataFrame(records)
-    table["seconds"] = table["seconds"].fillna(table.pop("hours") * 3600)
+    table.insert(1, "cells", len(config.cells))
     write_table(table, ROOT / "results" / "bench" / "scale.csv")
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     return 0

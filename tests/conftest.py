@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from small_house import FILES
 
 from orthogrid import offer_to_child_processes
-from orthogrid.cells import catalog
+from orthogrid.cells import components
 from orthogrid.cells.config import Config, check_config
+from orthogrid.jobs import own
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.runner import train_cells
 from orthogrid.jobs.store import shard_name
@@ -23,10 +26,10 @@ from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, FIGURES
 from orthogrid.theory.predictions import predict_cells
-from orthogrid.tools import own
 from orthogrid.training.train import train_batch
 
 ROOT = Path(__file__).parents[1]
+THREAD = ROOT / "data" / "thread"
 offer_to_child_processes()
 torch.set_num_threads(1)  # as the trainer does; threads that wait for each other stall on a busy machine
 
@@ -42,16 +45,28 @@ def tiny_config(**changes) -> dict:
     return raw | changes
 
 
+def once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Path:
+    """A folder that is built once for all workers of a session; the others wait for it. Only to be read."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            build(folder)
+            done.touch()
+    return folder
+
+
 def make_run(config: Config, folder: Path) -> Run:
     """Train a config without Snakemake and read it as the paper does."""
     config = replace(config, results=str(folder))
     root, names = config.root, [shard_name(config.cells)]
     train_cells(config.cells, root, device="cpu")
     predictions = predict_cells(config)
-    data = ROOT / "data" / "thread"
     write_table(predictions, root / "predictions.csv")
-    collect(config, names, predictions, (read_table(data / "log_a.csv"), read_table(data / "log_b.csv")))
-    return Run.read(config, root, data)
+    collect(config, names, predictions, (read_table(THREAD / "log_a.csv"), read_table(THREAD / "log_b.csv")))
+    return Run.read(config, root, THREAD)
 
 
 @pytest.fixture
@@ -68,41 +83,33 @@ def alone(tmp_path):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     sys.path[:] = path
-    catalog.forget_code()
+    components.forget_code()
 
 
 @pytest.fixture
 def fresh_catalog():
     """Nothing is known yet of any source, nor afterwards."""
-    catalog.forget_code()
+    components.forget_code()
     yield
-    catalog.forget_code()
-
-
-@pytest.fixture
-def house(tmp_path) -> Path:
-    """A folder with the small house."""
-    root = tmp_path / "orthogrid"
-    for name, text in FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+    components.forget_code()
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Run:
     """A finished run of every block in miniature; copy its tables before changing them."""
-    return make_run(check_config(tiny_config()), tmp_path_factory.mktemp("results"))
+    config = check_config(tiny_config())
+    results = once(tmp_path_factory, "small_run", lambda folder: make_run(config, folder))
+    config = replace(config, results=str(results))
+    return Run.read(config, config.root, THREAD)
 
 
 @pytest.fixture(autouse=True)
 def no_entries_of_other_tests():
     """What a test registers is gone after it."""
     yield
-    if catalog._run_time or catalog._user_files:
-        catalog.forget_code()
-        for register, known in ((PENALTIES, catalog.penalties()), (METHODS, catalog.methods())):
+    if components._run_time or components._user_files:
+        components.forget_code()
+        for register, known in ((PENALTIES, components.penalties()), (METHODS, components.methods())):
             for name in set(register) - set(known):
                 del register[name]
 

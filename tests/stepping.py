@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from orthogrid.cells import catalog
-from orthogrid.cells.cell import spec_name
+from orthogrid.cells import components
+from orthogrid.cells.shape import spec_name
 from orthogrid.methods import make_method
 from orthogrid.methods.batch import Batch
 from orthogrid.training.train import _draw_all, train_batch
 
-CONSTRAINED = [name for name, entry in catalog.methods().items() if not entry.uses_penalty]
-CURES = [name for name, entry in catalog.methods().items() if entry.uses_penalty and name != "adam"]
+CONSTRAINED = [name for name, entry in components.methods().items() if not entry.uses_penalty]
+CURES = [name for name, entry in components.methods().items() if entry.uses_penalty and name != "adam"]
 CLOSED = ["procrustes", "procrustes_side"]
 PARAMETRIZED = ["torch_exp", "torch_cayley", "torch_householder", "geotorch"]
 RELATIVE = ["landing", "pogo", "riemannian_qr", "riemannian_polar"]

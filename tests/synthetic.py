@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 
-from orthogrid.cells.catalog import having
-from orthogrid.cells.cell import Cell, spec_name, spec_options
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import having
 from orthogrid.cells.config import Block, Config
+from orthogrid.cells.shape import spec_name, spec_options
 from orthogrid.jobs.files import read_table
 from orthogrid.run.run import Run
 from orthogrid.run.thread import LOG_A, LOG_B_CLOSING

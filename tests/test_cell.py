@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -12,16 +13,15 @@ import pytest
 import yaml
 from stepping import CURES
 
-from orthogrid.cells import catalog
+from orthogrid.cells import components
 from orthogrid.cells.cell import AXES, Cell, ConfigError
 from orthogrid.cells.config import check_config, json_schema, load_config
 from orthogrid.cells.costs import Costs, operations
-from orthogrid.jobs.plan import CPU_SECONDS, Plan, batches, describe, shards, shared_out
-from orthogrid.jobs.store import shard_name
-from orthogrid.training.train import shape_of
+from orthogrid.jobs.plan import Plan, describe
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+shipped = cache(load_config)
 GOOD = {"run": "x", "blocks": [{"name": "a", "axes": {"dimension": 8, "reg": [0.1, 1]}}]}
 
 
@@ -54,7 +54,7 @@ def test_a_key_is_deaf_to_order_and_hears_every_axis():
 
 
 def test_a_constrained_methods_penalty_is_none_and_a_cure_keeps_its():
-    for name, entry in catalog.methods().items():
+    for name, entry in components.methods().items():
         cell = Cell(method=name, penalty="huber(delta=0.1)", reg=7, lr=0.5, schedule="cosine", steps=9)
         cure = name == "adam" or name in CURES
         assert entry.uses_penalty == cure
@@ -205,7 +205,7 @@ def test_schema_refuses_what_the_check_refuses(name):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
 def test_shipped_configs_are_valid_and_hold_the_full_cross(path):
     jsonschema.validate(yaml.safe_load(path.read_text()), json_schema())
-    config = load_config(path)
+    config = shipped(path)
     full = next(b for b in config.blocks if b.name == "grid")
     axes = {
         name: {getattr(c, name) for c in full.cells} for name in ("penalty", "reg", "samples", "determinant", "seed")
@@ -215,76 +215,35 @@ def test_shipped_configs_are_valid_and_hold_the_full_cross(path):
     product = len(axes["penalty"] - {"none"}) * len(axes["reg"] - {0.0}) * len(axes["samples"]) * 2 * len(axes["seed"])
     assert len(with_reg) == product
     assert min(axes["samples"]) < full.cells[0].dimension < max(axes["samples"])
-    assert "all, each once" in describe(Plan(config), 2)
 
 
 def test_every_config_asks_the_same_questions():
-    names = [[block.name for block in load_config(path).blocks] for path in CONFIGS]
-    assert all(n == names[0] for n in names)
+    first, *others = ([(block.name, block.question) for block in shipped(path).blocks] for path in CONFIGS)
+    assert all(questions == first for questions in others)
+    smoke = shipped(ROOT / "config" / "smoke.yaml")
+    assert "all, each once" in describe(Plan(smoke), 2)
 
 
 def test_published_and_default_runs_have_the_promised_sizes():
-    by_name = {p.stem: load_config(p) for p in CONFIGS}
-
-    def block(config, name):
-        return next(b for b in by_name[config].blocks if b.name == name).cells
+    def dimensions(config, name):
+        return {
+            c.dimension for b in shipped(ROOT / "config" / f"{config}.yaml").blocks if b.name == name for c in b.cells
+        }
 
     for name in ("thread_b", "thread_a", "ablation"):
-        assert {c.dimension for c in block("config", name)} == {500}
+        assert dimensions("config", name) == {500}
     # What the abstract says stands at the thread's dimension in the published run.
     for name in ("thread_b", "identifiability", "large_convergence", "large_white", "large_trap", "large_cure"):
-        assert {c.dimension for c in block("full", name)} == {500}
-    assert Cell() in block("config", "thread_b") and Cell() in block("full", "thread_b")
+        assert dimensions("full", name) == {500}
+    assert all(Cell() in shipped(ROOT / "config" / f"{name}.yaml").cells for name in ("config", "full"))
 
 
 def test_the_published_run_has_seeds_that_no_other_run_has_and_can_be_finished():
-    full, *others = (load_config(ROOT / "config" / f"{name}.yaml") for name in ("full", "config", "smoke"))
+    full, *others = (shipped(ROOT / "config" / f"{name}.yaml") for name in ("full", "config", "smoke"))
     thread = Cell().seed
     assert min({cell.seed for cell in full.cells} - {thread}) > 100
     assert max({cell.seed for other in others for cell in other.cells} - {thread}) <= 100
     assert sum(map(operations, full.cells)) < 1.2e15
-    assert [block.name for block in full.blocks] == [block.name for block in others[0].blocks]
-    assert {block.name: block.question for block in full.blocks} == {b.name: b.question for b in others[0].blocks}
-
-
-def test_batches_keep_every_cell_once_and_one_shape_each():
-    config, costs = load_config(ROOT / "config" / "smoke.yaml"), Costs()
-    cut = batches(config.cells, costs)
-    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in config.cells)
-    assert all(len({shape_of(c) for c in b}) == 1 for b in cut)
-    assert [len(b) for b in batches([Cell(seed=s) for s in range(17)], costs, lambda cell: 8)] == [5, 6, 6]
-
-
-def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_time():
-    costs = Costs()
-    cells = [Cell(steps=40_000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
-    cut = batches(cells, costs)
-    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in cells)
-    assert all(costs.batch_seconds(b) <= CPU_SECONDS or len(b) == 1 for b in cut) and 1 < len(cut) <= len(cells)
-    seeds = [c.seed for batch in cut for c in batch]
-    assert seeds == sorted(seeds)
-
-
-def test_long_batches_are_shared_out_without_losing_or_isolating_a_cell():
-    costs = Costs()
-    many = [Cell(dimension=30, samples=4, seed=s) for s in range(16)]
-    few = [Cell(dimension=6, samples=4, seed=s) for s in range(3)]
-    cut = shared_out([few, many], 2, costs)
-    assert sorted(c.key for b in cut for c in b) == sorted(c.key for c in many + few)
-    assert len(cut) > 4 and min(map(len, cut)) >= 2
-    assert [costs.batch_seconds(b) for b in cut] == sorted((costs.batch_seconds(b) for b in cut), reverse=True)
-
-
-@pytest.mark.parametrize("count", [2, 7, 64])
-def test_shards_hold_every_cell_once_in_equal_shares(count):
-    config, costs = load_config(ROOT / "config" / "smoke.yaml"), Costs()
-    cut = shards(config.cells, count, costs)
-    assert sorted(c.key for part in cut.values() for c in part) == sorted(c.key for c in config.cells)
-    assert len(cut) == count and all(name == shard_name(part) for name, part in cut.items())
-    shares = [sum(map(costs.seconds, part)) for part in cut.values()]
-    pair = 2 * max(map(costs.seconds, config.cells))  # no batch is cut to a single cell
-    assert max(shares) < max(1.3 * sum(shares) / count, pair + 0.5)
-    assert list(cut) == list(shards(config.cells, count, costs))
 
 
 def test_a_time_is_that_of_rows_of_the_same_shape_else_of_the_table():
@@ -309,13 +268,6 @@ def test_a_time_is_that_of_rows_of_the_same_shape_else_of_the_table():
 def test_operations_are_counted_by_hand():
     assert operations(Cell(dimension=10, samples=3, steps=2)) == 2 * (4 * 3 * 100 + 4 * 1000)
     assert operations(Cell(dimension=10, samples=3, steps=2, penalty="l1_detached")) == 2 * 4 * 3 * 100
-
-
-def test_ten_thousand_cells_plan_in_a_moment(tmp_path):
-    axes = {"seed": list(range(10_000)), "dimension": 8}
-    config = check_config({"run": "x", "results": str(tmp_path), "shards": 64, "blocks": [{"name": "a", "axes": axes}]})
-    plan = Plan(config)
-    assert len(config.cells) == len(plan.missing) == 10_000 and len(plan.shards) == 64
 
 
 def test_keys_are_those_of_rows_made_long_ago():
@@ -343,7 +295,7 @@ def test_what_a_table_calls_a_cells_training():
 
 
 def test_the_code_of_a_cell_is_that_of_its_penalty_and_method():
-    assert Cell(penalty="huber(delta=0.1)", method="sgd").code == catalog.code_digest("huber", "sgd") != Cell().code
+    assert Cell(penalty="huber(delta=0.1)", method="sgd").code == components.code_digest("huber", "sgd") != Cell().code
 
 
 def test_seeds_end_where_torchs_do():

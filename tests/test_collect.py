@@ -12,7 +12,7 @@ from training import CELLS, collect_cells, config_of, names, train
 
 from orthogrid.jobs.files import read_table
 from orthogrid.jobs.store import Store, shard_name
-from orthogrid.run.collect import RowsError, _commit, collect, rows_date, summary
+from orthogrid.run.collect import RowsError, _commit, _committed, collect, rows_date, summary
 from orthogrid.run.collect import git as asked
 from orthogrid.theory.predictions import predict_cells
 
@@ -100,6 +100,11 @@ def test_when_and_of_what_source_rows_are_as_git_tells(tmp_path, capfd, monkeypa
     git("add", ".")
     git("commit", "-m", "rows", "--date", "2001-02-03T12:00")
     assert rows_date(rows) == git("log", "-1", "--format=%cs")
+    (tmp_path / "later").write_bytes(b"")
+    first = git("rev-parse", "--short", "HEAD")
+    git("add", ".")
+    git("commit", "-m", "nothing of the rows")
+    assert _committed(rows, "%h") == first  # which a later commit does not change
     assert asked("rev-parse", "HEAD") == git("rev-parse", "HEAD")
     (rows / "a.csv.gz").write_bytes(b"edited")
     os.utime(rows / "a.csv.gz", (0, 86400 * 365))

@@ -12,15 +12,15 @@ import pytest
 import yaml
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import load_config
 from orthogrid.cells.costs import Costs
 from orthogrid.jobs import runner
 from orthogrid.jobs.store import Store
 from orthogrid.tools import verify
 from orthogrid.tools.diff import describe, difference
-from orthogrid.tools.show import HEIGHT, find_cell, plot
+from orthogrid.tools.show import find_cell
 from orthogrid.tools.verify import DIFFERS, OTHER_CODE, ROUNDED, SAME, Comparison, compare, sample, strict
 
 AXES = {"dimension": 6, "samples": [3, 12], "steps": 20, "penalty": ["fro2", "l1"], "seed": [1, 2, 3]}
@@ -78,14 +78,6 @@ def test_a_beginning_of_several_keys_is_told(run, monkeypatch):
     monkeypatch.setattr("orthogrid.tools.show.SHORTEST", 0)
     with pytest.raises(ConfigError, match="that of 15 cells"):
         find_cell(config, "")
-
-
-def test_a_plot_has_its_extremes_at_its_edges():
-    name, top, *_, bottom, _, under, _ = plot([0, 1, 10, 100], [100.0, 10.0, 1.0, 0.01], "fit", 30)
-    assert (name, len(_ := plot([0, 1], [1.0, 2.0], "fit", 30))) == ("fit", HEIGHT + 4)
-    assert top.split("|")[1].startswith("*") and bottom.rstrip().endswith("*") and len(bottom) == 12 + 30
-    assert "100" in top and "0.01" in bottom and "0 to 100" in under
-    assert plot([0], [float("nan")], "fit", 30) == ["fit: no finite number"]
 
 
 def test_one_cell_is_trained_by_its_key(run, capsys):

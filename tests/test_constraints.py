@@ -19,9 +19,10 @@ from stepping import (
 )
 
 from orthogrid.cells.cell import Cell
-from orthogrid.methods import constraints, libraries, make_method
+from orthogrid.methods import factors, make_method
 from orthogrid.methods.base import METHODS
 from orthogrid.methods.batch import Batch, learning_rate
+from orthogrid.methods.per_cell import PerCell
 from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.theory import forms as theory
 from orthogrid.training.train import train_batch
@@ -41,7 +42,7 @@ DEVIATION = {"landing": 0.6, "pogo": 1e-4, "newton_schulz": 0.2, "parseval": 8.0
 
 @pytest.mark.parametrize("n", [5, 8])
 def test_constraint_holds_over_a_run_from_both_signs(method, n):
-    slow = issubclass(METHODS[method], libraries.PerCell)
+    slow = issubclass(METHODS[method], PerCell)
     cells = [
         Cell(
             method=method, dimension=n, samples=2 * n, determinant=d, steps=60 if slow else 200, lr=0.01, seed=1, **F64
@@ -138,6 +139,28 @@ def test_first_step_of_a_relative_method_is_its_formula(name):
     torch.testing.assert_close(batch.weight[0], expected, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
+def test_pogo_by_hand_steps_as_its_library_does(monkeypatch):
+    """Both are given plain gradient steps of the data loss, on a weight that is orthogonal at the start only."""
+    library = pytest.importorskip("pogo.pogo")
+    from pogo.base import SGD
+
+    cell = Cell(method="pogo", dimension=6, samples=4, lr=1e-3, bias=False, **F64)
+    batch, problem = make_batch(cell), draw_problem(cell)
+    weight = torch.nn.Parameter(problem.weight[None].clone())
+    optimizer = library.POGO([weight], SGD(), lr=cell.lr)
+    monkeypatch.setattr(batch, "update", lambda t: batch.whole.weight.sub_(batch.whole.grad, alpha=cell.lr))
+    method = make_method(batch)
+    for t in range(20):
+        loss = (problem.x @ weight[0].mT - problem.targets).square().sum()
+        (weight.grad,) = torch.autograd.grad(loss, weight)
+        optimizer.step()
+        with torch.no_grad():
+            method.step(t)
+        torch.testing.assert_close(batch.weight[0], weight.detach()[0], rtol=0, atol=1e-9)
+    assert float((weight[0].detach() - problem.weight).norm()) > 0.05
+
+
 @pytest.mark.parametrize("name, order", [("riemannian_qr", 2), ("riemannian_polar", 3), ("pogo", 3), ("torch_exp", 99)])
 def test_retractions_agree_with_the_exponential(name, order):
     # QR to second order (error h²), the symmetric ones to third, the exponential itself always.
@@ -155,7 +178,7 @@ def test_retractions_agree_with_the_exponential(name, order):
     assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.3)
 
 
-@pytest.mark.parametrize("name, function", [("qr", constraints._q_factor), ("polar", constraints._polar_factor)])
+@pytest.mark.parametrize("name, function", [("qr", factors.q_factor), ("polar", factors.polar_factor)])
 def test_factors_are_their_definitions(name, function):
     a = near_orthogonal(7, 0.3)
     q = function(a)
@@ -318,7 +341,7 @@ def test_a_nearly_orthogonal_weight_has_a_polar_factor_where_lapack_fails(monkey
         return real(a, *args, **options)
 
     w = near_orthogonal(6, 1e-3).float()
-    expected = constraints._polar_factor(w)
+    expected = factors.polar_factor(w)
     monkeypatch.setattr(torch.linalg, "svd", failing)
-    found = constraints._polar_factor(w)
+    found = factors.polar_factor(w)
     assert found.dtype == torch.float32 and float((found - expected).norm()) < 1e-5

@@ -20,7 +20,7 @@ import pytest
 from test_workflow import BIN, SMOKE, TABLE, command, copy_project, keys, mini, rows_files, smoke, snakemake  # noqa: F401
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import load_config
 from orthogrid.jobs.locks import hold, let_go
 from orthogrid.jobs.store import Store, shard_name
@@ -33,18 +33,23 @@ def long_mini(folder: Path, steps: int = 3000) -> tuple[Path, tuple[str, ...]]:
     return mini(folder, dimension=60, samples=90, steps=steps, seed=list(range(1, 9)))
 
 
-def long_run(folder: Path, steps: int = 3000) -> tuple[Path, subprocess.Popen, tuple[str, ...]]:
-    """Such a run under Snakemake, in a session of its own, once some of its cells are finished."""
-    project, arguments = long_mini(folder, steps)
-    log = (project / "out.log").open("w")
-    process = subprocess.Popen(
-        command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
-    )
+TRAIN = [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"]
+
+
+def begin(project: Path, call: list[str]) -> subprocess.Popen:
+    """Start a run in a session of its own; its output goes to out.log."""
+    with (project / "out.log").open("w") as log:
+        return subprocess.Popen(call, cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT)
+
+
+def begin_and_finish_some(project: Path, call: list[str]) -> subprocess.Popen:
+    """The same, once some of its cells are finished."""
+    process = begin(project, call)
     journals, deadline = project / "results" / "mini" / "journal", time.monotonic() + 120
     while not any(path.stat().st_size for path in journals.glob("*.jsonl")):
         assert time.monotonic() < deadline and process.poll() is None, (project / "out.log").read_text()
         time.sleep(0.05)
-    return project, process, arguments
+    return process
 
 
 def at_work(project: Path) -> list[psutil.Process]:
@@ -57,9 +62,20 @@ def at_work(project: Path) -> list[psutil.Process]:
     return found
 
 
+def require_no_orphan(project: Path) -> None:
+    deadline = time.monotonic() + 15
+    while at_work(project):
+        assert time.monotonic() < deadline, "an orphan trains on"
+        time.sleep(0.1)
+
+
 def job_of(project: Path) -> psutil.Process:
     working = at_work(project)
     return next(p for p in working if p.ppid() not in {other.pid for other in working})
+
+
+def finished_keys(project: Path) -> set[str]:
+    return set(Store(project / "results" / "mini").finished(load_config(project / "mini.yaml").cells)[0]["key"])
 
 
 WHERE = {
@@ -68,7 +84,6 @@ WHERE = {
     "job": lambda project, process, number: job_of(project).send_signal(number),
     "worker": lambda project, process, number: job_of(project).children()[0].send_signal(number),
 }
-FAULTS = [("SIGINT", "group"), ("SIGKILL", "worker")]
 MORE_FAULTS = [
     *((name, "group") for name in ("SIGTERM", "SIGHUP", "SIGKILL")), *((name, "snakemake") for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL")),
     *((name, "job") for name in ("SIGINT", "SIGTERM", "SIGKILL")),
@@ -76,65 +91,75 @@ MORE_FAULTS = [
 
 
 @pytest.mark.parametrize(
-    "name, where", [*FAULTS, *(pytest.param(*fault, marks=pytest.mark.slow) for fault in MORE_FAULTS)]
+    "name, where", [("SIGINT", "group"), *(pytest.param(*fault, marks=pytest.mark.slow) for fault in MORE_FAULTS)]
 )
-def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, name, where):
-    project, process, arguments = long_run(tmp_path)
-    started = time.monotonic()
+def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, monkeypatch, capsys, name, where):
+    project, arguments = long_mini(tmp_path)
+    process = begin_and_finish_some(project, command("train_all", *arguments))
     WHERE[where](project, process, getattr(signal, name))
-    if where == "worker":  # noticed, and its batch tried once more
-        assert process.wait(timeout=120) == 0
-    else:
-        process.wait(timeout=30)
-        while at_work(project):
-            assert time.monotonic() - started < 15, "an orphan trains on"
-            time.sleep(0.1)
-        assert time.monotonic() - started < 15
-    kept = set(Store(project / "results" / "mini").finished(load_config(project / "mini.yaml").cells)[0]["key"])
-    assert kept
-    output = snakemake(project, TABLE, *arguments)
-    if where != "worker":
-        assert f"{32 - len(kept)} cells trained" in output or len(kept) == 32, output
-    assert sorted(keys(rows_files(project, "mini"))) == sorted(pd.read_csv(project / TABLE)["key"])
+    process.wait(timeout=30)
+    require_no_orphan(project)
+    assert (before := finished_keys(project))
+    monkeypatch.chdir(project)
+    assert main(TRAIN[3:]) == 0
+    assert f'"trained": {32 - len(before)}' in capsys.readouterr().out
+    assert len(keys(rows_files(project, "mini"))) == len(finished_keys(project)) == 32
 
 
-@pytest.mark.parametrize("part", ["one number", "every status", "half the file"])
-def test_rows_that_were_tampered_with_are_told_and_trained_again_by_plain_snakemake(tmp_path, part):
+def test_a_worker_that_is_killed_is_noticed_and_its_batch_tried_once_more(tmp_path):
+    project, _ = long_mini(tmp_path)
+    process = begin_and_finish_some(project, [*TRAIN, "--workers", "2"])
+    WHERE["worker"](project, process, signal.SIGKILL)
+    assert process.wait(timeout=120) == 0
+    assert '"trained": 32' in (project / "out.log").read_text()
+    assert len(keys(rows_files(project, "mini"))) == len(finished_keys(project)) == 32
+
+
+def test_rows_that_were_tampered_with_are_told_and_trained_again_by_plain_snakemake(tmp_path, monkeypatch):
     project, arguments = mini(tmp_path)
-    snakemake(project, TABLE, *arguments)
-    before = pd.read_csv(project / TABLE)
+    monkeypatch.chdir(project)
+    assert main(TRAIN[3:]) == 0
     (path,) = rows_files(project, "mini")
-    data = path.read_bytes()
-    text = gzip.decompress(data).decode()
-    if part == "one number":
-        data = gzip.compress(text.replace(text.splitlines()[1].split(",")[18], "0.25", 1).encode())
-    elif part == "every status":
-        data = gzip.compress(text.replace(",ok,", ",diverged,").encode())
-    else:
-        data = data[: len(data) // 2]
+    before = pd.read_csv(path).drop(columns=[*TIMES, "checksum"])
+    data = gzip.compress(gzip.decompress(path.read_bytes()).decode().replace(",ok,", ",diverged,", 5).encode())
     path.write_bytes(data)
-    output = snakemake(project, "train_all", TABLE, *arguments)
-    assert f"{path.name}, or its traces, was damaged or edited" in output and "train_shard" in output
+    output = snakemake(project, "train_all", *arguments)
+    assert f"{path.name}, or its traces, was damaged or edited" in output and "5 cells trained" in output
     assert (project / "results" / "mini" / "damaged" / f"rows-{path.name}").read_bytes() == data
-    pd.testing.assert_frame_equal(before.drop(columns=TIMES), pd.read_csv(project / TABLE).drop(columns=TIMES))
-    assert "damaged or edited" not in snakemake(project, "train_all", TABLE, *arguments)
+    after = pd.concat(pd.read_csv(path) for path in rows_files(project, "mini")).drop_duplicates("key")
+    after = after.sort_values("key", ignore_index=True)[before.columns]
+    pd.testing.assert_frame_equal(before, after)
+    assert not Store(project / "results" / "mini").damaged()
 
 
-@pytest.mark.parametrize("second", ["snakemake", "train"])
-def test_a_second_run_in_a_folder_is_refused_and_told_who_is_at_work(tmp_path, second):
-    project, process, arguments = long_run(tmp_path, steps=20_000)  # it is still at work when the second is refused
+HOLD = "import sys, time; from pathlib import Path; from orthogrid.jobs.locks import hold; hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
+
+
+@contextlib.contextmanager
+def held(root: Path):
+    """A folder that another process holds, until it is killed."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(root)], stdout=subprocess.PIPE, text=True)
     try:
-        call = {
-            "snakemake": command(TABLE, *arguments),
-            "train": [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"],
-        }[second]
-        told = subprocess.run(call, cwd=project, capture_output=True, text=True)
-        output = told.stdout + told.stderr
-        assert told.returncode != 0 and f"a run is at work here, process {process.pid}" in output
-        assert "Traceback" not in output
+        assert holder.stdout.readline() == "held\n"
+        yield holder
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        holder.kill()
+        holder.wait()
+
+
+def test_a_second_run_in_a_folder_is_refused_and_told_who_is_at_work(tmp_path, monkeypatch, capsys):
+    project, arguments = mini(tmp_path)
+    monkeypatch.chdir(project)
+    with held(project / "results" / "mini") as holder:
+        assert main(TRAIN[3:]) == 2
+        output = snakemake(project, "train_all", *arguments, check=False)
+        for text in (capsys.readouterr().err, output):
+            assert f"a run is at work here, process {holder.pid} " in text and "Traceback" not in text
+        with pytest.raises(ConfigError, match=f"process {holder.pid} "):
+            hold(project / "results" / "mini")
+    hold(project / "results" / "mini")  # the lock died with its holder
+    hold(project / "results" / "mini")
+    let_go()
 
 
 # ---- Ten times, at a moment that nobody chose ----
@@ -153,10 +178,7 @@ def test_killed_at_any_moment_and_called_again_it_ends_as_undisturbed(tmp_path, 
     moments = random.Random(where)
     for trial in range(10):
         project, arguments = long_mini(tmp_path / str(trial))
-        log = (project / "out.log").open("w")
-        process = subprocess.Popen(
-            command(TABLE, *arguments), cwd=project, start_new_session=True, stdout=log, stderr=subprocess.STDOUT
-        )
+        process = begin(project, command(TABLE, *arguments))
         started = time.monotonic()
         while not at_work(project) and process.poll() is None:
             time.sleep(0.02)
@@ -165,10 +187,7 @@ def test_killed_at_any_moment_and_called_again_it_ends_as_undisturbed(tmp_path, 
         with contextlib.suppress(StopIteration, IndexError, psutil.NoSuchProcess):  # it may have ended
             WHERE[where](project, process, signal.SIGKILL)
         process.wait(timeout=120)
-        deadline = time.monotonic() + 15
-        while at_work(project):
-            assert time.monotonic() < deadline, "an orphan trains on"
-            time.sleep(0.1)
+        require_no_orphan(project)
         output = snakemake(project, TABLE, *arguments)
         assert "Traceback" not in output and "damaged" not in output
         pd.testing.assert_frame_equal(undisturbed, pd.read_csv(project / TABLE).drop(columns=TIMES))
@@ -189,15 +208,16 @@ def disk(folder: Path, size: str):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_in_words_and_what_was_finished_is_kept(tmp_path):
+def test_a_full_disk_is_told_in_words_and_what_was_finished_is_kept(tmp_path, monkeypatch, capsys):
     project, _ = mini(tmp_path, dimension=30, samples=40, steps=400, seed=list(range(1, 16)))
-    call = [sys.executable, "-m", "orthogrid", "train", "--config", "mini.yaml"]
+    monkeypatch.chdir(project)
     with disk(project / "results", "150k") as remount:
-        full = subprocess.run(call, cwd=project, capture_output=True, text=True)
-        assert full.returncode == 1 and "No space left on device" in full.stderr and "Traceback" not in full.stderr
+        assert main(TRAIN[3:]) == 1
+        assert "No space left on device" in capsys.readouterr().err
         remount("size=20m")
-        rest = subprocess.run(call, cwd=project, capture_output=True, text=True, check=True)
-        assert "more are finished already" in rest.stderr
+        assert main(TRAIN[3:]) == 0
+        assert "more are finished already" in capsys.readouterr().err
+        let_go()
 
 
 @pytest.mark.slow
@@ -291,7 +311,8 @@ def test_in_a_folder_of_any_name_without_a_locale_and_without_a_home(smoke, tmp_
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["another seed", "no YAML"])
 def test_a_config_that_is_edited_meanwhile_changes_the_next_run_and_not_this_one(tmp_path, change):
-    project, process, arguments = long_run(tmp_path)
+    project, arguments = long_mini(tmp_path)
+    process = begin_and_finish_some(project, command(TABLE, *arguments))
     config = project / "mini.yaml"
     before = config.read_text(encoding="utf-8")
     config.write_text(before.replace("- 8", "- 9") if change == "another seed" else "blocks: [", encoding="utf-8")
@@ -300,16 +321,3 @@ def test_a_config_that_is_edited_meanwhile_changes_the_next_run_and_not_this_one
     if change == "another seed":
         assert "4 cells trained" in snakemake(project, TABLE, *arguments)
         assert set(pd.read_csv(project / TABLE)["seed"]) == {*range(1, 8), 9}
-
-
-def test_the_lock_dies_with_its_holder(tmp_path):
-    code = "import sys, time; from pathlib import Path; from orthogrid.jobs.locks import hold; hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(ConfigError, match=f"process {holder.pid} "):
-        hold(tmp_path)
-    holder.kill()
-    holder.wait()
-    hold(tmp_path)
-    hold(tmp_path)
-    let_go()

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from synthetic import ideal
 
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config, load_config
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.plan import Plan
@@ -33,7 +33,7 @@ def config(**axes):
 def git(monkeypatch):
     """What git says: a clean tree at a commit."""
     said = {"status": "", "rev-parse": "abc1234"}
-    monkeypatch.setattr("orthogrid.run.collect.git", lambda what, *_: said[what])
+    monkeypatch.setattr("orthogrid.tools.freeze.git", lambda what, *_: said[what])
     return said
 
 
@@ -49,8 +49,8 @@ def test_freezes_are_counted_and_what_changed_since_is_told(tmp_path, monkeypatc
     assert not frozen(path, config())["ledger_holds"]
     add_freeze(path, config(reg=3), "the tolerance of existence, doubled")
     assert frozen(path, config(reg=3))["ledger_holds"] and frozen(path, config(reg=3))["config_holds"]
-    assert [(f.number, f.why) for f in read_freezes(path)] == [
-        (1, "first, with 'quotes'"), (2, "the tolerance of existence, doubled"),
+    assert [(each["number"], each["why"]) for each in read_freezes(path)] == [
+        ("1", "first, with 'quotes'"), ("2", "the tolerance of existence, doubled"),
     ]  # fmt: skip
 
 
@@ -94,7 +94,7 @@ judge(Run.read(load_config("config/full.yaml"), sys.argv[1], Path("data/thread")
 @pytest.mark.slow
 def test_the_frozen_commits_ledger_gives_its_verdicts_on_todays_rows(tmp_path):
     """Its claims measure what today's do, by its own code: so the code could be rebuilt since, and the ledger was not changed."""
-    commit = read_freezes(ROOT / "config" / "frozen.csv")[-1].commit
+    commit = read_freezes(ROOT / "config" / "frozen.csv")[-1]["commit"]
     git = ["git", "-C", str(ROOT)]
     if subprocess.run([*git, "cat-file", "-e", commit], capture_output=True).returncode:
         pytest.skip("this copy has no history")

@@ -10,8 +10,9 @@ from benchmarks.records import OURS
 from stepping import CLOSED, skip_without_library
 from test_bench import weight_here
 
-from orthogrid.cells.cell import Cell, spec_name
+from orthogrid.cells.cell import Cell
 from orthogrid.cells.costs import bytes_needed
+from orthogrid.cells.shape import spec_name
 from orthogrid.jobs import runner
 from orthogrid.jobs.runner import train_cells
 from orthogrid.jobs.store import Store

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import zipfile
 import zlib
 from pathlib import Path
 
 import pytest
 from made_up_run import figure, make_up
 
-from orthogrid.publishing.latex import DOCUMENTS, KEPT, LatexError, build, defects, failed_build, page_count
+from orthogrid.publishing import latex
+from orthogrid.publishing.latex import DOCUMENTS, KEPT, SUMS, LatexError, build, defects, failed_build, page_count
 from orthogrid.publishing.sources import asked
 
 SOURCES = Path(__file__).parents[1] / "paper"
@@ -58,16 +58,19 @@ class Project:
 
     @property
     def pdfs(self) -> list[bytes]:
-        return [(self.results / f"{name}.pdf").read_bytes() for name in DOCUMENTS]
+        return [(self.results / f"{name}.pdf").read_bytes() for name in ("paper", "supplement")]
 
     @property
     def kept(self) -> Path:
         return self.cache / KEPT
 
     def made(self, name: str) -> str:
-        """A file of the last good build, such as paper/paper.aux."""
-        with zipfile.ZipFile(self.kept) as archive:
-            return archive.read(name).decode(errors="replace")
+        """A file of the last good build, such as paper.aux."""
+        return (self.kept / name).read_text(encoding="utf-8", errors="replace")
+
+    def sign(self) -> None:
+        """Pass off what lies there as whole."""
+        (self.cache / SUMS).write_text(latex._sums(self.kept), encoding="utf-8")
 
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.results / name if (self.results / name).exists() else self.sources / name
@@ -80,6 +83,17 @@ class Project:
         shutil.rmtree(self.cache)
         self.build()
         return self.pdfs
+
+
+@pytest.fixture(scope="module")
+def fonts(tmp_path_factory) -> str:
+    return str(tmp_path_factory.mktemp("fonts"))
+
+
+@pytest.fixture(autouse=True)
+def warm(fonts, monkeypatch) -> None:
+    """The tests share a cache of fonts, which takes seconds to fill. The fixtures of the module begin without one."""
+    monkeypatch.setitem(latex.FIXED, "TEXMFCACHE", fonts)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +117,7 @@ def test_unchanged_inputs_need_no_pass_and_give_the_same_bytes(project):
     before = project.pdfs
     assert project.build() == 0 and project.pdfs == before
     assert project.from_nothing() == before  # in another folder than the fixture's, too
-    assert [page_count(project.results / f"{name}.pdf") for name in DOCUMENTS] == [2, 1]
+    assert [page_count(project.results / f"{name}.pdf") for name in ("paper", "supplement")] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -130,55 +144,71 @@ def test_a_changed_figure_is_seen(project):
     assert project.pdfs[0] != before[0] and project.pdfs[1] == before[1]
 
 
-def torn(data: bytes) -> bytes:
-    return data[: len(data) // 2]
+def test_a_source_that_is_gone_is_gone(project):
+    (project.sources / "sections" / "two.tex").unlink()
+    with pytest.raises(LatexError, match=r"sections/two\.tex' not found"):
+        project.build()
+    project.edit("paper.tex", "\\input{sections/two}", "")
+    project.edit("paper.tex", "See \\ref{two} on page \\pageref{two}", "")
+    project.build()
+    assert project.pdfs == project.from_nothing()
 
 
-def flipped(data: bytes) -> bytes:
-    return data[:200] + bytes([data[200] ^ 255]) + data[201:]
-
-
-@pytest.mark.parametrize("damage", [torn, flipped, lambda data: b"no archive"])
-def test_what_was_kept_may_be_damaged(project, damage):
+def test_neither_settings_of_latexmk_nor_what_a_build_by_hand_left_is_read(project):
     before = project.pdfs
-    project.kept.write_bytes(damage(project.kept.read_bytes()))
+    for name in ("latexmkrc", "paper.aux", "paper.pdf", "supplement.fdb_latexmk"):
+        (project.sources / name).write_text("exit 1;", encoding="utf-8")
     project.build()
     assert project.pdfs == before
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (f"{KEPT}/paper.pdf", lambda data: data[:200] + bytes([data[200] ^ 255]) + data[201:]),
+        (f"{KEPT}/supplement.fdb_latexmk", lambda data: b""),
+        (SUMS, lambda data: data[:-30]),
+    ],
+)
+def test_what_was_kept_may_be_damaged(project, name, damage):
+    before = project.pdfs
+    path = project.cache / name
+    path.write_bytes(damage(path.read_bytes()))
+    assert project.build() > 2 and project.pdfs == before
     assert project.build() == 0  # and is whole again
 
 
-def test_what_was_kept_may_be_wrong_for_the_document(project):
+@pytest.mark.parametrize("endings", [(".aux", ".toc", ".luc"), (".fdb_latexmk",)])
+def test_what_was_kept_may_be_wrong_for_the_document(project, monkeypatch, endings):
+    monkeypatch.setitem(latex.FIXED, "TEXMFCACHE", "fonts")  # of what was kept
     before = project.pdfs
-    with zipfile.ZipFile(project.kept) as archive:
-        made = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(project.kept, "w") as archive:
-        for name, data in made.items():
-            archive.writestr(name, data[: len(data) // 2 + 3] if name.endswith((".aux", ".toc", ".luc")) else data)
-    assert project.build() > 1
-    assert project.pdfs == before
+    for path in project.kept.rglob("*"):
+        if path.suffix in endings:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 3])
+    project.sign()
+    assert project.build() > 1 and project.pdfs == before
 
 
 def test_what_a_runs_folder_brings_along_is_not_taken_for_what_was_kept(project):
-    """An archive from a stranger, in the place where it was once kept and in today's, that holds a program and a way out."""
+    """A stranger's folder with another PDF, in the place where it was once kept and in today's name."""
     before = project.pdfs
-    (project.results / "cache").mkdir()
-    for path in (project.results / "cache" / KEPT, project.kept):
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("paper/../../../escaped", "")
-            archive.writestr(f"paper/..{project.cache}/escaped", "")
+    (project.kept / "paper.pdf").write_bytes(b"forged")
+    project.sign()
+    shutil.copytree(project.cache, project.results, dirs_exist_ok=True)
+    shutil.move(project.cache, project.results / "cache")
     project.build()
-    assert project.pdfs == before and not list(project.cache.parent.rglob("escaped"))
+    assert project.pdfs == before
 
 
 def test_a_failed_build_leaves_the_last_pdfs_and_shows_the_first_error_alone(project):
-    before, kept = project.pdfs, project.kept.read_bytes()
+    before, kept = project.pdfs, latex._sums(project.kept)
     project.edit("sections/two.tex", "On the", "\\first \\second On the")
     with pytest.raises(LatexError) as failure:
         project.build()
     words = str(failure.value)
     assert "two.tex:1: Undefined control sequence" in words and "\\first" in words and "\\second" not in words
     assert all(f"{name}.pdf" in words.splitlines()[-1] for name in DOCUMENTS)
-    assert project.pdfs == before and project.kept.read_bytes() == kept
+    assert project.pdfs == before and latex._sums(project.kept) == kept
     project.edit("sections/two.tex", "\\first \\second ", "")
     assert project.build() == 0 and project.pdfs == before
 
@@ -212,13 +242,13 @@ def test_a_defect_is_a_failure(project):
 
 def test_every_failure_is_told_from_the_one_before(project):
     seen = [failed_build(project.cache)]
-    project.edit("sections/two.tex", "On the", "\\wrong")
+    project.edit("supplement.tex", "\\documentclass", "\\wrong\\documentclass")
     for _ in range(2):
         with pytest.raises(LatexError):
             project.build()
         seen.append(failed_build(project.cache))
     assert seen[0] == "" and len(set(seen)) == 3
-    project.edit("sections/two.tex", "\\wrong", "On the")
+    project.edit("supplement.tex", "\\wrong", "")
     project.build()
     assert failed_build(project.cache) == seen[-1]  # a success changes nothing
 
@@ -267,13 +297,8 @@ class Macros(Project):
         (self.sources / "supplement.tex").write_text(USED, encoding="utf-8")
         make_up(self.sources, self.results, **{"verdicts": VERDICTS, **change})
 
-    def continue_from(self, other: Macros) -> None:
-        """Its fonts and labels, which saves passes."""
-        self.kept.parent.mkdir()
-        shutil.copyfile(other.kept, self.kept)
-
     def noted(self) -> set[tuple[str, str]]:
-        return set(re.findall(r"\\ognoted ?\{\d+\} ?\{(\S+?)\} ?\{(\w+)\}", self.made("paper/paper.aux")))
+        return set(re.findall(r"\\ognoted ?\{\d+\} ?\{(\S+?)\} ?\{(\w+)\}", self.made("paper.aux")))
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +318,8 @@ def objects(pdf: bytes) -> bytes:
 
 def test_sentences_that_a_run_does_not_bear_out_are_listed(macros):
     assert macros.noted() == {("half", "partly"), ("open", "untested"), ("wrong", "refuted")}
-    assert macros.made("paper/paper.aux").count("ognoted") == 5  # the caption's sentence once
-    assert not macros.made("supplement/supplement.aux").count("ognoted")
+    assert macros.made("paper.aux").count("ognoted") == 5  # the caption's sentence once
+    assert not macros.made("supplement.aux").count("ognoted")
 
 
 def test_links_lead_from_the_paper_to_rows_of_the_supplement(macros):
@@ -306,26 +331,26 @@ def test_links_lead_from_the_paper_to_rows_of_the_supplement(macros):
 
 
 def test_what_a_run_has_is_shown_and_referred_to(macros):
-    log = macros.made("paper/paper.log")
+    log = macros.made("paper.log")
     told = dict(re.findall(r"^(\w+) (something|nothing)\.", log, re.M))
     assert told == dict.fromkeys(("Seefigure", "Seetable", "Insee", "Insection"), "something") | {
         "Seesection": "nothing"
     }
     assert "A block is here." in log
-    assert r"\newlabel{fig:other}{{S1}" in macros.made("supplement/supplement.aux")
+    assert r"\newlabel{fig:other}{{S1}" in macros.made("supplement.aux")
 
 
 def test_what_a_run_lacks_is_left_out(tmp_path, macros):
     project = Macros(tmp_path, without="block figure table", verdicts={"wrong": "refuted"})
-    project.continue_from(macros)
+    shutil.copytree(macros.cache, project.cache)
     project.edit("supplement.tex", r"\val{measured-borne} \val{cells}", "")  # without tables nothing to lead to
     project.build()
-    log = project.made("paper/paper.log")
+    log = project.made("paper.log")
     told = dict(re.findall(r"^(\w+) (something|nothing)\.", log, re.M))
     assert told == dict.fromkeys(("Seefigure", "Seetable", "Insee", "Seesection"), "nothing") | {
         "Insection": "something"
     }
-    assert "A block is here." not in log and "fig:line" not in project.made("paper/paper.aux")
+    assert "A block is here." not in log and "fig:line" not in project.made("paper.aux")
     assert project.noted() == {("wrong", "refuted")}
 
 
@@ -340,6 +365,8 @@ def test_what_a_run_lacks_is_left_out(tmp_path, macros):
 def test_an_unknown_name_is_an_error_that_names_it(tmp_path, old, new, message):
     project = Macros(tmp_path)
     project.edit("values.tex", old, new)
+    short = r"\documentclass{article}\begin{document}One.\end{document}"
+    (project.sources / "supplement.tex").write_text(short, encoding="utf-8")
     with pytest.raises(LatexError, match=message):
         project.build()
 
@@ -353,7 +380,7 @@ def test_equal_inputs_give_equal_bytes_in_any_folder(tmp_path, macros):
 def test_no_title_stops_the_build(tmp_path, macros):
     title = "Ελληνικά, 中文, 😀, e\u0301, a\u00a0b, \u202eא " + "long" * 60
     project = Macros(tmp_path, title=title)
-    project.continue_from(macros)
+    shutil.copytree(macros.cache, project.cache)
     project.build()
     assert project.pdfs != macros.pdfs
 

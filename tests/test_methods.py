@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from stepping import CLOSED, CONSTRAINED, CURES, LIBRARIES, rows, skip_without_library
 
-from orthogrid.cells import catalog, costs
+from orthogrid.cells import components, costs
 from orthogrid.cells.cell import Cell, ConfigError
+from orthogrid.cells.shape import shape_of
+from orthogrid.cells.sources import PACKAGE
 from orthogrid.jobs import plan
 from orthogrid.jobs.runner import train_cells
-from orthogrid.training.train import shape_of, train_batch
+from orthogrid.training.train import train_batch
 
 
 @pytest.fixture(params=CONSTRAINED)
@@ -79,13 +81,13 @@ def test_a_missing_library_is_told_before_anything_trains(library, monkeypatch, 
 
 
 def test_libraries_are_the_methods_that_import_them():
-    assert {name for name, entry in catalog.methods().items() if entry.library} == set(LIBRARIES) <= set(CONSTRAINED)
+    assert {name for name, entry in components.methods().items() if entry.library} == set(LIBRARIES) <= set(CONSTRAINED)
 
 
 def test_every_name_was_timed_and_every_time_is_of_a_name():
     timed = {name for penalty, method, _ in costs._table() for name in (penalty, method)}
-    entries = {**catalog.penalties(), **catalog.methods()}
-    ours = {name for name, entry in entries.items() if Path(entry.file).is_relative_to(catalog.SOURCE)}
+    entries = {**components.penalties(), **components.methods()}
+    ours = {name for name, entry in entries.items() if Path(entry.file).is_relative_to(PACKAGE)}
     assert timed == {*ours, "", "draw", "log"}
 
 

@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError
 from orthogrid.penalties import PENALTIES, register
 from orthogrid.training.train import train_batch
 
@@ -31,9 +31,9 @@ def test_a_notebooks_cell_enters_its_penalty_and_replaces_it():
 
     first, again, other = fit(""), fit(""), fit(" * 100")
     assert first == again and first[0] != other[0] and first[1] != other[1]
-    with pytest.raises(ConfigError, match=r"penalty 'fro2': the name is taken by .*penalties\.py"):
+    with pytest.raises(ConfigError, match=r"penalty 'fro2': the name is taken by .*fro2\.py"):
         exec(CELL.format("").replace("noted", "fro2"), {"__name__": "__main__"})
-    assert PENALTIES["fro2"].value.__module__ == "orthogrid.penalties"
+    assert PENALTIES["fro2"].value.__module__ == "orthogrid.penalties.fro2"
 
 
 @pytest.mark.parametrize("how", ["-c", "-"])
@@ -42,7 +42,7 @@ def test_a_prompt_does_too(how):
         """
         from orthogrid.cells.cell import Cell
         from orthogrid.methods import register as method
-        from orthogrid.methods.constraints import Corrected
+        from orthogrid.methods.corrected import Corrected
         from orthogrid.training.train import train_batch
         @method()
         class half(Corrected):

@@ -20,14 +20,15 @@ from conftest import ROOT
 from pypdf import PdfReader
 
 from orthogrid.__main__ import main
-from orthogrid.cells import catalog
-from orthogrid.cells.catalog import ConfigError
+from orthogrid.cells import components
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import Config, check_config, load_config
 from orthogrid.cells.costs import Costs, operations
 from orthogrid.cells.declarations import complaints, own_figure_names, own_readers
-from orthogrid.cells.imports import imported_files
-from orthogrid.jobs import runner, workers
+from orthogrid.cells.sources import imported_files
+from orthogrid.jobs import own, runner, workers
 from orthogrid.jobs.files import read_table, write_table
+from orthogrid.jobs.own import load_code
 from orthogrid.jobs.plan import Plan
 from orthogrid.jobs.runner import train_cells, train_run
 from orthogrid.penalties import PENALTIES
@@ -39,8 +40,6 @@ from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, FIGURES, judge
 from orthogrid.theory.predictions import predict_cells
-from orthogrid.tools import own
-from orthogrid.tools.own import load_code
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -323,9 +322,9 @@ def test_equal_stems_and_files_beside_them_do_not_clash(mine, capsys):
     train_run(config, config.cells, device="cpu", workers=1)
     assert capsys.readouterr().err.count("code: running") == 2 and Plan(config).missing == []
     names = {path.name for path in imported_files(mine / "a" / "penalties.py")}
-    assert {"penalties.py", "power_a.py", "late_a.py", "catalog.py"} <= names and "power_b.py" not in names
+    assert {"penalties.py", "power_a.py", "late_a.py", "components.py"} <= names and "power_b.py" not in names
     edit(mine / "a" / "power_a.py", "4", "6")
-    catalog.forget_code()
+    components.forget_code()
     changed = [c.code for c in config_of("a/penalties.py", "b/penalties.py", penalty=["mine_a", "mine_b"], reg=1).cells]
     assert changed[0] != codes[0] and changed[1] == codes[1]
 

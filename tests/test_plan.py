@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
-from orthogrid.cells.cell import Cell, shape_of
-from orthogrid.cells.changes import MOST, changes, code_parts
+from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError, code_parts
 from orthogrid.cells.config import check_config
 from orthogrid.cells.costs import Costs, bytes_needed
+from orthogrid.cells.shape import shape_of
 from orthogrid.jobs import runner
 from orthogrid.jobs.plan import (
     CPU_ELEMENTS,
     CPU_MOST,
+    CPU_SECONDS,
     PROCESS_BYTES,
     Plan,
     Shard,
@@ -25,7 +26,7 @@ from orthogrid.jobs.plan import (
     describe,
     shards,
     shared_out,
-    told,
+    summary,
 )
 from orthogrid.jobs.store import Store, shard_name
 from orthogrid.training.train import train_batch
@@ -38,7 +39,8 @@ def config_in(folder, **more):
 
 
 def parts_of(**settings):
-    return code_parts(Cell(**settings))
+    cell = Cell(**settings)
+    return code_parts(cell.penalty, cell.method)
 
 
 @pytest.fixture
@@ -65,13 +67,13 @@ def made_by(root, edit):
 
 def test_a_plan_tells_finished_new_and_stale_cells(trained):
     assert columns(describe(Plan(config_in(trained)), 2), "a") == [12, 12, 0, 0]
-    assert told(Plan(config_in(trained)), 2) == ["x: all 12 cells are finished."]
-    made_by(trained, lambda parts: parts | {"penalties.py: l1": "00000000"})
+    assert summary(Plan(config_in(trained)), 2) == ["x: all 12 cells are finished."]
+    made_by(trained, lambda parts: parts | {"penalties/l1.py": "000000000000"})
     plan = Plan(config_in(trained, seed=[1, 2, 3, 4]))
     assert plan.names == sorted([shard_name(config_in(trained).cells), *plan.shards]) and len(plan.shards) == 1
     assert columns(describe(plan, 2), "a") == [16, 6, 4, 6]
-    first, second = told(plan, 2)
-    assert first == "6 rows are stale: penalties.py: l1 changed"
+    first, second = summary(plan, 2)
+    assert first == "6 rows are stale: penalties/l1.py changed"
     assert (
         second.startswith("x: 10 of 16 cells to train in 1 job: about ") and "(times of 10 cells as measured" in second
     )
@@ -79,31 +81,18 @@ def test_a_plan_tells_finished_new_and_stale_cells(trained):
 
 def test_code_that_came_or_went_is_named_too_and_unknown_code_is_said_to_be(trained):
     new = dict(list(parts_of(penalty="l1").items())[1:])
-    made_by(trained, lambda parts: new | {"penalties.py: gone": "00000000"})
-    (first, _) = told(Plan(config_in(trained)), 2)
-    assert "numerics/train.py: train_batch is new, penalties.py: gone is gone" in first
+    made_by(trained, lambda parts: new | {"penalties/gone.py": "000000000000"})
+    (first, _) = summary(Plan(config_in(trained)), 2)
+    assert "training/train.py is new, penalties/gone.py is gone" in first
     (trained / "x" / "code" / "0123456789ab.json").unlink()
-    assert "6 rows are stale: the code that made them is not on record" in told(Plan(config_in(trained)), 2)
-
-
-def test_few_changes_are_named():
-    old = {f"file.py: f{i}": "0" for i in range(9)}
-    text = changes(old, dict.fromkeys(old, "1"))
-    assert text.count("changed") == MOST and text.endswith(f"and {9 - MOST} more")
-
-
-def test_the_parts_of_a_code_tell_its_penalty_and_method_from_others():
-    l1, fro2 = parts_of(penalty="l1"), parts_of(penalty="fro2")
-    assert "penalties.py: l1" in l1 and "penalties.py: l1" not in fro2
-    assert {name for name in l1.keys() & fro2.keys() if l1[name] != fro2[name]} == set()
-    assert "methods/constraints.py: cayley" not in l1 and any("landing" in n for n in parts_of(method="landing"))
+    assert "6 rows are stale: the code that made them is not on record" in summary(Plan(config_in(trained)), 2)
 
 
 def test_rows_of_another_processor_do_not_tell_this_ones_times(trained):
     store = Store(trained / "x")
     (name,) = store.held()
     store.put(name, store.rows(name).assign(device="cpu (another, 1 thread)"), store.traces(name))
-    assert "(times of 0 cells as measured" in told(Plan(config_in(trained, seed=[7])), 2)[0]
+    assert "(times of 0 cells as measured" in summary(Plan(config_in(trained, seed=[7])), 2)[0]
 
 
 def test_memory_grows_with_the_cell(tmp_path):
@@ -113,10 +102,11 @@ def test_memory_grows_with_the_cell(tmp_path):
 
 def test_ten_thousand_cells_are_planned_in_time(tmp_path):
     """A guard against what is quadratic: half a second here."""
-    config = config_in(tmp_path, seed=list(range(2500)))
+    config = replace(config_in(tmp_path, seed=list(range(2500))), shards=64)
     started = time.perf_counter()
-    describe(Plan(config), 2)
-    assert len(config.cells) == 10_000 and time.perf_counter() - started < 10
+    plan = Plan(config)
+    describe(plan, 2)
+    assert len(plan.missing) == 10_000 and len(plan.shards) == 64 and time.perf_counter() - started < 10
 
 
 # ---- How cells are cut ----
@@ -139,6 +129,15 @@ def test_batches_are_of_one_shape_and_of_bounded_size():
     assert [len(batch) for batch in batches(cells[:40], costs, lambda cell: 7)] == [6, 7, 7, 6, 7, 7]
     slow = [replace(cell, steps=10**7) for cell in of_sizes(100)]
     assert {len(batch) for batch in batches(slow, costs)} == {1}
+
+
+def test_cells_that_share_a_problem_stand_together_in_a_batch_of_bounded_time():
+    costs = Costs()
+    cells = [Cell(steps=40_000, reg=reg, seed=s) for reg in (1, 2, 3) for s in range(4)]
+    cut = batches(cells, costs)
+    assert all(costs.batch_seconds(b) <= CPU_SECONDS or len(b) == 1 for b in cut) and 1 < len(cut) <= len(cells)
+    seeds = [cell.seed for batch in cut for cell in batch]
+    assert seeds == sorted(seeds) and len(seeds) == len(cells)
 
 
 def test_workers_finish_together_and_no_batch_is_cut_to_a_single_cell():
@@ -183,16 +182,16 @@ def test_cells_in_a_journal_are_told(tmp_path):
     config = config_in(tmp_path)
     records = [runner._record(result, torch.device("cpu")) for result in train_batch(config.cells[:2])]
     Store(config.root).append("x", records)
-    assert told(Plan(config), 2)[-1].startswith("2 of these are finished already, in the journal of a job")
+    assert summary(Plan(config), 2)[-1].startswith("2 of these are trained already: they are in the journal of a job")
     assert runner.train_run(config, config.cells, device="cpu") == len(config.cells) - 2
-    assert len(told(Plan(config), 2)) == 1
+    assert len(summary(Plan(config), 2)) == 1
 
 
 def test_memory_and_versions_of_torch_are_told(trained):
     config = config_in(trained, dimension=400, samples=100)
     plan = Plan(config)
     largest = max(len(batch) * bytes_needed(batch[0]) for batch in batches(plan.missing, Costs()))
-    assert f" {2 * (PROCESS_BYTES + largest) / 1e9:.1f} GB of memory" in told(plan, 2)[-1]
+    assert f" {2 * (PROCESS_BYTES + largest) / 1e9:.1f} GB of memory" in summary(plan, 2)[-1]
     store = Store(trained / "x")
     (name,) = store.held()
     rows = store.rows(name)
@@ -200,7 +199,7 @@ def test_memory_and_versions_of_torch_are_told(trained):
     store.put(name, rows, store.traces(name))
     ours = rows["torch"].iloc[-1]
     assert (
-        told(Plan(config_in(trained)), 2)[-1]
+        summary(Plan(config_in(trained)), 2)[-1]
         == f"Rows were made by several versions of torch: {ours} (9 cells), 1.0 (3 cells)."
     )
 

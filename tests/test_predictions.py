@@ -8,7 +8,6 @@ import sys
 import pandas as pd
 import pytest
 
-from orthogrid.cells import catalog
 from orthogrid.cells.config import check_config
 from orthogrid.jobs.files import write_table
 from orthogrid.theory import predictions
@@ -77,7 +76,7 @@ def test_a_damaged_cache_is_drawn_anew(tmp_path, damage):
 
 def test_other_code_draws_anew_in_place_of_the_old(tmp_path, drawn, monkeypatch):
     predict_cells(config(), cache=tmp_path)
-    monkeypatch.setattr(catalog, "digest_of", lambda *names: "0" * 12)
+    monkeypatch.setattr("orthogrid.theory.predictions.digest_of", lambda *names: "0" * 12)
     predict_cells(config(), cache=tmp_path)
     assert len(drawn) == 8 and [path.name[:12] for path in tmp_path.iterdir()] == ["0" * 12]
 

@@ -15,7 +15,7 @@ from conftest import ROOT, tiny_config
 
 from orthogrid.cells.config import Config, check_config, load_config
 from orthogrid.cells.declarations import WHOLE, complaints, missing_blocks, readers
-from orthogrid.cells.imports import files_digest, imported_files
+from orthogrid.cells.sources import files_digest, imported_files
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS
 from orthogrid.run.run import RUN_TABLES, Run, UndeclaredRead, View, reads

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import torch
 import yaml
 from conftest import ROOT
-from test_workflow import TABLE, keys, mini, rows_files, snakemake
+from test_workflow import MINI, copy_project, rows_files
 
 from orthogrid import orthogonality
+from orthogrid.__main__ import main
+from orthogrid.cells.config import load_config
 
 PAGE = "\n".join((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("adding", "library"))
 
@@ -23,66 +28,61 @@ def recipe(title: str) -> str:
     return re.sub(r"^    ", "", block, flags=re.M).rstrip() + "\n"
 
 
-def config_of(project: Path) -> dict:
-    return yaml.safe_load((project / "mini.yaml").read_text())
+GRID = {"name": "grid", "axes": MINI}
 
 
-def write_config(project: Path, raw: dict) -> None:
-    (project / "mini.yaml").write_text(yaml.safe_dump(raw))
+def write_config(folder: Path, *blocks: dict) -> str:
+    """The path of a config of some blocks."""
+    raw = {"run": "mini", "results": str(folder / "results"), "blocks": list(blocks)}
+    (folder / "mini.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return str(folder / "mini.yaml")
+
+
+def rows_of(folder: Path) -> pd.DataFrame:
+    return pd.concat(map(pd.read_csv, rows_files(folder, "mini"))).set_index("key")
+
+
+def new_rows(folder: Path, *blocks: dict, source: Path | None = None) -> pd.DataFrame:
+    """What `train` adds to the rows of the grid for a config of these blocks; `source`: with the package of that project."""
+    assert main(["train", "--config", write_config(folder, GRID)]) == 0
+    before = rows_of(folder)
+    command = ["train", "--config", write_config(folder, *blocks)]
+    if source is None:
+        assert main(command) == 0
+    else:
+        environment = os.environ | {"PYTHONPATH": str(source / "src")}
+        subprocess.run([sys.executable, "-m", "orthogrid", *command], check=True, cwd=source, env=environment)
+    after = rows_of(folder)
+    assert after.loc[before.index, "checksum"].equals(before["checksum"])  # of seconds too: they are not trained again
+    return after.drop(before.index)
 
 
 def test_another_reg_trains_its_cells_alone(tmp_path):
-    project, arguments = mini(tmp_path)
-    snakemake(project, TABLE, *arguments)
-    before = rows_files(project, "mini")
-    raw = config_of(project)
-    raw["blocks"][0]["axes"] |= yaml.safe_load(recipe("Another reg"))
-    write_config(project, raw)
-    snakemake(project, TABLE, *arguments)
-    new = pd.read_csv(project / TABLE).set_index("key").loc[keys(rows_files(project, "mini") - before)]
+    new = new_rows(tmp_path, GRID | {"axes": MINI | yaml.safe_load(recipe("Another reg"))})
     assert set(new["reg"]) == {0.1, 31, 100, 1000} and len(new) == 4 * 2 * 3
 
 
-def test_a_block_of_ones_own_is_trained_and_told(tmp_path):
-    project, arguments = mini(tmp_path)
-    snakemake(project, TABLE, *arguments)
-    before = rows_files(project, "mini")
+def test_a_block_of_ones_own_trains_its_cells_alone(tmp_path):
     (block,) = yaml.safe_load(recipe("A block of your own"))
     block["axes"]["steps"] = 20  # in miniature
-    write_config(project, config_of(project) | {"blocks": [*config_of(project)["blocks"], block]})
-    snakemake(project, TABLE, *arguments)
-    members = pd.read_csv(project / "results" / "mini" / "membership.csv")
-    own = set(members.loc[members["block"] == "tenfold_rate", "key"])
-    assert own == set(keys(rows_files(project, "mini") - before)) and len(own) == 12
+    new = new_rows(tmp_path, GRID, block)
+    assert {cell.key for cell in load_config(tmp_path / "mini.yaml").blocks[1].cells} == set(new.index)
+    assert len(new) == 12
 
 
-def test_a_penalty_by_the_recipe_trains_alone(tmp_path):
-    project, arguments = mini(tmp_path)
-    snakemake(project, TABLE, *arguments)
-    before = rows_files(project, "mini")
-    path = project / "src" / "orthogrid" / "penalties.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + recipe("A penalty of your own"), encoding="utf-8")
-    raw = config_of(project)
-    raw["blocks"][0]["axes"]["penalty"].append("cubic")
-    write_config(project, raw)
-    snakemake(project, TABLE, *arguments)
-    new = pd.read_csv(project / TABLE).set_index("key").loc[keys(rows_files(project, "mini") - before)]
-    assert set(new["penalty"]) == {"cubic"} and len(new) == 6 and (new["status"] == "ok").all()
-
-
-def test_a_method_by_the_recipe_trains_alone(tmp_path):
-    project, arguments = mini(tmp_path, penalty="fro2", reg=1)
-    snakemake(project, TABLE, *arguments)
-    before = rows_files(project, "mini")
-    path = project / "src" / "orthogrid" / "methods" / "constraints.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n\n" + recipe("A method of your own"), encoding="utf-8")
-    raw = config_of(project)
-    raw["blocks"][0]["axes"]["method"] = ["adam", "halfway"]
-    write_config(project, raw)
-    snakemake(project, TABLE, *arguments)
-    new = pd.read_csv(project / TABLE).set_index("key").loc[keys(rows_files(project, "mini") - before)]
-    assert set(new["method"]) == {"halfway"} and len(new) == 3
-    assert new["orthogonality_fro"].max() < 0.05  # half a step suffices at this rate
+def test_a_penalty_and_a_method_by_the_recipes_train_alone(tmp_path):
+    project = copy_project(tmp_path / "project")
+    for title in ("A penalty of your own", "A method of your own"):
+        path = project / re.search(r"`(src/\S+\.py)`", PAGE[PAGE.index(f"**{title}") :])[1]
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n\n" + recipe(title))
+    grid = GRID | {"axes": MINI | {"penalty": [*MINI["penalty"], "cubic"]}}
+    method = {"name": "method", "axes": MINI | {"penalty": "fro2", "reg": 1, "method": ["adam", "halfway"]}}
+    new = new_rows(tmp_path, grid, method, source=project)
+    assert len(new) == 9 and (new["status"] == "ok").all()
+    assert list(new.groupby(["penalty", "method"]).size().items()) == [(("cubic", "adam"), 6), (("none", "halfway"), 3)]
+    # Half a step suffices at this rate.
+    assert new.loc[new["method"] == "halfway", "orthogonality_fro"].max() < 0.05
 
 
 def test_the_notebooks_lines_give_results():
@@ -114,7 +114,7 @@ def test_the_trap_weight_of_the_library_page_is_where_a_second_well_begins():
 
         for mean in (True, False):
             weight = float(space["trap_weight"](x, 6, bias, mean))
-            path = torch.linspace(-1.2, 1.2, 2401).tolist()
+            path = torch.linspace(-1.2, 1.2, 241).tolist()
             for factor, wells in ((0.9, 1), (1.1, 2)):
                 values = [loss(s, factor * weight, mean) for s in path]
                 lower = zip(values, values[1:], values[2:], strict=False)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from training import CELLS, REAL, assert_same_rows, collect_cells, names, rows_files, rows_of, train
 
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config
-from orthogrid.jobs import runner
+from orthogrid.jobs import runner, workers
 from orthogrid.jobs.store import Store, shard_name
 
 # ---- Devices and batches ----
@@ -33,9 +33,10 @@ def test_gpu_memory_too_small_halves_the_batch_and_loses_no_row(tmp_path, monkey
 
 def test_where_no_worker_can_share_the_gpu_this_process_trains_alone(tmp_path, monkeypatch, with_workers):
     """A card may be set to serve one process. Here there is none at all, so that workers die, and a CPU stands in for it."""
+    monkeypatch.setattr(workers, "SPAWN", workers.CONTEXT)  # a forked worker has torch already
     monkeypatch.setattr(runner, "find_device", lambda wanted: torch.device("cuda"))
     monkeypatch.setattr(runner, "device_name", lambda device: "cuda (none)")
-    monkeypatch.setattr(runner, "gpu_workers", lambda device, workers: workers)
+    monkeypatch.setattr(runner, "gpu_workers", lambda device, count: count)
     monkeypatch.setattr(runner, "gpu_batch", lambda cell, device, workers: 2)
     monkeypatch.setattr(runner, "train_batch", lambda cells, device, report: REAL(cells, "cpu", report))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -113,6 +114,28 @@ def test_a_batch_that_kills_its_worker_twice_is_named_and_the_rest_is_finished(t
     assert CELLS[3].key in str(error.value)
     named = [cell for cell in CELLS if cell.key in str(error.value)]
     assert len(named) <= 2 and len(rows_of(tmp_path)) == len(CELLS) - len(named)
+
+
+def work(task, report):
+    report(0.5)
+    if task == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task == "raises":
+        raise ArithmeticError(task)
+    return task, os.getpid()
+
+
+def test_a_worker_that_dies_takes_its_own_task_alone_and_the_others_go_on():
+    crew = workers.Workers(work, ["a", "dies", "raises", "b", "dies", "c", "d"], 2)
+    waiting, outcomes = list(range(7)), {}
+    while waiting or crew.running:
+        while waiting and crew.free:
+            crew.start(waiting.pop(0))
+        outcomes |= {outcome.number: outcome for outcome in crew.wait(1.0)}
+    assert [outcomes[number].result[0] for number in (0, 3, 5, 6)] == ["a", "b", "c", "d"]
+    assert all(isinstance(outcomes[number].error, workers.WorkerDied) for number in (1, 4))
+    assert isinstance(outcomes[2].error, ArithmeticError)
+    assert list(crew.fractions) == [1.0, 0.5, 0.5, 1.0, 0.5, 1.0, 1.0] and crew.stop() == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -197,13 +220,13 @@ def test_clearing_keeps_what_the_config_needs_and_all_while_a_cell_is_missing(tm
     config = in_pieces(tmp_path)
     train(config.cells, config.root)
     train(CELLS[:1] + [replace(CELLS[0], seed=9)], config.root)
-    Store(config.root).append("x", [])
+    Store(config.root).append("0123456789ab", [])
     grown = check_config(
         {"run": "x", "results": str(tmp_path), "blocks": [{"name": "a", "axes": SETTINGS | {"seed": [1, 4]}}]}
     )
     assert Store(config.root).clear(grown.cells) == [] and len(rows_files(config.root)) == 2
     removed = {path.name.split(".")[0] for path in Store(config.root).clear(config.cells)}
-    assert len(removed) == 2 and "x" in removed and names(config.root) == [shard_name(config.cells)]
+    assert len(removed) == 2 and "0123456789ab" in removed and names(config.root) == [shard_name(config.cells)]
 
 
 def test_a_time_limit_starts_nothing_after_it_and_keeps_the_cheapest(tmp_path, monkeypatch, trained):

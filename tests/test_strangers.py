@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from test_workflow import copy_project, snakemake
 
 from orthogrid.__main__ import main
-from orthogrid.cells.catalog import ConfigError
 from orthogrid.cells.cell import AXES
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import MOST_CELLS, check_config, load_config
 
 GOOD = "run: mine\nblocks:\n  - name: a\n    axes: {dimension: 6, steps: 5, seed: [1, 2]}\n"

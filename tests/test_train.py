@@ -216,7 +216,7 @@ def test_so_on_the_other_axes(change):
 def test_gram_and_residual_gradients_agree_in_float32(monkeypatch):
     cells = [Cell(dimension=40, samples=60, steps=200, reg=10, seed=s, bias=b) for s in (1, 2) for b in (True, False)]
     by_gram = [train_batch([cell])[0].row for cell in cells]
-    monkeypatch.setattr("orthogrid.cells.cell.GRAM_FROM", math.inf)
+    monkeypatch.setattr("orthogrid.cells.shape.GRAM_FROM", math.inf)
     by_residuals = [train_batch([cell])[0].row for cell in cells]
     for a, b in zip(by_gram, by_residuals, strict=True):
         assert a["distance"] == pytest.approx(b["distance"], rel=1e-5) and a["fit"] == pytest.approx(b["fit"], rel=1e-4)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from geometry import F64, haar, loss_of, on_path, weakest_image
 
-from orthogrid.cells.catalog import having
 from orthogrid.cells.cell import Cell
+from orthogrid.cells.components import having
 from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.penalties import PENALTIES, find_penalty
 from orthogrid.theory import forms as theory

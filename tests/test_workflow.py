@@ -16,20 +16,25 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, once
 from pypdf import PdfReader
+from test_reference import described
+
+from orthogrid.cells.cell import AXES
+from orthogrid.cells.config import load_config
+from orthogrid.jobs.runner import train_run
 
 BIN = Path(sys.executable).parent
 PARTS = ("Snakefile", "config", "workflow", "profiles", "paper", "data", "src", "pyproject.toml", "environment.yml")
 
 
 def copy_project(target: Path) -> Path:
-    """The sources alone, as a clone would have them."""
+    """The sources alone, as a clone would have them, and what Python compiled of them."""
     target.mkdir(parents=True, exist_ok=True)
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("*.pyc.*", "*.egg-info"))
         elif source.exists():
             shutil.copy(source, target / name)
     return target
@@ -59,13 +64,38 @@ def snakemake(project: Path, *arguments: str, check: bool = True, **environment:
 SMOKE = ("--cores", "all", "--configfile", "config/smoke.yaml")
 
 
+# Read by every Python of the run when it starts. A connection to another machine leaves a mark and fails.
+GUARD = """
+import os, socket, traceback
+
+def refuse(self, address, *rest):
+    if self.family == socket.AF_UNIX:
+        return connect(self, address, *rest)
+    with open(os.environ["MARKS"], "a") as file:
+        file.write(f"{address}\\n{''.join(traceback.format_stack())}")
+    raise OSError(f"no network: {address}")
+
+connect, socket.socket.connect = socket.socket.connect, refuse
+socket.socket.connect_ex = refuse
+with open(os.environ["MARKS"] + ".on", "a") as file:
+    file.write(".")
+"""
+
+
+def run_smoke(folder: Path) -> None:
+    """The smoke config from nothing to the PDF, behind a guard against the network."""
+    project = copy_project(folder / "project")
+    (folder / "guard").mkdir()
+    (folder / "guard" / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
+    path = os.pathsep.join(filter(None, (str(folder / "guard"), os.environ.get("PYTHONPATH"))))
+    output = snakemake(project, *SMOKE, PYTHONPATH=path, MARKS=str(folder / "marks"))
+    assert "Using workflow specific profile profiles/default" in output
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory) -> Path:
     """A project in which the smoke config ran from nothing to the PDF."""
-    project = copy_project(tmp_path_factory.mktemp("smoke"))
-    output = snakemake(project, *SMOKE)
-    assert "Using workflow specific profile profiles/default" in output
-    return project
+    return once(tmp_path_factory, "smoke", run_smoke) / "project"
 
 
 def results(project: Path) -> Path:
@@ -76,7 +106,8 @@ def test_the_pdf_shows_the_runs_own_numbers(smoke):
     paper, supplement = (PdfReader(results(smoke) / f"{name}.pdf") for name in ("paper", "supplement"))
     text = " ".join(re.sub(r"\s+", " ", page.extract_text()) for page in [*paper.pages, *supplement.pages])
     assert 10 <= len(paper.pages) <= 13 and "??" not in text and "[?]" not in text
-    assert "This run does not bear out" in paper.pages[0].extract_text()  # too small to, and says so
+    first = re.sub(r"\s+", " ", paper.pages[0].extract_text())
+    assert "This run does not bear out" in first and "The run is complete" in first  # it is too small to, and says so
     values = dict(re.findall(r"\\setval\{([^}]*)\}\{(.*)\}", (results(smoke) / "values.tex").read_text()))
     assert values["run-name"] in text and values["cells-total"] in text
     shown = {key: value for key, value in values.items() if re.fullmatch(r"\d+\.\d{2,}", value)}
@@ -99,33 +130,25 @@ def test_fonts_are_embedded_and_figures_are_vector(smoke):
         assert float(page.mediabox.width) == pytest.approx(156 / 25.4 * 72, abs=1.5), path.name
 
 
-def test_the_files_others_rely_on_are_there(smoke):
-    root = results(smoke)
-    columns = {
-        "cells.csv": "key dimension samples sampling inputs noise penalty reg method determinant init bias lr schedule steps dtype seed "
-        "fit penalty_value orthogonality_fro orthogonality_l1 distance distance_rho distance_start distance_nearest "
-        "distance_twin distance_seen gradient_norm curvature position reflection overlap off_path slow_sign mean_direction bias_norm sigma_min sigma_max det_sign det_sign_start det_sign_target lambda_min rank "
-        "seconds seconds_per_step status device torch code outcome",
-        "membership.csv": "block key",
-        "traces.csv.gz": "key step fit orthogonality_fro orthogonality_l1 distance log_abs_det det_sign",
-        "thread.csv": "log step quantity thread ours relative_difference",
-        "claims.csv": "id statement section predicate measured expected tolerance verdict cells",
-        "values.csv": "key value low high printed section blocks cells",
-        "predictions.csv": "key rank lambda_min lambda_next lambda_max distance wrong_floor trap_threshold capture_threshold l1_floor",
-    }  # fmt: skip
-    for name, wanted in columns.items():
-        table = pd.read_csv(root / name)
-        assert set(wanted.split()) <= set(table.columns), name
+def test_every_table_is_there_and_every_column_of_it_is_described(smoke):
+    """docs/columns.md is what others rely on."""
+    root, tables = results(smoke), described("columns")
+    assert {name for name in tables if name != "Columns"} == {
+        path.name for path in root.iterdir() if path.name.endswith((".csv", ".csv.gz"))
+    }
+    key, *measured = tables["cells.csv"]
+    tables["cells.csv"] = [key, *AXES, *measured]
+    for name, columns in tables.items():
+        assert name == "Columns" or columns == list(pd.read_csv(root / name)), name
+    rows = pd.read_csv(next(iter(rows_files(smoke))))
+    assert [*rows.drop(columns="checksum"), "outcome"] == tables["cells.csv"]
     cells, membership = pd.read_csv(root / "cells.csv"), pd.read_csv(root / "membership.csv")
     assert cells["key"].is_unique and set(membership["key"]) == set(cells["key"])
+    assert set(cells["outcome"]) <= set(described("outcomes")["Outcomes"])
     blocks = {block["name"] for block in yaml.safe_load((smoke / "config" / "smoke.yaml").read_text())["blocks"]}
     assert set(membership["block"]) == blocks
     for kind in ("logs", "benchmarks"):
         assert len(list((root / kind).rglob("*.*"))) >= 6
-
-
-def test_a_finished_run_has_nothing_to_do(smoke):
-    assert "Nothing to be done" in snakemake(smoke, *SMOKE)
 
 
 def test_a_failed_paper_leaves_the_last_one_and_is_not_taken_for_it(smoke):
@@ -146,7 +169,16 @@ def test_a_failed_paper_leaves_the_last_one_and_is_not_taken_for_it(smoke):
         source.write_text(text, encoding="utf-8")
     snakemake(smoke, *SMOKE)
     assert paper.read_bytes() == before
+
+
+def test_a_finished_run_has_nothing_to_do(smoke):
     assert "Nothing to be done" in snakemake(smoke, *SMOKE)
+
+
+def test_a_run_opens_no_connection(smoke):
+    marks = smoke.parent / "marks"
+    assert len(Path(f"{marks}.on").read_text(encoding="utf-8")) > 6  # the guard was in all of its processes
+    assert not marks.exists(), marks.read_text(encoding="utf-8")
 
 
 def test_predictions_come_before_training_and_need_no_rows(smoke):
@@ -170,6 +202,11 @@ def test_report_shows_figures_and_paper(smoke, tmp_path):
 def test_few_jobs(smoke):
     output = snakemake(smoke, *SMOKE, "--dry-run", "--forceall")
     assert int(re.search(r"^total\s+(\d+)", output, re.M)[1]) < 25
+
+
+def planned(output: str) -> list[str]:
+    """The rules of which Snakemake says that it has jobs to run."""
+    return re.findall(r"^(\w+) +\d+$", output, re.M)
 
 
 @pytest.fixture
@@ -201,8 +238,7 @@ def without(path: Path, lost) -> None:
 
 
 def test_a_clone_that_ships_rows_has_nothing_to_train(clone):
-    output = snakemake(clone, *SMOKE, "--dry-run")
-    jobs = re.findall(r"^(\w+) +\d+$", output, re.M)
+    jobs = planned(snakemake(clone, *SMOKE, "--dry-run"))
     assert "draw_figures" in jobs and "train_shard" not in jobs
 
 
@@ -213,7 +249,7 @@ def test_a_partial_run_shows_what_is_there_and_trains_nothing(clone):
     table = pd.read_csv(rows)
     lost = table["key"][table["penalty"] == "l1_detached"].iloc[0]
     without(rows, [*table["key"][table["penalty"] == "offdiag"], lost])
-    output = snakemake(clone, *SMOKE, "--config", "partial=true")
+    output = snakemake(clone, "results/smoke/values.tex", *SMOKE, "--config", "partial=true")
     assert "train_shard" not in output and rows_files(clone) == {rows}
     cells = pd.read_csv(results(clone) / "cells.csv")
     missing = cells[cells["status"] == "missing"]
@@ -221,8 +257,8 @@ def test_a_partial_run_shows_what_is_there_and_trains_nothing(clone):
     claims = pd.read_csv(results(clone) / "claims.csv").set_index("id")
     assert claims.loc["offdiag", "verdict"] == "untested"
     assert "missing" in claims.loc["offdiag", "reason"] and (claims["verdict"] == "supported").any()
-    first = re.sub(r"\s+", " ", PdfReader(results(clone) / "paper.pdf").pages[0].extract_text())
-    assert f"The run is partial: {len(cells) - len(missing)} of its {len(cells)} cells" in first
+    says = rf"{{\textbf{{The run is partial}}: {len(cells) - len(missing)} of its {len(cells)} cells are trained."
+    assert rf"\setval{{run-completeness}}{says}" in (results(clone) / "values.tex").read_text(encoding="utf-8")
     summary = json.loads((results(clone) / "run.json").read_text())
     assert summary["partial"] and summary["finished"] == len(cells) - len(missing)
 
@@ -242,22 +278,19 @@ def test_a_grown_grid_trains_its_new_cells_only_and_a_shrunk_one_nothing(clone):
     (new,) = rows_files(clone) - shipped
     grown = pd.read_csv(clone / table)
     assert len(keys([new])) == 1 and set(grown["key"]) == {*keys(shipped), *keys([new])}
+    # In a shrunk grid, a row that was lost is trained again, though its file is there, and nothing else.
     edit_config(clone, lambda blocks: blocks["thread_a"].update(seed=[1, 4]))
-    snakemake(clone, table, *SMOKE)
-    assert len(pd.read_csv(clone / table)) == len(keys(shipped)) - 1
-    assert rows_files(clone) == {*shipped, new}
-    # A row that was lost is trained again, though its file is there.
-    lost = next(key for key in keys(shipped) if key in set(pd.read_csv(clone / table)["key"]))
+    lost = next(key for key in keys(shipped) if key in {cell.key for cell in load_config(clone / SMOKE[-1]).cells})
     without(*shipped, [lost])
     snakemake(clone, table, *SMOKE)
+    assert len(pd.read_csv(clone / table)) == len(keys(shipped))
     (again,) = rows_files(clone) - {*shipped, new}
     assert keys([again]) == [lost]
     # What the config no longer asks for is cleared when that is asked for, and nothing else.
     edit_config(clone, lambda blocks: blocks["thread_a"].update(seed=[1]))
-    snakemake(clone, table, *SMOKE)
     snakemake(clone, "clear_old_rows", *SMOKE)
     assert rows_files(clone) == {*shipped, again}
-    assert "Nothing to be done" in snakemake(clone, table, *SMOKE)
+    assert "train_shard" not in planned(snakemake(clone, table, *SMOKE, "--dry-run"))
 
 
 # ---- Rows alone, in miniature ----
@@ -276,34 +309,32 @@ def mini(folder: Path, **axes) -> tuple[Path, tuple[str, ...]]:
 
 
 def test_any_number_of_shards_makes_the_same_rows_and_a_change_of_it_trains_nothing(tmp_path):
-    project, arguments = mini(tmp_path / "cut")
-    output = snakemake(project, TABLE, *arguments, "--config", "shards=3")
-    assert re.search(r"^train_shard +3$", output, re.M)
+    project, arguments = mini(tmp_path)
+    output = snakemake(project, "train_all", *arguments, "--config", "shards=2")
+    assert re.search(r"^train_shard +2$", output, re.M)
     files = rows_files(project, "mini")
-    assert len(files) == 3 and len(set(keys(files))) == len(keys(files)) == 12
-    one = pd.read_csv(project / TABLE)
-    for number in ("1", "5", "64"):
-        assert "train_shard" not in snakemake(project, TABLE, *arguments, "--config", f"shards={number}")
-    assert rows_files(project, "mini") == files
-    whole, arguments = mini(tmp_path / "whole")
-    snakemake(whole, TABLE, *arguments)
-    times = ["seconds", "seconds_per_step"]
-    pd.testing.assert_frame_equal(one.drop(columns=times), pd.read_csv(whole / TABLE).drop(columns=times))
+    assert len(files) == 2 and len(set(keys(files))) == len(keys(files)) == 12
+    for number in ("1", "64"):
+        output = snakemake(project, "train_all", *arguments, "--dry-run", "--config", f"shards={number}")
+        assert "train_shard" not in planned(output)
+    config = load_config(project / "mini.yaml", results=str(tmp_path / "whole"))
+    train_run(config, config.cells, device="cpu")  # here, at once
+    tables = [pd.concat(map(pd.read_csv, sorted(found))) for found in (files, (config.root / "rows").glob("*.csv.gz"))]
+    times = ["seconds", "seconds_per_step", "checksum"]
+    one, whole = (table.drop(columns=times).set_index("key").sort_index() for table in tables)
+    pd.testing.assert_frame_equal(one, whole)
 
 
 def test_from_another_folder_and_into_another_folder(tmp_path):
     project, arguments = mini(tmp_path / "project")
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
-    config = str(project / "mini.yaml")
-    snakefile = ("-s", str(project / "Snakefile"), "--cores", "all", "--configfile", config)
+    snakefile = ("-s", str(project / "Snakefile"), "--cores", "all", "--configfile", str(project / "mini.yaml"))
     snakemake(elsewhere, TABLE, *snakefile)
     assert len(pd.read_csv(elsewhere / TABLE)) == 12
-    snakemake(project, TABLE, *arguments, "-d", str(tmp_path / "d"))
-    assert len(pd.read_csv(tmp_path / "d" / TABLE)) == 12
-    scratch = tmp_path / "scratch"
-    snakemake(project, f"{scratch}/mini/cells.csv", *arguments, "--config", f"results={scratch}")
-    assert len(pd.read_csv(scratch / "mini" / "cells.csv")) == 12 and not (project / "results").exists()
+    snakemake(project, "train_all", *arguments, "-d", str(tmp_path / "d"), "--config", "results=scratch")
+    assert len(keys((tmp_path / "d" / "scratch" / "mini" / "rows").glob("*.csv.gz"))) == 12
+    assert not (project / "results").exists()
 
 
 def test_a_config_without_blocks_is_refused_and_says_so(tmp_path):
@@ -324,7 +355,7 @@ def test_a_cell_that_cannot_be_trained_is_named_and_blocks_no_other(tmp_path):
     assert len(keys(rows_files(project, "mini"))) == 12
     raw["blocks"].pop()
     (project / "mini.yaml").write_text(yaml.safe_dump(raw))
-    assert "train_shard" not in snakemake(project, TABLE, *arguments)
+    assert "train_shard" not in planned(snakemake(project, TABLE, *arguments, "--dry-run"))
 
 
 RECIPE = re.search(

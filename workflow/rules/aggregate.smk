@@ -15,7 +15,7 @@ rule predict_cells:
     params:
         cache=CACHE,
         config=PLAN.config.digest,
-        source=digest_of(("theory.predictions", "predict_cells")),
+        source=digest_of("theory/predictions.py"),
     message:
         "Predicting every cell from its problem alone"
     script:
@@ -46,11 +46,7 @@ rule aggregate_cells:
         "../../environment.yml"
     params:
         config=PLAN.config.digest,
-        source=digest_of(
-            ("tools.freeze", "frozen"),
-            ("theory.outcomes", "with_outcomes"),
-            ("run.collect", "collect"),
-        ),
+        source=digest_of("run/collect.py", "tools/freeze.py"),
     message:
         "Collecting the configured cells, and holding the thread's printed numbers against them"
     script:

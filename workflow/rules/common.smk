@@ -5,15 +5,15 @@ import subprocess
 
 import orthogrid
 import psutil
-from orthogrid.cells.catalog import ConfigError, digest_of
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import RUNS_CODE, check_config
 from orthogrid.jobs.failures import in_words
-from orthogrid.cells.declarations import block_figure_names, own_figure_names
+from orthogrid.cells.declarations import block_figure_names, own_figure_names, own_readers
 from orthogrid.jobs.files import cache_folder
-from orthogrid.cells.imports import imported_files
+from orthogrid.cells.sources import digest_of, imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
 from orthogrid.jobs.locks import hold, require_run_folder
-from orthogrid.jobs.plan import Plan, told
+from orthogrid.jobs.plan import Plan, summary
 from orthogrid.publishing.sources import asked
 from orthogrid.jobs.store import Store
 from orthogrid.cells.yamlfile import read_yaml
@@ -38,6 +38,7 @@ def make_plan(config, files):
             if any(key in raw for key in RUNS_CODE):
                 check_config(raw, source=os.path.relpath(file))  # which names the key
         checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
+        own_readers(checked.code)  # a wrong figure or claim of a user's is told before anything trains
         require_run_folder(checked.root)
         if workflow.is_main_process:
             # Even for a dry run: a damaged file in the place of one to be written would look finished.
@@ -46,7 +47,7 @@ def make_plan(config, files):
         plan = Plan(checked)
         if workflow.is_main_process:
             plan.mark_trained()
-            for line in told(plan, workflow.cores or os.cpu_count()):
+            for line in summary(plan, workflow.cores or os.cpu_count()):
                 logger.info(line)
         return plan
     except Exception as error:
@@ -110,7 +111,7 @@ def require_code(code):
     """
     python = os.environ.get("ORTHOGRID_PYTHON")
     if code and python:
-        done = subprocess.run([python, "-m", "orthogrid.tools.own", *code], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([python, "-m", "orthogrid.jobs.own", *code], stderr=subprocess.PIPE, text=True)
         if done.returncode:
             stop_with(f"{done.stderr.strip()}\nNothing was trained.")
 

@@ -19,7 +19,7 @@ rule write_explorer:
     params:
         config=PLAN.config.digest,
         configfile=PLAN.config.source,
-        source=digest_of(("publishing.explorer", "write_explorer")),
+        source=digest_of("publishing/explorer/__init__.py"),
     message:
         "Writing the page in which every run can be looked at"
     script:

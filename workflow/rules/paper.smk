@@ -55,7 +55,6 @@ rule build_paper:
         "{root}/benchmarks/build_paper.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
     params:
         cache=CACHE,
         failed=failed_build(Path(CACHE)),

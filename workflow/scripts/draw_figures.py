@@ -4,10 +4,10 @@ from pathlib import Path
 
 from orthogrid.cells.config import check_config
 from orthogrid.jobs.failures import told
+from orthogrid.jobs.own import load_code
 from orthogrid.jobs.progress import Progress
 from orthogrid.publishing.drawing import draw_figures, write_captions
 from orthogrid.run.run import Run
-from orthogrid.tools.own import load_code
 
 if __name__ == "__main__":
     with told():

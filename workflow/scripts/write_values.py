@@ -6,6 +6,7 @@ from pathlib import Path
 from orthogrid.cells.config import check_config
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.files import write_bytes, write_table
+from orthogrid.jobs.own import load_code
 from orthogrid.publishing.blocks import block_sections
 from orthogrid.publishing.page import write_claims_page
 from orthogrid.publishing.sources import asked
@@ -13,7 +14,6 @@ from orthogrid.publishing.writing import write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import judge
 from orthogrid.sections.ledger import explored_column
-from orthogrid.tools.own import load_code
 
 if __name__ == "__main__":
     with told():

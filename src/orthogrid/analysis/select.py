@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..cells.catalog import having
-from ..cells.cell import AXES, spec_name
+from ..cells.cell import AXES
+from ..cells.components import having
+from ..cells.shape import spec_name
 from ..run.run import Run
 from ..theory import forms
 from ..theory.outcomes import FLAT

@@ -11,12 +11,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from . import catalog
-from .catalog import ConfigError, Entry
+from . import components
+from .components import ConfigError, Entry
+from .shape import ProblemSettings, spec_name
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,64 @@ class Axis:
     @property
     def entries(self) -> dict[str, Entry]:
         """The catalog's entries that are this axis's values."""
-        return getattr(catalog, self.registry)() if self.registry else {}
+        return getattr(components, self.registry)() if self.registry else {}
 
     @property
     def allowed(self) -> str:
-        if self.registry:
-            return "one of " + ", ".join(self.entries)
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
+        """The allowed values in words, as messages and the documentation say them."""
+        if names := self.choices or tuple(self.entries):
+            return "one of " + ", ".join(names)
         if self.kind is bool:
             return "true or false"
         noun = "an integer" if self.kind is int else "a number"
         limit = "" if self.maximum is None else f" and ≤ {self.maximum}"
         return f"{noun} {'>' if self.exclusive else '≥'} {self.minimum:g}{limit}"
 
+    def canonical(self, value: Any) -> Any:
+        """The one form of a value, from any spelling. Raises ValueError that says what is allowed."""
+        if type(value).__module__ == "numpy" and hasattr(value, "item"):
+            value = value.item()
+        if self.registry:
+            return self._canonical_spec(value)
+        if self.choices:
+            found = value if value in self.choices else None
+        else:
+            found = as_bool(value) if self.kind is bool else self._in_limits(as_number(value))
+        if found is None:
+            raise ValueError(f"'{value}' is not allowed: {self.allowed}{nearest(value, self.choices)}")
+        return found
 
-# From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
-# Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
-GRAM_FROM = 1.2
+    def _in_limits(self, number: float | None) -> float | None:
+        """The number in the axis's type; None where it is outside its limits, or has a fraction that the type has not."""
+        if number is None or (self.kind is int and number != int(number)):
+            return None
+        low = number > self.minimum if self.exclusive else number >= self.minimum  # type: ignore[operator]
+        return self.kind(number) if low and (self.maximum is None or number <= self.maximum) else None
+
+    def _canonical_spec(self, value: Any) -> str:
+        """`huber( delta = 1e-2 )` → `huber(delta=0.01)`. An option at its default is left out."""
+        entries = self.entries
+        match = _SPEC.match(value) if isinstance(value, str) else None
+        name, inside = match.groups() if match else (value, "")
+        if not match or name not in entries:
+            raise ValueError(f"'{value}' is not allowed: {self.allowed}{nearest(name, entries)}")
+        defaults = entries[name].options
+        given: dict[str, float] = {}
+        for item in filter(None, map(str.strip, (inside or "").split(","))):
+            option, _, text = map(str.strip, item.partition("="))
+            number = as_number(text)
+            if option not in defaults:
+                has = ", ".join(defaults) or "none"
+                raise ValueError(
+                    f"'{value}': {name} has no option '{option}' (it has: {has}){nearest(option, defaults)}"
+                )
+            if option in given:
+                raise ValueError(f"'{value}': option {option} is given twice")
+            if number is None or number < 0:
+                raise ValueError(f"'{value}': option {option} must be a number ≥ 0, got '{text}'")
+            given[option] = float(number)
+        options = [f"{option}={given[option]!r}" for option in sorted(given) if given[option] != defaults[option]]
+        return f"{name}({','.join(options)})" if options else name
 
 
 def _axis(default: Any, description: str, **limits: Any) -> Any:
@@ -127,7 +169,7 @@ class Cell:
             if name not in AXES:
                 raise ConfigError(f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
             try:
-                values[name] = canonical(name, value)
+                values[name] = AXES[name].canonical(value)
             except ValueError as error:
                 raise ConfigError(f"{name}: {error}") from None
         _settle(values)
@@ -151,7 +193,7 @@ class Cell:
     @property
     def code(self) -> str:
         """The digest of the code that trains it."""
-        return catalog.code_digest(spec_name(self.penalty), spec_name(self.method))
+        return components.code_digest(spec_name(self.penalty), spec_name(self.method))
 
     @property
     def label(self) -> str:
@@ -159,19 +201,9 @@ class Cell:
         return spec_name(self.penalty if self.method == "adam" else self.method)
 
     @cached_property
-    def problem(self) -> Cell:
-        """The cell's data and target as a cell: equal for cells that share them (paired comparisons)."""
-        cell = object.__new__(type(self))  # of canonical settings: no second check, ten thousand cells ask
-        cell.__dict__.update(
-            {f.name: getattr(self, f.name) for f in fields(self)}, penalty="none", reg=0.0, method="adam", determinant="mismatch", init="haar", lr=1e-3,
-            schedule="constant", steps=1,
-        )  # fmt: skip
-        return cell
-
-    @property
-    def by_gram(self) -> bool:
-        """Whether the data's gradient goes through the Gram matrix."""
-        return self.sampling == "fixed" and not self.noise and self.samples >= GRAM_FROM * self.dimension
+    def problem(self) -> ProblemSettings:
+        """The settings of its samples and target: equal for cells that share them."""
+        return ProblemSettings(*(getattr(self, name) for name in ProblemSettings._fields))
 
     def __str__(self) -> str:
         """The settings that are not the default, as `dimension=100 penalty=l1`; for messages."""
@@ -182,27 +214,8 @@ class Cell:
 
 AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.metadata) for f in fields(Cell)}
 
-make_cell = Cell  # its former name
-
-
-def shape_of(cell: Cell) -> tuple:
-    """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
-    way = (cell.by_gram, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
-    return (cell.dimension, cell.samples, cell.sampling, *way)
-
 
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
-
-
-def spec_name(spec: str) -> str:
-    """The name in a spec such as `huber(delta=0.01)`."""
-    return spec.split("(")[0]
-
-
-def spec_options(spec: str) -> dict[str, float]:
-    """The options in a canonical spec: {'delta': 0.01}."""
-    inside = spec.partition("(")[2].rstrip(")")
-    return {k: float(v) for k, v in (item.split("=") for item in inside.split(",") if item)}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -210,71 +223,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
-def _canonical_spec(axis: Axis, value: Any) -> str:
-    """`huber( delta = 1e-2 )` → `huber(delta=0.01)`; an option at its default is left out."""
-    entries = axis.entries
-    match = _SPEC.match(value) if isinstance(value, str) else None
-    if not match or match[1] not in entries:
-        bare = match[1] if match else value
-        raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(bare, entries)}")
-    name, inside = match[1], match[2]
-    defaults = entries[name].options
-    options, given = {}, set()
-    for item in filter(None, (part.strip() for part in (inside or "").split(","))):
-        option, _, text = (part.strip() for part in item.partition("="))
-        if option not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise ValueError(f"'{value}': {name} has no option '{option}' (it has: {known}){nearest(option, defaults)}")
-        if option in given:
-            raise ValueError(f"'{value}': option {option} is given twice")
-        given.add(option)
-        number = as_number(text)
-        if number is None or number < 0:
-            raise ValueError(f"'{value}': option {option} must be a number ≥ 0, got '{text}'")
-        if float(number) != defaults[option]:
-            options[option] = float(number)
-    return name + (f"({','.join(f'{k}={options[k]!r}' for k in sorted(options))})" if options else "")
-
-
 def as_number(value: Any) -> float | int | None:
-    """A finite number, also from a numeric string: YAML hands `1e3` over as a string. Else None."""
-    if isinstance(value, bool):
-        return None
+    """A finite number, also from text: YAML hands `1e3` over as text. None for anything else."""
     if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            try:
-                value = float(value)
-            except ValueError:
-                return None
-    try:
-        return value if isinstance(value, int | float) and math.isfinite(value) else None
-    except OverflowError:  # an integer beyond any float
-        return None
+        for kind in (int, float):
+            with suppress(ValueError):
+                return as_number(kind(value))
+    with suppress(OverflowError):  # an integer beyond any float
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return value
+    return None
 
 
-def canonical(name: str, value: Any) -> Any:
-    """The canonical form of one axis value; ValueError, saying what is allowed, when there is none."""
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
-    axis = AXES[name]
-    if axis.registry:
-        return _canonical_spec(axis, value)
-    if axis.choices:
-        if value not in axis.choices:
-            raise ValueError(f"'{value}' is not allowed: {axis.allowed}{nearest(value, axis.choices)}")
-        return value
-    if axis.kind is bool:
-        value = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
-        if not isinstance(value, bool):
-            raise ValueError(f"'{value}' is not allowed: {axis.allowed}")
-        return value
-    number = as_number(value)
-    fits = number is not None and (number > axis.minimum if axis.exclusive else number >= axis.minimum)  # type: ignore[operator]
-    if not fits or (axis.maximum is not None and number > axis.maximum) or (axis.kind is int and number != int(number)):  # type: ignore[arg-type,operator]
-        raise ValueError(f"'{value}' is not allowed: {axis.allowed}")
-    return axis.kind(number)
+def as_bool(value: Any) -> bool | None:
+    """A truth value, also from the text of a table or a command line. None for anything else."""
+    value = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
+    return value if isinstance(value, bool) else None
 
 
 def _settle(values: dict[str, Any]) -> None:

@@ -12,17 +12,17 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import catalog
-from .catalog import ConfigError
-from .cell import AXES, Axis, Cell, as_number, canonical, nearest, spec_name
+from . import components
+from .cell import AXES, Axis, Cell, as_bool, as_number, nearest
+from .components import ConfigError
 from .costs import bytes_needed
-from .declarations import own_readers
+from .shape import spec_name
 from .yamlfile import read_yaml
 
 
@@ -47,7 +47,7 @@ class Config:
     results: str
     code: tuple[str, ...]
     blocks: tuple[Block, ...]
-    source: str = ""  # the file that it was read from, for commands that are told to a reader
+    source: str = ""  # the file that it was read from, for commands that a reader is given
 
     @property
     def root(self) -> Path:
@@ -56,7 +56,7 @@ class Config:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Every cell once, in the order of first appearance."""
+        """Every cell once, in the order of its first block."""
         return list({cell.key: cell for block in self.blocks for cell in block.cells}.values())
 
     @cached_property
@@ -77,50 +77,21 @@ class Config:
                     raise ConfigError(
                         f"{what} '{name}' is not in this config{nearest(name, there)} ({', '.join(there)})"
                     )
-        kept: dict[str, Cell] = {}
+        chosen: dict[str, Cell] = {}
         for block in self.blocks:
             if block.name in (blocks or names):
                 first = list(dict.fromkeys(cell.seed for cell in block.cells))[:seeds]
-                kept |= {cell.key: cell for cell in block.cells if cell.seed in first}
-        return [c for c in kept.values() if not only or {spec_name(c.penalty), spec_name(c.method)} & set(only)]
+                chosen |= {cell.key: cell for cell in block.cells if cell.seed in first}
+        return [c for c in chosen.values() if not only or {spec_name(c.penalty), spec_name(c.method)} & set(only)]
 
     @cached_property
     def digest(self) -> str:
-        """Changes whenever anything a reader sees could change: run name, title, partial mark, blocks, questions."""
-        view = [
-            self.run,
-            self.title,
-            self.partial,
-            self.code,
-            [(b.name, b.question) for b in self.blocks],
-            self.membership,
-        ]
+        """Twelve hex digits that change with anything a reader sees: name, title, partial mark, code, blocks, questions."""
+        questions = [(block.name, block.question) for block in self.blocks]
+        view = [self.run, self.title, self.partial, self.code, questions, self.membership]
         return hashlib.sha256(json.dumps(view).encode()).hexdigest()[:12]
 
 
-# key: (description, required)
-CONFIG_KEYS = {
-    "run": ("Name of the run; its results land in results/<run>/. Lower-case letters, digits, '-' and '_'.", True),
-    "title": ("What the paper calls this run, in a few words.", False),
-    "device": ("auto takes a GPU where there is one; cpu and cuda insist.", False),
-    "partial": ("true: aggregate and draw although cells are missing; they are shown as missing.", False),
-    "shards": (
-        "Into how many training jobs of equal effort the run is cut; 1 fills one machine, more a cluster.",
-        False,
-    ),
-    "results": ("The folder of all runs.", False),
-    "code": (
-        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.",
-        False,
-    ),
-    "defaults": ("Axis values for every block that does not name the axis.", False),
-    "blocks": ("The grid: a list of blocks, each a cross product over axes.", True),
-}
-BLOCK_KEYS = {
-    "name": ("Name of the block: the figures and tables of the paper ask for blocks by name.", True),
-    "question": ("The question this block answers; shown in the paper.", False),
-    "axes": ("Axis values; a list makes an axis of the cross product.", True),
-}
 DEVICES = ("auto", "cpu", "cuda")
 MOST_SHARDS = 100_000
 MOST_CELLS = 2_000_000
@@ -132,169 +103,211 @@ _BLOCK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 TAKEN = ("bench",)  # folders of results that are no run's
 # Snakemake runs what stands under these keys as Python.
 RUNS_CODE = ("__use_yte__", "__definitions__", "__variables__")
-
-
-def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
-    """Check a config wholly and expand its blocks; no torch, no files.
-
-    Raises ConfigError with one line for every problem found.
-    """
-    problems: list[str] = []
-
-    def complain(where: str, text: str) -> None:
-        problems.append(f"{where}: {text}")
-
-    def check_keys(where: str, mapping: Mapping, known: Mapping) -> None:
-        for key in mapping:
-            if key not in known:
-                complain(where, f"unknown key '{key}'{nearest(key, known)} (keys: {', '.join(known)})")
-        for key, (_, required) in known.items():
-            if required and key not in mapping:
-                complain(where, f"key '{key}' is missing")
-
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{source}: expected a mapping with the keys {', '.join(CONFIG_KEYS)}")
-    for key in RUNS_CODE:
-        if key in raw:
-            complain(
-                source,
-                f"key '{key}' lets Snakemake run what stands in the file as Python; a config is data, so take it out",
-            )
-    check_keys(source, {key: value for key, value in raw.items() if key not in RUNS_CODE}, CONFIG_KEYS)
-    run = raw.get("run", "unnamed")
-    if not (isinstance(run, str) and _RUN_NAME.fullmatch(run)) or run in TAKEN:
-        allowed = "a letter, then at most 63 lower-case letters, digits, '-' and '_'"
-        complain("run", f"'{run}' is not allowed: {allowed}; and not {', '.join(TAKEN)}")
-    title = raw.get("title", run)
-    if not _is_line(title):
-        complain("title", f"'{title}' is not allowed: {LINE}")
-    device = raw.get("device", "auto")
-    if device not in DEVICES:
-        complain("device", f"'{device}' is not allowed: one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
-    # Snakemake's --config hands true and 4 over as text.
-    partial = raw.get("partial", False)
-    partial = {"true": True, "false": False}.get(partial.lower(), partial) if isinstance(partial, str) else partial
-    if not isinstance(partial, bool):
-        complain("partial", f"'{partial}' is not allowed: true or false")
-    shards = as_number(raw.get("shards", 1))
-    if not isinstance(shards, int) or not 1 <= shards <= MOST_SHARDS:
-        complain("shards", f"'{raw['shards']}' is not allowed: an integer from 1 to {MOST_SHARDS}")
-    results = raw.get("results", "results")
-    if not isinstance(results, str) or not results.strip() or not results.isprintable():
-        complain("results", f"'{results}' is not allowed: the name of a folder")
-    elif set(results) & set("{}"):
-        complain("results", f"'{results}' is not allowed: braces are Snakemake's; rename the folder")
-    else:
-        results = os.path.expanduser(results)
-    unread = False
-    code = raw.get("code", [])
-    code = [code] if isinstance(code, str) else code
-    if not isinstance(code, list) or not all(isinstance(path, str) and path for path in code):
-        complain("code", f"'{code}' is not allowed: a list of Python files")
-    else:
-        try:
-            catalog.use_code(code)
-            own_readers(code)
-        except ConfigError as error:
-            complain("code", str(error))
-            unread = True
-    defaults = {} if raw.get("defaults") is None else raw["defaults"]
-    if not isinstance(defaults, Mapping):
-        complain("defaults", f"'{defaults}' is not allowed: a mapping from axis to value")
-        defaults = {}
-    for name, value in defaults.items():
-        if isinstance(value, list):
-            complain(f"defaults.{name}", "a default is a single value; put lists into a block's axes")
-    raw_blocks = raw.get("blocks", [])
-    if not isinstance(raw_blocks, list) or (not raw_blocks and "blocks" in raw):
-        complain("blocks", "expected a list with at least one block")
-        raw_blocks = []
-    total = sum(_count({**defaults, **block["axes"]}) for block in raw_blocks if _has_axes(block))
-    if total > MOST_CELLS:
-        complain("blocks", f"the config asks for {total} cells; at most {MOST_CELLS} are allowed: shorten its lists")
-        raw_blocks = []
-    if unread:
-        raw_blocks = []  # which penalties there are is not known before the files can be read
-    blocks: list[Block] = []
-    seen: set[str] = set()
-    for number, block in enumerate(raw_blocks, start=1):
-        where = f"blocks[{number}]"
-        if not isinstance(block, Mapping):
-            complain(where, f"expected a mapping with the keys {', '.join(BLOCK_KEYS)}")
-            continue
-        name = block.get("name", where)
-        where = f"block '{name}'"
-        check_keys(where, block, BLOCK_KEYS)
-        if not isinstance(name, str) or not _BLOCK_NAME.fullmatch(name):
-            complain(where, f"name '{name}' is not allowed: at most 40 letters, digits, '-' and '_'")
-        elif name in seen:
-            complain(where, "the name is used twice; each block needs its own")
-        seen.add(str(name))
-        axes = block.get("axes", {})
-        if not isinstance(axes, Mapping):
-            complain(where, "axes: expected a mapping from axis to value or list of values")
-            continue
-        question = block.get("question", "")
-        if not _is_line(question):
-            complain(where, f"question '{question}' is not allowed: {LINE}")
-        every = {**defaults, **axes}
-        blocks.append(Block(str(name), str(question), tuple(_expand(where, every, complain))))
-    if problems:
-        listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
-        raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
-    return Config(run, title, device, partial, shards, results, tuple(code), tuple(blocks), source)  # type: ignore[arg-type]
-
-
-def _has_axes(block: Any) -> bool:
-    return isinstance(block, Mapping) and isinstance(block.get("axes"), Mapping)
-
-
-def _count(axes: Mapping[str, Any]) -> int:
-    """The cells of a cross product, before it is made."""
-    return math.prod(len(set(map(repr, values))) if isinstance(values, list) else 1 for values in axes.values())
-
-
 LINE = f"one line of text that prints, of at most {LONGEST} characters; write numbers and dates in quotes"
 
 
-def _is_line(text: Any) -> bool:
-    return isinstance(text, str) and len(text) <= LONGEST and text.isprintable()
+class Key(NamedTuple):
+    """One key of a config or of a block.
+
+    `read` gives the value as the run takes it, or None for one that is not allowed.
+    """
+
+    description: str
+    allowed: str = ""
+    read: Callable[[Any], Any] = lambda value: value
+    default: Any = None
+    required: bool = False
+    schema: Mapping[str, Any] = {}
 
 
-def _expand(where: str, axes: Mapping[str, Any], complain) -> list[Cell]:
+def _matching(pattern: re.Pattern[str], taken: Sequence[str] = ()) -> Callable[[Any], str | None]:
+    return lambda text: text if isinstance(text, str) and pattern.fullmatch(text) and text not in taken else None
+
+
+def _line(text: Any) -> str | None:
+    return text if isinstance(text, str) and len(text) <= LONGEST and text.isprintable() else None
+
+
+def _shards(value: Any) -> int | None:
+    number = as_number(value)  # Snakemake's --config hands 4 over as text
+    return number if isinstance(number, int) and 1 <= number <= MOST_SHARDS else None
+
+
+def _folder(path: Any) -> str | None:
+    is_one = isinstance(path, str) and path.strip() and path.isprintable() and not set(path) & set("{}")
+    return os.path.expanduser(path) if is_one else None
+
+
+def _files(paths: Any) -> list[str] | None:
+    paths = [paths] if isinstance(paths, str) else paths
+    return paths if isinstance(paths, list) and all(isinstance(path, str) and path for path in paths) else None
+
+
+# The one source of the check, the JSON Schema and docs/config.md, as AXES is for axes.
+CONFIG_KEYS = {
+    "run": Key(
+        "Name of the run; its results land in results/<run>/. Lower-case letters, digits, '-' and '_'.",
+        f"a letter, then at most 63 lower-case letters, digits, '-' and '_'; and not {', '.join(TAKEN)}",
+        _matching(_RUN_NAME, TAKEN), "unnamed", True, {"type": "string", "pattern": _RUN_NAME.pattern},
+    ),
+    "title": Key("What the paper calls this run, in a few words.", LINE, _line, "", schema={"type": "string"}),
+    "device": Key(
+        "auto takes a GPU where there is one; cpu and cuda insist.", f"one of {', '.join(DEVICES)}",
+        lambda name: name if name in DEVICES else None, "auto", schema={"enum": list(DEVICES), "default": "auto"},
+    ),
+    "partial": Key(
+        "true: aggregate and draw although cells are missing; they are shown as missing.", "true or false",
+        as_bool, False, schema={"type": "boolean", "default": False},
+    ),
+    "shards": Key(
+        "Into how many training jobs of equal effort the run is cut; 1 fills one machine, more a cluster.",
+        f"an integer from 1 to {MOST_SHARDS}", _shards, 1,
+        schema={"type": "integer", "minimum": 1, "maximum": MOST_SHARDS, "default": 1},
+    ),
+    "results": Key(
+        "The folder of all runs.", "the name of a folder without braces, which are Snakemake's", _folder, "results",
+        schema={"type": "string", "default": "results"},
+    ),
+    "code": Key(
+        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.",
+        "a list of Python files", _files, [], schema={"type": "array", "items": {"type": "string"}, "default": []},
+    ),
+    "defaults": Key("Axis values for every block that does not name the axis."),
+    "blocks": Key("The grid: a list of blocks, each a cross product over axes.", default=(), required=True),
+}  # fmt: skip
+BLOCK_KEYS = {
+    "name": Key(
+        "Name of the block: the figures and tables of the paper ask for blocks by name.",
+        "at most 40 letters, digits, '-' and '_'", _matching(_BLOCK_NAME), "unnamed", True,
+        {"type": "string", "minLength": 1},
+    ),
+    "question": Key("The question this block answers; shown in the paper.", LINE, _line, "", schema={"type": "string"}),
+    "axes": Key("Axis values; a list makes an axis of the cross product.", default={}, required=True),
+}  # fmt: skip
+
+
+def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
+    """Check a config wholly and expand its blocks; no torch, no files but those of `code`.
+
+    Raises ConfigError with one line for every problem found.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{source}: expected a mapping with the keys {', '.join(CONFIG_KEYS)}")
+    problems = [
+        f"{source}: key '{key}' lets Snakemake run what stands in the file as Python; a config is data, so take it out"
+        for key in RUNS_CODE
+        if key in raw
+    ]
+    given = {key: value for key, value in raw.items() if key not in RUNS_CODE}
+    values, wrong = _read_keys(given, CONFIG_KEYS, source)
+    problems += wrong
+    blocks: list[Block] = []
+    try:
+        components.use_code(values["code"] or [])
+    except ConfigError as error:  # which penalties there are is not known before the files can be read
+        problems.append(f"code: {error}")
+    else:
+        blocks, wrong = _read_blocks(values["blocks"], values["defaults"])
+        problems += wrong
+    if problems:
+        listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+        raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
+    title = values["title"] if "title" in raw else values["run"]
+    how = {name: values[name] for name in ("run", "device", "partial", "shards", "results")}
+    return Config(**how, title=title, code=tuple(values["code"]), blocks=tuple(blocks), source=source)
+
+
+def _read_keys(raw: Mapping[Any, Any], keys: Mapping[str, Key], where: str) -> tuple[dict[str, Any], list[str]]:
+    """The value of every key, None for one that is not allowed; and what is wrong."""
+    wrong = [f"{where}: unknown key '{k}'{nearest(k, keys)} (keys: {', '.join(keys)})" for k in raw if k not in keys]
+    wrong += [f"{where}: key '{k}' is missing" for k, key in keys.items() if key.required and k not in raw]
+    values = {}
+    for k, key in keys.items():
+        value = raw.get(k, key.default)
+        values[k] = key.read(value)
+        if values[k] is None and key.allowed:
+            near = nearest(value, key.schema.get("enum", ()))
+            place = f"{k}:" if keys is CONFIG_KEYS else f"{where}: {k}"
+            wrong.append(f"{place} '{value}' is not allowed: {key.allowed}{near}")
+    return values, wrong
+
+
+def _read_blocks(given: Any, defaults: Any) -> tuple[list[Block], list[str]]:
+    """The blocks of a config with its defaults, and what is wrong with both."""
+    wrong: list[str] = []
+    defaults = {} if defaults is None else defaults
+    if not isinstance(defaults, Mapping):
+        wrong.append(f"defaults: '{defaults}' is not allowed: a mapping from axis to value")
+        defaults = {}
+    for name, value in defaults.items():
+        if isinstance(value, list):
+            wrong.append(f"defaults.{name}: a default is a single value; put lists into a block's axes")
+    if not isinstance(given, list) or not given:
+        missing = given == CONFIG_KEYS["blocks"].default  # the key is, which was said already
+        return [], wrong if missing else [*wrong, "blocks: expected a list with at least one block"]
+    axes = [block.get("axes") for block in given if isinstance(block, Mapping)]
+    total = sum(_count({**defaults, **values}) for values in axes if isinstance(values, Mapping))
+    if total > MOST_CELLS:
+        return [], [
+            *wrong,
+            f"blocks: the config asks for {total} cells; at most {MOST_CELLS} are allowed: shorten its lists",
+        ]
+    blocks: dict[str, Block] = {}
+    for number, block in enumerate(given, start=1):
+        if not isinstance(block, Mapping):
+            wrong.append(f"blocks[{number}]: expected a mapping with the keys {', '.join(BLOCK_KEYS)}")
+            continue
+        name = str(block.get("name", f"blocks[{number}]"))
+        where = f"block '{name}'"
+        values, problems = _read_keys(block, BLOCK_KEYS, where)
+        if name in blocks:
+            problems.append(f"{where}: the name is used twice; each block needs its own")
+        cells: list[Cell] = []
+        if isinstance(values["axes"], Mapping):
+            cells, unfit = _expand({**defaults, **values["axes"]})
+            problems += [f"{where}: {problem}" for problem in unfit]
+        else:
+            problems.append(f"{where}: axes: expected a mapping from axis to value or list of values")
+        blocks[name] = Block(name, values["question"], tuple(cells))
+        wrong += problems
+    return list(blocks.values()), wrong
+
+
+def _count(axes: Mapping[str, Any]) -> int:
+    """The number of cells of a cross product, before it is made."""
+    return math.prod(len(set(map(repr, values))) if isinstance(values, list) else 1 for values in axes.values())
+
+
+def _expand(axes: Mapping[str, Any]) -> tuple[list[Cell], list[str]]:
+    """The cells of a cross product, and what is wrong with its values."""
     values: dict[str, list[Any]] = {}
+    wrong: list[str] = []
     for name, given in axes.items():
-        if name not in AXES:
-            complain(where, f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
+        if (axis := AXES.get(name)) is None:
+            wrong.append(f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
             continue
         options = given if isinstance(given, list) else [given]
         if not options:
-            complain(
-                where,
-                f"{name}: the list is empty; give at least one value ({AXES[name].allowed}), or leave the axis out",
-            )
-        good = []
+            wrong.append(f"{name}: the list is empty; give at least one value ({axis.allowed}), or leave the axis out")
+        canonical: dict[Any, None] = {}  # in order, each once
         for option in options:
             try:
-                good.append(canonical(name, option))
+                canonical[axis.canonical(option)] = None
             except ValueError as error:
-                complain(where, f"{name}: {error}")
-        values[name] = list(dict.fromkeys(good))
+                wrong.append(f"{name}: {error}")
+        values[name] = list(canonical)
     cells: dict[str, Cell] = {}
     for combination in itertools.product(*values.values()):
         try:
             cell = Cell(**dict(zip(values, combination, strict=True)))
         except ConfigError as error:
-            complain(where, str(error))
-            return []
+            return [], [*wrong, str(error)]
         if cell.steps > MOST_STEPS or bytes_needed(cell) > MOST_BYTES:
-            which = f"dimension {cell.dimension}, samples {cell.samples}, steps {cell.steps}"
-            complain(
-                where, f"{which}: no machine trains that: at most {MOST_STEPS} steps, and a terabyte of memory a cell"
-            )
-            return []
+            size = f"dimension {cell.dimension}, samples {cell.samples}, steps {cell.steps}"
+            limits = f"at most {MOST_STEPS} steps, and a terabyte of memory a cell"
+            return [], [*wrong, f"{size}: no machine trains that: {limits}"]
         cells[cell.key] = cell
-    return list(cells.values())
+    return list(cells.values()), wrong
 
 
 def load_config(path: str | Path, results: str | None = None) -> Config:
@@ -309,63 +322,39 @@ def load_config(path: str | Path, results: str | None = None) -> Config:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a config, for editors: generated from AXES, CONFIG_KEYS and BLOCK_KEYS, their only source."""
-
-    def axis_schema(axis: Axis) -> dict[str, Any]:
-        if axis.registry:
-            body: dict[str, Any] = {"type": "string", "pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*(\(.*\))?\s*$"}
-        elif axis.choices:
-            body = {"enum": list(axis.choices)}
-        elif axis.kind is bool:
-            body = {"type": "boolean"}
-        else:
-            bound = {"exclusiveMinimum" if axis.exclusive else "minimum": axis.minimum}
-            number = {"type": "integer" if axis.kind is int else "number", **bound}
-            # YAML hands 1e3 over as a string.
-            body = {"anyOf": [number, {"type": "string", "pattern": r"^\s*\+?[0-9.]+([eE][+-]?[0-9]+)?\s*$"}]}
-        return {**body, "default": axis.default, "description": axis.description}
-
-    single = {name: axis_schema(axis) for name, axis in AXES.items()}
-    either = {}
-    for name, axis in AXES.items():
-        one = {k: v for k, v in single[name].items() if k not in ("default", "description")}
-        either[name] = {
-            "anyOf": [one, {"type": "array", "items": one, "minItems": 1}],
-            "default": axis.default,
-            "description": axis.description,
-        }
-    block = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [k for k, (_, needed) in BLOCK_KEYS.items() if needed],
-        "properties": {
-            "name": {"type": "string", "minLength": 1, "description": BLOCK_KEYS["name"][0]},
-            "question": {"type": "string", "description": BLOCK_KEYS["question"][0]},
-            "axes": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": either,
-                "description": BLOCK_KEYS["axes"][0],
-            },
-        },
-    }
-    bodies: dict[str, dict[str, Any]] = {
-        "run": {"type": "string", "pattern": _RUN_NAME.pattern},
-        "title": {"type": "string"},
-        "device": {"enum": list(DEVICES), "default": "auto"},
-        "partial": {"type": "boolean", "default": False},
-        "shards": {"type": "integer", "minimum": 1, "maximum": MOST_SHARDS, "default": 1},
-        "results": {"type": "string", "default": "results"},
-        "code": {"type": "array", "items": {"type": "string"}, "default": []},
-        "defaults": {"type": "object", "additionalProperties": False, "properties": single},
-        "blocks": {"type": "array", "minItems": 1, "items": block},
-    }
+    """The JSON Schema of a config, for editors: made from AXES, CONFIG_KEYS and BLOCK_KEYS."""
+    one = {name: _axis_schema(axis) for name, axis in AXES.items()}
+    several = {name: {"anyOf": [body, {"type": "array", "items": body, "minItems": 1}]} for name, body in one.items()}
+    block = _mapping_schema(BLOCK_KEYS, axes=_axes_schema(several))
+    blocks = {"type": "array", "minItems": 1, "items": block}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Config of an orthogrid run",
-        "description": "Generated by `python -m orthogrid schema`; edit AXES, CONFIG_KEYS or BLOCK_KEYS in grid.py and config.py instead.",
-        "type": "object",
-        "additionalProperties": False,
-        "required": [k for k, (_, needed) in CONFIG_KEYS.items() if needed],
-        "properties": {k: {**bodies[k], "description": CONFIG_KEYS[k][0]} for k in CONFIG_KEYS},
+        "description": "Made by `python -m orthogrid schema`; edit AXES in cells/cell.py, CONFIG_KEYS or BLOCK_KEYS in cells/config.py.",
+        **_mapping_schema(CONFIG_KEYS, defaults=_axes_schema(one), blocks=blocks),
     }
+
+
+def _mapping_schema(keys: Mapping[str, Key], **inner: Mapping[str, Any]) -> dict[str, Any]:
+    properties = {k: {**inner.get(k, key.schema), "description": key.description} for k, key in keys.items()}
+    required = [k for k, key in keys.items() if key.required]
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+
+
+def _axes_schema(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    about = {name: {"default": axis.default, "description": axis.description} for name, axis in AXES.items()}
+    properties = {name: {**body, **about[name]} for name, body in bodies.items()}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _axis_schema(axis: Axis) -> dict[str, Any]:
+    if axis.registry:
+        return {"type": "string", "pattern": r"^\s*[A-Za-z_][A-Za-z0-9_]*\s*(\(.*\))?\s*$"}
+    if axis.choices:
+        return {"enum": list(axis.choices)}
+    if axis.kind is bool:
+        return {"type": "boolean"}
+    least = {"exclusiveMinimum" if axis.exclusive else "minimum": axis.minimum}
+    number = {"type": "integer" if axis.kind is int else "number", **least}
+    # YAML hands 1e3 over as text.
+    return {"anyOf": [number, {"type": "string", "pattern": r"^\s*\+?[0-9.]+([eE][+-]?[0-9]+)?\s*$"}]}

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-from .catalog import methods, penalties
-from .cell import Cell, spec_name
+from .cell import Cell
+from .components import methods, penalties
+from .shape import by_gram, spec_name
 
 # Made by `python -m benchmarks.costs`: seconds of a step and of what surrounds the steps, by name and dimension.
 TABLE = Path(__file__).with_name("costs.csv")
@@ -24,7 +25,7 @@ def operations(cell: Cell) -> float:
     Elementwise work and metrics come on top. Where a step decomposes a matrix it is a lower bound.
     """
     n, k = cell.dimension, cell.samples
-    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if cell.by_gram else 4 * k * n**2
+    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if by_gram(cell) else 4 * k * n**2
     products = penalties()[spec_name(cell.penalty)].products + methods()[spec_name(cell.method)].products
     return float((data + products * 2 * n**3) * cell.steps)
 
@@ -77,7 +78,7 @@ def step_seconds(cell: Cell) -> float:
     n, k = cell.dimension, cell.samples
     plain = _interpolated("none", "adam", n)
     # The table's residuals are of n/4 samples; a product's time goes with their number.
-    data = _interpolated("none", "adam", n, "gram") if cell.by_gram else plain * (0.5 + 2 * k / n)
+    data = _interpolated("none", "adam", n, "gram") if by_gram(cell) else plain * (0.5 + 2 * k / n)
     if cell.sampling == "fresh":
         data *= 3
     penalty, method = spec_name(cell.penalty), spec_name(cell.method)

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from .catalog import SOURCE, ConfigError
+from .components import ConfigError, Definition, code_files
+from .sources import PACKAGE, origin, parsed
 
 if TYPE_CHECKING:
     from .config import Block, Config
@@ -31,7 +32,6 @@ OWN = {
     "figure": ("def draw_{}(run)", r"[A-Za-z][A-Za-z0-9_]*", '@figure("law grid")'),
     "claim": ("def {}(run, cells)", r"[a-z0-9]+(-[a-z0-9]+)*", '@claim("an-id", "…", ">", blocks="law grid")'),
 }
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Reader:
 
 
 @cache
-def readers(folder: Path = SOURCE / "sections") -> tuple[Reader, ...]:
+def readers(folder: Path = PACKAGE / "sections") -> tuple[Reader, ...]:
     """All of the package, by kind and file. Raises ValueError for a declaration that is no plain text."""
     found = []
     for path in sorted(folder.glob("*.py")):
@@ -71,7 +71,7 @@ def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
     Raises ConfigError for a declaration that cannot be read, a function with other arguments, or a name that is taken.
     """
     found: dict[str, Reader] = {}
-    for path in dict.fromkeys(Path(path).expanduser().resolve() for path in paths):
+    for path in code_files(paths):
         for reader in _own(path):
             taken = found.get(str(reader)) or next((r for r in readers() if str(r) == str(reader)), None)
             if taken is not None:
@@ -87,15 +87,14 @@ def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
 
 
 def _own(path: Path) -> Iterator[Reader]:
-    tree = ast.parse(path.read_bytes())
-    known, top = _imported(tree), {id(node) for node in tree.body}
+    tree = parsed(path)
     for node in filter(_is_definition, ast.walk(tree)):
         for decorator in node.decorator_list:
-            kind = _kind(decorator, known)
+            kind = _kind(path, decorator)
             if kind is None:
                 continue
             place, (written, allowed, example) = f"{path}, line {node.lineno}", OWN[kind]
-            if id(node) not in top:
+            if node not in tree.body:
                 raise ConfigError(f"{place}: {kind} '{node.name}' must stand at the top level of the file")
             declared = _declared(decorator, kind, node.name) if isinstance(decorator, ast.Call) else None
             if declared is None:
@@ -116,30 +115,11 @@ def _is_definition(node: ast.AST) -> TypeGuard[Definition]:
     return isinstance(node, Definition)
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
-    """Local name → dotted name, of everything that a file imports from the package."""
-    names: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.asname or alias.name: alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            listed = (
-                {kind: kind for kind in OWN}
-                if node.names[0].name == "*"
-                else {a.asname or a.name: a.name for a in node.names}
-            )
-            names |= {local: f"{node.module}.{name}" for local, name in listed.items()}
-    return {local: name for local, name in names.items() if name.split(".")[0] == SOURCE.name}
-
-
-def _kind(decorator: ast.expr, known: dict[str, str]) -> str | None:
+def _kind(path: Path, decorator: ast.expr) -> str | None:
     """Whether a decorator is the package's `figure` or `claim`, by whatever name."""
-    written = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
-    for local, name in known.items():
-        if written == local or written.startswith(f"{local}."):
-            kind = (name + written[len(local) :]).rpartition(".")[2]
-            return kind if kind in OWN else None
-    return None
+    file, name = origin(path, decorator)
+    name = name.rpartition(".")[2]
+    return name if file is not None and file.is_relative_to(PACKAGE) and name in OWN else None
 
 
 def _declared(call: ast.Call, kind: str, name: str) -> tuple[str, tuple[str, ...]] | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 
 # A full disk or quota, a folder that may not be written, a file in the place of a folder or the other way round.
 WAYS = {

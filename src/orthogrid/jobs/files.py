@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
@@ -60,21 +60,22 @@ def open_own(path: Path) -> TextIO:
 @contextmanager
 def writing(path: Path, level: int = 3) -> Iterator[TextIO]:
     """A text file (compressed for .gz) to be written piece by piece: readers see the old one until it is whole."""
-    with _replacing(path) as raw:
-        file = gzip.GzipFile("", "wb", level, raw, mtime=0) if path.suffix == ".gz" else raw
+    with _replacing(path) as raw, ExitStack() as stack:
+        packed = path.suffix == ".gz"
+        file = stack.enter_context(gzip.GzipFile("", "wb", level, raw, mtime=0)) if packed else raw
         text = TextIOWrapper(file, encoding="utf-8", newline="")
         yield text
         text.flush()
-        if file is raw:
-            text.detach()
-        else:
-            text.close()
+        text.detach()
 
 
-def write_bytes(data: bytes, path: Path) -> None:
-    """Write a file atomically: readers see the old one or the new one, never half."""
+def write_bytes(data: bytes, path: Path, sync: bool = False) -> None:
+    """Write a file whole or not at all: readers see the old one or the new one. With `sync` it is on the disk afterwards."""
     with _replacing(path) as file:
         file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @contextmanager

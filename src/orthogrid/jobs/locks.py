@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from .files import open_own
 
 _held: dict[Path, TextIO] = {}  # kept open: closing a file lets go of its lock

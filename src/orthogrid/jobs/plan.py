@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..cells.catalog import ConfigError, methods, use_code
-from ..cells.cell import AXES, Cell, shape_of, spec_name
-from ..cells.changes import changes, code_parts
+from ..cells.cell import AXES, Cell
+from ..cells.components import ConfigError, changes, code_parts, methods, use_code
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name, operations
+from ..cells.shape import shape_of, spec_name
 from .files import write_bytes
 from .progress import duration
 from .store import Store, shard_name
@@ -34,7 +34,7 @@ PROCESS_BYTES = 3e8
 
 
 def require_libraries(cells: Sequence[Cell]) -> None:
-    """Raises ConfigError, before anything trains, where a cell's method is a library that is not installed."""
+    """Raises ConfigError where a cell's method is a library that is not installed."""
     used = {spec_name(cell.method) for cell in cells}
     for name, entry in methods().items():
         if entry.library and name in used and importlib.util.find_spec(name) is None:
@@ -98,15 +98,37 @@ def shards(cells: Sequence[Cell], count: int, costs: Costs) -> dict[str, list[Ce
 
 
 class Plan:
-    """What of a run is there and what is to be trained, from its config and its rows files alone."""
+    """What of a run is finished and what is to be trained, from its config and its rows files alone. Finished cells have a row."""
 
     def __init__(self, config: Config):
         self.config = config
         self.store = Store(config.root)
-        self.files, found = self.store.files_of(config.cells, any_code=config.partial)
-        self.held = self.store.held()
-        self.missing = [cell for cell in config.cells if cell.key not in found]
+        self.files, finished = self.store.files_of(config.cells, any_code=config.partial)
+        self.missing = [cell for cell in config.cells if cell.key not in finished]
         self.shards = {} if config.partial else shards(self.missing, config.shards, Costs())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all rows files that the run's tables are made from: those there, and those to be trained."""
+        return sorted({*self.files, *self.shards})
+
+    @cached_property
+    def stale(self) -> dict[str, str]:
+        """The missing cells that have a row of another code: key → that code."""
+        other = {key: code for codes in self.store.held().values() for key, code in codes.items()}
+        return {cell.key: other[cell.key] for cell in self.missing if cell.key in other}
+
+    def why_stale(self) -> list[str]:
+        """What changed in the code since stale rows were made, with how many rows, most rows first."""
+        stale = [cell for cell in self.missing if cell.key in self.stale]
+        today = {
+            cell.code: code_parts(spec_name(cell.penalty), spec_name(cell.method))
+            for cell in {cell.code: cell for cell in stale}.values()
+        }
+        reasons: Counter[str] = Counter()
+        for (old, new), count in Counter((self.stale[cell.key], cell.code) for cell in stale).items():
+            reasons[changes(self.store.code_parts(old), today[new])] += count
+        return [f"{count} rows are stale: {reason}" for reason, count in reasons.most_common()]
 
     def write_shards(self) -> None:
         """Write each shard's cells beside the rows: what its job trains, whatever becomes of the config meanwhile."""
@@ -122,27 +144,6 @@ class Plan:
         self.store.unmark()
         for name in self.files:
             self.store.mark(name)
-
-    @cached_property
-    def stale(self) -> dict[str, str]:
-        """The missing cells that have a row of another code: key → that code."""
-        other = {key: code for codes in self.held.values() for key, code in codes.items()}
-        return {cell.key: other[cell.key] for cell in self.missing if cell.key in other}
-
-    def why_stale(self) -> list[str]:
-        """What changed in the code since stale rows were made, with how many rows, most rows first."""
-        today = {cell.key: cell for cell in self.missing}
-        counts = Counter((code, today[key].code) for key, code in self.stale.items())
-        made = {cell.code: code_parts(cell) for cell in {today[key].code: today[key] for key in self.stale}.values()}
-        reasons: Counter[str] = Counter()
-        for (old, new), count in counts.items():
-            reasons[changes(self.store.code_parts(old), made[new])] += count
-        return [f"{count} rows are stale: {reason}" for reason, count in reasons.most_common()]
-
-    @property
-    def names(self) -> list[str]:
-        """Of all rows files that the run's tables are made from: those there, those to be trained."""
-        return sorted({*self.files, *self.shards})
 
 
 @dataclass(frozen=True)
@@ -189,14 +190,16 @@ def describe(plan: Plan, workers: int) -> str:
 
     lines += [line(block.name, block.cells, block.question) for block in config.blocks]
     lines += [line("all, each once", config.cells), ""]
-    return "\n".join([*lines, *told(plan, workers)])
+    return "\n".join([*lines, *summary(plan, workers)])
 
 
-def told(plan: Plan, workers: int) -> list[str]:
+def summary(plan: Plan, workers: int) -> list[str]:
     """A plan in a few lines: what is stale and why, what is to be trained and what it costs, and what is odd about the rows."""
     lines = [*plan.why_stale(), _headline(plan, workers, measured_costs(plan.store)), *plan.store.damaged().values()]
-    if kept := plan.store.journalled(plan.missing):
-        lines.append(f"{kept} of these are finished already, in the journal of a job that was killed or is at work.")
+    if count := plan.store.journalled(plan.missing):
+        lines.append(
+            f"{count} of these are trained already: they are in the journal of a job that was killed or is at work."
+        )
     if len(versions := plan.store.torch_versions(plan.config.cells)) > 1:
         lines.append("Rows were made by several versions of torch: " + counted(versions) + ".")
     return lines

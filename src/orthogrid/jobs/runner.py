@@ -17,25 +17,24 @@ from typing import Any
 
 import torch
 
-from ..cells.catalog import ConfigError, methods, penalties
-from ..cells.cell import Cell, spec_name
-from ..cells.changes import code_parts
+from ..cells.cell import Cell
+from ..cells.components import ConfigError, code_parts, methods, penalties
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name
+from ..cells.shape import spec_name
 from ..methods import METHODS
 from ..penalties import PENALTIES
-from ..tools.own import load_code, loaded_code, run_again, try_penalties
 from ..training.train import Result, train_batch
+from .own import load_code, loaded_code, run_again, try_penalties
 from .plan import batches, parts, require_libraries, shared_out
 from .progress import Progress, how_many
 from .store import Store, shard_name
-from .workers import Outcome, Pool, WorkerDied
+from .workers import Outcome, WorkerDied, Workers
 
-# Seconds of work, as a core of a CPU would take, below which starting workers would cost more than it saves. One that works on
-# a GPU starts anew, with libraries to load.
+# Seconds of work of one core from which on workers are started. One that works on a GPU loads its libraries anew.
 WORTH_WORKERS = {"cpu": 1.0, "cuda": 60.0}
-# At most so many share a GPU, for each that much of its memory. Drawing problems and measuring ends take the CPU longer than a GPU
-# takes for the steps of small matrices.
+# At most SHARE_GPU processes share a GPU, SHARE_BYTES of its memory each. They draw problems and measure ends on the CPU, which
+# for small matrices takes longer than the steps on the GPU.
 SHARE_GPU = 8
 SHARE_BYTES = 4e9
 
@@ -57,6 +56,9 @@ class Failure:
         return f"  {kind}{self.error}\n{which}"
 
 
+Trained = Result | Failure
+
+
 def find_device(wanted: str) -> torch.device:
     """`auto` takes a GPU where there is one. Raises ConfigError when `cuda` is asked for in vain."""
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -69,16 +71,12 @@ def find_device(wanted: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What the row says it was made on, such as `cuda (NVIDIA H200)` or `cpu (AMD EPYC, 1 thread)`."""
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return cpu_name()
+    """What a row says it was made on, such as `cuda (NVIDIA H200)` or `cpu (AMD EPYC, 1 thread)`."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else cpu_name()
 
 
 def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
-    """Cells of this shape that fit into four fifths of a worker's share of the GPU's free memory; None on the CPU, which has a
-    rule of its own.
-    """
+    """The cells of this shape that fit into four fifths of a worker's share of the GPU's free memory; None on the CPU."""
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
@@ -86,7 +84,7 @@ def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
 
 
 def gpu_workers(device: torch.device, workers: int) -> int:
-    """How many of these may share the GPU."""
+    """How many of these processes may share the GPU."""
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, min(workers, SHARE_GPU, int(free / SHARE_BYTES)))
 
@@ -152,21 +150,21 @@ def train_cells(
     for odd in try_penalties(cell.penalty for cell in missing):
         print(f"note: {odd}", file=sys.stderr, flush=True)
     workers = workers or (os.cpu_count() or 1 if target.type == "cpu" else 1)
-    job = Job(store, name, missing, len(done), target, workers, minutes)
+    job = Job(store, name, missing, target, workers, minutes)
     with Stop() as stop:
         try:
             if missing:
-                job.run(stop, log)
+                job.run(stop, Progress("training", job.seconds, log), len(done))
         finally:
             for code, cell in {cell.code: cell for cell in missing}.items():
-                store.keep_code(code, code_parts(cell))
+                store.keep_code(code, code_parts(spec_name(cell.penalty), spec_name(cell.method)))
             store.settle(name, cells)
     if stop.requested:
         raise KeyboardInterrupt
     if job.failures:
-        told = "\n".join(map(str, job.failures))
         number = sum(len(failure.cells) for failure in job.failures)
-        raise TrainingError(f"{number} cells could not be trained, {job.count} were:\n{told}")
+        listing = "\n".join(map(str, job.failures))
+        raise TrainingError(f"{number} cells could not be trained, {job.count} were:\n{listing}")
     return job.count
 
 
@@ -176,7 +174,7 @@ def require_running(cells: Sequence[Cell]) -> None:
         for name in {spec_name(getattr(cell, axis)) for cell in cells} - set(registry):
             file = known[name].file
             raise ConfigError(
-                f"{axis} '{name}' stands in {file}, which has not run: orthogrid.tools.own.load_code('{file}')"
+                f"{axis} '{name}' stands in {file}, which has not run: orthogrid.jobs.own.load_code('{file}')"
             )
 
 
@@ -197,48 +195,43 @@ class Job:
     """The training of some cells: what waits, what is done, what failed."""
 
     def __init__(
-        self,
-        store: Store,
-        name: str,
-        missing: list[Cell],
-        done: int,
-        device: torch.device,
-        workers: int,
-        minutes: float | None,
+        self, store: Store, name: str, cells: list[Cell], device: torch.device, workers: int, minutes: float | None
     ):
-        self.store, self.name, self.missing, self.done, self.device = store, name, missing, done, device
+        self.store, self.name, self.cells, self.device = store, name, cells, device
         self.costs = Costs(row for row in store.timed_rows() if row["device"] == device_name(device))
-        self.seconds = sum(map(self.costs.seconds, missing))
+        self.seconds = sum(map(self.costs.seconds, cells))
         self.workers = workers if self.seconds > WORTH_WORKERS[device.type] else 1
         if device.type == "cuda" and self.workers > 1:
             self.workers = gpu_workers(device, self.workers)
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.waiting = batches(missing, self.costs, lambda cell: gpu_batch(cell, device, self.workers))
-        if missing and (device.type == "cpu" or self.workers > 1):
+        self.waiting = batches(cells, self.costs, lambda cell: gpu_batch(cell, device, self.workers))
+        if cells and (device.type == "cpu" or self.workers > 1):
             self.waiting = shared_out(self.waiting, self.workers, self.costs)
         if minutes is not None:
             self.waiting.sort(key=lambda batch: self.costs.seconds(batch[0]))
         self.count = 0
         self.failures: list[Failure] = []
 
-    def run(self, stop: Stop, log: str | Path | None = None) -> None:
-        """Train batch by batch and journal what is finished, until all is done or something asks to stop."""
-        progress = Progress("training", self.seconds, log)
-        kept = f"; {self.done} more are finished already" if self.done else ""
-        progress.say(f"training: {how_many(len(self.missing), 'cell')} on {device_name(self.device)}{kept}")
+    def run(self, stop: Stop, progress: Progress, done: int) -> None:
+        """Train batch by batch and journal what is finished, until all is done or something asks to stop.
+
+        `done` is how many more cells of the job were finished before.
+        """
+        before = f"; {done} more are finished already" if done else ""
+        progress.say(f"training: {how_many(len(self.cells), 'cell')} on {device_name(self.device)}{before}")
 
         def report(seconds: float) -> None:
-            progress.update(seconds, f"of the work, {self.count} of {len(self.missing)} cells, ")
+            progress.update(seconds, f"of the work, {self.count} of {len(self.cells)} cells, ")
 
         diverged = 0
         train = self._in_workers if self.workers > 1 else self._here
         for trained in train(stop, report):
-            results = [t for t in trained if isinstance(t, Result)]
+            results = [each for each in trained if isinstance(each, Result)]
             self.store.append(self.name, [_record(result, self.device) for result in results])
             self.count += len(results)
             diverged += sum(result.row["status"] == "diverged" for result in results)
-            self.failures += [t for t in trained if isinstance(t, Failure)]
-        left = len(self.missing) - self.count
+            self.failures += [each for each in trained if isinstance(each, Failure)]
+        left = len(self.cells) - self.count
         if stop.requested:
             progress.close(f"interrupted; {self.count} cells are kept, run the same command again to go on. Stopped")
         else:
@@ -248,107 +241,102 @@ class Job:
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
-        """The results of each batch that waits, one after another in this process; `report` hears the seconds of work done."""
+    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Trained]]:
+        """The results of the batches that wait, trained one after another in this process.
+
+        `report` is called with the seconds of work that are done.
+        """
         done = self.seconds - sum(map(self.costs.batch_seconds, self.waiting))
         for batch in self.waiting:
             if stop.requested or self._late():
                 return
             work = self.costs.batch_seconds(batch)
 
-            def heard(fraction: float, done: float = done, work: float = work) -> None:
+            def advance(fraction: float, done: float = done, work: float = work) -> None:
                 if stop.requested:
                     raise KeyboardInterrupt
                 report(done + fraction * work)
 
             try:
-                yield from _in_memory(batch, self.device, heard)
+                yield from halve_on_failure(batch, self.device, advance)
             except KeyboardInterrupt:
                 return
             done += work
 
-    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Result | Failure]]:
-        """The results of each batch, as they come from the workers.
+    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Trained]]:
+        """The results of the batches that wait, as they come from the workers.
 
         A batch whose worker died is tried once more when all others are done, alone: on a CPU by a worker that has the machine's
         memory to itself, on a GPU in this process. Where workers on a GPU die before any has a result, the card may be set to
         serve one process only, and all batches are left to this one.
         """
         seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
-        workers = min(self.workers, len(self.waiting))
         on_gpu = self.device.type == "cuda"
-        work, prepare = partial(_train_at_once, device=self.device), partial(_prepare, loaded_code(), self.device)
-        pool = Pool(work, self.waiting, workers, prepare, forks=not on_gpu)
-        first = deque(range(len(seconds)))
-        again: deque[int] = deque()
-        last: set[int] = set()
-        heard = False
+        most = min(self.workers, len(self.waiting))
+        work, prepare = partial(_train_at_once, self.device), partial(_prepare, loaded_code(), self.device)
+        workers = Workers(work, self.waiting, most, prepare, forks=not on_gpu)
+        first, again = deque(range(len(seconds))), deque[int]()
+        last: set[int] = set()  # those that run for the second time
+        any_result = False
         try:
-            while first or pool.running or (again and not on_gpu):
+            while first or workers.running or (again and not on_gpu):
                 if stop.requested:
                     break
                 if self._late():
                     first.clear()
-                while first and pool.idle:
-                    pool.start(first.popleft())
-                if again and not pool.running and not on_gpu:
+                while first and workers.free:
+                    workers.start(first.popleft())
+                if again and not workers.running and not on_gpu:
                     last.add(again[0])
-                    pool.start(again.popleft())
-                for outcome in pool.wait(1.0):
+                    workers.start(again.popleft())
+                for outcome in workers.wait(1.0):
                     if isinstance(outcome.error, WorkerDied) and outcome.number not in last:
                         again.append(outcome.number)
                     else:
-                        heard = True
+                        any_result = True
                         yield self._results(outcome)
-                if on_gpu and not heard and len(again) >= workers:
+                if on_gpu and not any_result and len(again) >= most:
                     again.extend(first)
                     first.clear()
-                report(sum(f * work for f, work in zip(pool.fractions, seconds, strict=True)))
+                report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
         finally:
-            finished = pool.stop()
+            finished = workers.stop()
         yield from map(self._results, finished)
         if on_gpu:
             self.waiting = [self.waiting[number] for number in again]
             yield from self._here(stop, report)
 
-    def _results(self, outcome: Outcome) -> list[Result | Failure]:
+    def _results(self, outcome: Outcome) -> list[Trained]:
         return outcome.result if outcome.error is None else [Failure(self.waiting[outcome.number], outcome.error)]
 
 
-def _train_batch(cells: list[Cell], report: Callable[[float], None], device: torch.device) -> list[Result | Failure]:
-    """Train a batch; where that raises, its halves, so that a cell that cannot be trained takes no other with it."""
-    try:
-        return [replace(result, weight=None, bias=None) for result in train_batch(cells, device, report)]
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except Exception as error:
-        if len(cells) == 1:
-            return [Failure(cells, error)]
-    return [result for half in parts(cells, 2) for result in _train_batch(half, report, device)]
-
-
-def _in_memory(
+def halve_on_failure(
     cells: list[Cell], device: torch.device, report: Callable[[float], None]
-) -> Iterator[list[Result | Failure]]:
-    """Train a batch in this process, in halves where the GPU's memory does not suffice."""
-    results: list[Result | Failure] | None
+) -> Iterator[list[Trained]]:
+    """Train a batch in this process. Where that raises, train its halves, so that a cell that fails takes no other with it.
+
+    The halves also fit into a GPU's memory where the whole did not.
+    """
     try:
-        results = _train_batch(cells, report, device)
-    except torch.cuda.OutOfMemoryError as error:
-        results = [Failure(cells, error.with_traceback(None))] if len(cells) == 1 else None
-    if results is not None:
-        yield results
+        results = train_batch(cells, device, report)
+    except Exception as error:
+        failure = Failure(cells, error.with_traceback(None))
+    else:
+        yield [replace(result, weight=None, bias=None) for result in results]
         return
-    # Outside the handler, which would keep the failed batch's tensors alive.
-    gc.collect()
-    torch.cuda.empty_cache()
-    for half in parts(cells, 2):
-        yield from _in_memory(half, device, report)
+    if device.type == "cuda":  # outside the handler, which would keep the failed batch's tensors alive
+        gc.collect()
+        torch.cuda.empty_cache()
+    if len(cells) == 1:
+        yield [failure]
+    else:
+        for half in parts(cells, 2):
+            yield from halve_on_failure(half, device, report)
 
 
-def _train_at_once(cells: list[Cell], report: Callable[[float], None], device: torch.device) -> list[Result | Failure]:
-    """A worker's task: the results of `_in_memory`, together."""
-    return [result for results in _in_memory(cells, device, report) for result in results]
+def _train_at_once(device: torch.device, cells: list[Cell], report: Callable[[float], None]) -> list[Trained]:
+    """A worker's task: the results of `halve_on_failure`, together."""
+    return [result for results in halve_on_failure(cells, device, report) for result in results]
 
 
 def _prepare(code: Mapping[Path, bytes], device: torch.device) -> None:

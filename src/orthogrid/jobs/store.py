@@ -3,14 +3,13 @@
     results/<run>/journal/<name>.jsonl    one line a finished cell, appended at once; gone when its rows file is written
     results/<run>/rows/<name>.csv.gz      the rows of one training job, written whole
     results/<run>/traces/<name>.csv.gz    their traces
-    results/<run>/shards/<name>.trained   says that these two are there, for Snakemake, which has nothing else of rows in hand
-    results/<run>/code/<digest>.json      what the code was made of that trained some rows: tells what changed when it does
+    results/<run>/shards/<name>.trained   a mark that these two are there: the only output of training that Snakemake knows
+    results/<run>/code/<digest>.json      the parts of the code that trained some rows, to name what changed since
     results/<run>/damaged/                files that were found damaged
 
 A name is a digest of the cells that the job trains and of their code, so two jobs never write one file. A finished row is
-found again by cell key and code digest, wherever among these it lies. Only finished cells are ever written: a failure is
-no result. Each row carries a checksum of itself and its trace: what does not agree with it counts as not there, and is
-trained again.
+found again by cell key and code digest, wherever among these it lies. Only finished cells are written: a failure is no
+result. Each row carries a checksum of itself and its trace. A row that does not agree with it counts as missing.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from itertools import groupby
@@ -38,9 +38,9 @@ if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the
 
 SUFFIX = ".csv.gz"
 CHECKSUM = "checksum"
-# What a store calls its files: what has another name is somebody else's.
+# The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-# How often files are looked for again when another process replaced one between the list and the look.
+# How often rows are read when another process replaces a file between the list and the reading.
 LOOKS = 5
 
 
@@ -51,10 +51,15 @@ def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
 
 def shard_name(cells: Iterable[Cell]) -> str:
     """The name of the files of some cells: twelve hex digits of their keys and code."""
-    return _name({cell.key: cell.code for cell in cells})
+    return _name(_codes(cells))
 
 
-def _name(codes: dict[str, str]) -> str:
+def _codes(cells: Iterable[Cell]) -> dict[str, str]:
+    """The code of each cell, by key."""
+    return {cell.key: cell.code for cell in cells}
+
+
+def _name(codes: Mapping[str, str]) -> str:
     return _digest("\n".join(sorted(f"{key} {code}" for key, code in codes.items())))
 
 
@@ -97,13 +102,11 @@ class Store:
         """Those that there are, in the order of names."""
         return sorted(self.root.glob(f"rows/*{SUFFIX}"))
 
-    def holds(self, name: str) -> bool:
-        """Whether a rows file is there, undamaged and with the cells that its name stands for."""
-        try:
-            file = self.sound(name)
-        except FileNotFoundError:
-            return False
-        return file.whole and _name(file.codes) == name
+    def journal_file(self, name: str) -> Path:
+        return self.root / "journal" / f"{name}.jsonl"
+
+    def code_file(self, code: str) -> Path:
+        return self.root / "code" / f"{code}.json"
 
     def mark_file(self, name: str) -> Path:
         return self.root / "shards" / f"{name}.trained"
@@ -117,24 +120,28 @@ class Store:
             os.utime(path, ns=(written, written))
 
     def unmark(self) -> None:
-        """Take the marks off rows files that are gone. A job writes rows before their mark, so one at work keeps its own."""
+        """Remove the marks of rows files that are gone. A job writes rows before their mark, so one at work keeps its own."""
         for path in self.root.glob("shards/*.trained"):
             if not self.rows_file(path.stem).exists():
                 path.unlink(missing_ok=True)
 
-    def journal_file(self, name: str) -> Path:
-        return self.root / "journal" / f"{name}.jsonl"
+    def holds(self, name: str) -> bool:
+        """Whether a rows file is there, undamaged and with the cells that its name stands for."""
+        try:
+            file = self.sound(name)
+        except FileNotFoundError:
+            return False
+        return file.whole and _name(file.codes) == name
 
     def keep_code(self, code: str, parts: dict[str, str]) -> None:
-        """Keep what a code digest is made of."""
-        path = self.root / "code" / f"{code}.json"
-        if not path.exists():
-            write_bytes((json.dumps(parts, indent=0) + "\n").encode(), path)
+        """Put the parts of some code on record."""
+        if not self.code_file(code).exists():
+            write_bytes((json.dumps(parts, indent=0) + "\n").encode(), self.code_file(code))
 
     def code_parts(self, code: str) -> dict[str, str] | None:
-        """What a code digest is made of, where it was kept."""
+        """The parts of some code; None where they are not on record."""
         try:
-            return json.loads((self.root / "code" / f"{code}.json").read_text(encoding="utf-8"))
+            return json.loads(self.code_file(code).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
@@ -143,26 +150,20 @@ class Store:
         path = self.journal_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_own(path) as file:
-            if file.tell() and not _ends_line(path):
-                file.write("\n")  # a torn line stays alone and is skipped when read
-            file.write("".join(map(_line, records)))
+            # The first line end closes a line that was torn by a crash. Such a line, and an empty one, is skipped when read.
+            file.write("\n" + "".join(map(_line, records)))
             file.flush()
             os.fsync(file.fileno())
 
     def held(self) -> dict[str, dict[str, str]]:
-        """For each rows file that has its traces, in the order of names: the code of its sound rows by cell key.
-
-        By Python's own reader: a plan needs no pandas.
-        """
+        """For each rows file that has its traces, in the order of names: the code of its sound rows by cell key."""
         return {name: file.codes for name, file in self._files()}
 
     def _files(self) -> Iterator[tuple[str, RowsFile]]:
         for path in self.rows_files():
             name = path.name.removesuffix(SUFFIX)
-            try:
+            with suppress(FileNotFoundError):  # without traces, or replaced meanwhile by another file
                 yield name, self.sound(name)
-            except FileNotFoundError:
-                continue  # without traces, or replaced meanwhile; whoever replaced it wrote another
 
     def sound(self, name: str) -> RowsFile:
         """A rows file, each row held against its checksum. Raises FileNotFoundError, also where the traces are missing."""
@@ -186,7 +187,7 @@ class Store:
         return _by_key(_readable(self.traces_file(name))[0])
 
     def damaged(self) -> dict[str, str]:
-        """What to tell of the rows files that were damaged or edited, by name."""
+        """A message for each rows file that was damaged or edited, by name."""
         return {
             name: f"{self.rows_file(name)}, or its traces, was damaged or edited: "
             f"{len(file.lines)} of its cells agree with their checksums; the others count as not there, and are trained again "
@@ -196,17 +197,17 @@ class Store:
         }
 
     def set_aside(self) -> list[str]:
-        """Move damaged files to damaged/; their sound rows go on in files of their own. Returns a line to tell for each."""
-        told, aside = self.damaged(), self.root / "damaged"
-        for name in told:
+        """Move damaged files to damaged/ and write their sound rows to files of their own. Returns a message for each."""
+        messages, aside = self.damaged(), self.root / "damaged"
+        for name in messages:
             file = self.sound(name)
-            kept = (file.table(), self.traces(name)) if file.lines else None
+            tables = (file.table(), self.traces(name)) if file.lines else None
             aside.mkdir(exist_ok=True)
             for kind, old in (("rows", self.rows_file(name)), ("traces", self.traces_file(name))):
                 os.replace(old, aside / f"{kind}-{old.name}")
-            if kept:
-                self.put(_name(file.codes), *kept)
-        return [f"{line} It is now in {aside}." for line in told.values()]
+            if tables:
+                self.put(_name(file.codes), *tables)
+        return [f"{message} It is now in {aside}." for message in messages.values()]
 
     def timed_rows(self) -> Iterator[dict[str, str]]:
         """The rows of all rows files, as text; for their times, so whatever code made them."""
@@ -215,7 +216,7 @@ class Store:
 
     def torch_versions(self, cells: Sequence[Cell]) -> Counter[str]:
         """How many of these cells each version of torch trained."""
-        wanted = {cell.key: cell.code for cell in cells}
+        wanted = _codes(cells)
         seen = {row["key"]: row["torch"] for row in self.timed_rows() if wanted.get(row["key"]) == row["code"]}
         return Counter(seen.values())
 
@@ -224,51 +225,42 @@ class Store:
 
         With `any_code` a cell that no file holds with today's code is also found with another's.
         """
-        wanted = {cell.key: cell.code for cell in cells}
-        held = self.held()
-        names: list[str] = []
+        wanted, held = _codes(cells), self.held()
+        names: set[str] = set()
         found: set[str] = set()
-        for same_code in (True, False) if any_code else (True,):
+        for any_of_them in (False, True) if any_code else (False,):
             for name, codes in held.items():
-                new = {
-                    key for key, code in codes.items() if key in wanted and (not same_code or code == wanted[key])
-                } - found
-                if new:
-                    names.append(name)
-                    found |= new
-        return sorted(set(names)), found
+                fits = {k for k, code in codes.items() if wanted.get(k) == code or (any_of_them and k in wanted)}
+                if fits - found:
+                    names.add(name)
+                    found |= fits
+        return sorted(names), found
 
     def unfiled(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Those of some cells that no rows file holds with today's code."""
+        """The cells that no rows file holds with today's code."""
         _, found = self.files_of(cells)
         return [cell for cell in cells if cell.key not in found]
 
     def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Rows and traces of those cells that are finished with today's code, from all rows files and the journals."""
-        for look in range(LOOKS):
-            try:
+        """Rows and traces of the cells that are finished with today's code, from all rows files and the journals."""
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):
                 return self._finished(cells)
-            except FileNotFoundError:
-                if look == LOOKS - 1:
-                    raise
-        raise AssertionError
+        return self._finished(cells)
 
     def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
-        wanted = {cell.key: cell.code for cell in cells}
+        wanted = _codes(cells)
         names, found = self.files_of(cells)
         rows, traces = [], []
         for name in names:
             table, trace = self.rows(name), self.traces(name)
-            table = table[table["key"].map(wanted) == table["code"]]
-            rows.append(table)
-            traces.append(trace[trace["key"].isin(table["key"])])
-        if len(found) < len(wanted):
-            records = self._journals(wanted)
+            rows.append(table[table["key"].map(wanted) == table["code"]])
+            traces.append(trace[trace["key"].isin(rows[-1]["key"])])
+        if len(found) < len(wanted) and (records := self._journals(wanted)):
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
-        rows, traces = ([t for t in tables if len(t)] for tables in (rows, traces))
         if not rows:
             return pd.DataFrame({"key": []}), pd.DataFrame({"key": [], "step": []})
         # The same cell may lie in several places; its values are the same.
@@ -279,7 +271,7 @@ class Store:
 
     def journalled(self, cells: Sequence[Cell]) -> int:
         """How many of these cells a job had finished that was killed, or is at work."""
-        return len({record["row"]["key"] for record in self._journals({cell.key: cell.code for cell in cells})})
+        return len({record["row"]["key"] for record in self._journals(_codes(cells))})
 
     def _journals(self, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
         """The sound records of these cells, by key with their code."""
@@ -288,7 +280,7 @@ class Store:
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):
                     continue  # torn by a crash, or damaged: that cell is not finished
                 sound = isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record))
                 if sound and wanted.get(record["row"]["key"]) == record["row"]["code"]:
@@ -305,58 +297,60 @@ class Store:
         self.put(name, rows.set_index("key").loc[keys].reset_index(), traces)
 
     def put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
-        """Write a rows file and its traces, each row with its checksum."""
+        """Write a rows file and its traces, each row with its checksum. They are on the disk before this returns."""
         trace = table_text(traces.sort_values(["key", "step"]))
         columns, *lines = _lines(table_text(rows))
         of_key = _by_key(trace)
         sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
-        for path, text in (
-            (self.traces_file(name), trace),
-            (self.rows_file(name), "\n".join([f"{columns},{CHECKSUM}", *sealed, ""])),
-        ):
-            write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0), path)
+        table = "\n".join([f"{columns},{CHECKSUM}", *sealed, ""])
+        for path, text in ((self.traces_file(name), trace), (self.rows_file(name), table)):
+            write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0), path, sync=True)
 
     def settle(self, name: str, cells: Sequence[Cell]) -> set[str]:
-        """Turn what a journal holds of some cells into a rows file of its own; returns the keys of those that are finished.
+        """Write the journal's finished cells to a rows file, then delete the journal. Returns the keys of all that are finished.
 
-        `name` is the job's; where it holds all of the cells the file has that name, else one by what it holds.
+        `name` is the job's. A file that holds all of its cells has that name, another is named by what it holds.
         """
         done = set(self.finished(cells)[0]["key"])
-        if len(done) == len({cell.key for cell in cells}):
-            if self.held().get(name) != {cell.key: cell.code for cell in cells}:
+        if done == set(codes := _codes(cells)):
+            if self.held().get(name) != codes:
                 self.write(name, cells)
-        else:
-            if fresh := [cell for cell in self.unfiled(cells) if cell.key in done]:
-                self.write(shard_name(fresh), fresh)
+        elif fresh := [cell for cell in self.unfiled(cells) if cell.key in done]:
+            self.write(shard_name(fresh), fresh)
         self.journal_file(name).unlink(missing_ok=True)
         return done
 
     def gather(self, cells: Sequence[Cell]) -> int:
-        """One rows file for all that is finished of some cells, in place of the files that hold nothing else; returns how many."""
+        """Write all that is finished of some cells to one rows file, and remove the files that hold nothing else.
+
+        Returns how many cells are finished.
+        """
         names, found = self.files_of(cells)
-        held = [cell for cell in cells if cell.key in found]
-        if not held:
+        there = [cell for cell in cells if cell.key in found]
+        if not there:
             return 0
-        name = shard_name(held)
+        name = shard_name(there)
         if names != [name]:
-            self.write(name, held)
+            self.write(name, there)
         for other, codes in self.held().items():
             if other != name and set(codes) <= found:
                 self.rows_file(other).unlink(missing_ok=True)
                 self.traces_file(other).unlink(missing_ok=True)
-        return len(held)
+        return len(there)
 
     def clear(self, cells: Sequence[Cell]) -> list[Path]:
-        """Remove journals, and rows and traces that some cells do not need; nothing while one of the cells is missing."""
+        """Remove journals, marks, damaged files, and the rows and traces that some cells do not need. Returns what was removed.
+
+        Nothing is removed while one of the cells is missing, nor what another name or a link says is somebody else's.
+        """
         names, found = self.files_of(cells)
         if len(found) < len({cell.key for cell in cells}):
-            return []  # a run in pieces: what would be removed holds cells that it still needs
-        needed = {self.rows_file(name) for name in names} | {self.traces_file(name) for name in names}
-        old = [p for p in (*self.rows_files(), *self.root.glob(f"traces/*{SUFFIX}")) if p not in needed]
-        old += [*self.root.glob("journal/*.jsonl"), *self.root.glob("damaged/*"), *self.root.glob("shards/*.trained")]
-        marks = {self.mark_file(name) for name in names}
+            return []
+        needed = {file(name) for name in names for file in (self.rows_file, self.traces_file, self.mark_file)}
+        kinds = (f"rows/*{SUFFIX}", f"traces/*{SUFFIX}", "journal/*.jsonl", "damaged/*", "shards/*.trained")
         linked = [path for path in (self.root, *self.root.iterdir()) if path.is_symlink()]
-        old = [p for p in old if p not in marks and OWN_NAME.fullmatch(p.name) and p.parent not in linked]
+        old = [path for kind in kinds for path in sorted(self.root.glob(kind)) if path not in needed]
+        old = [path for path in old if OWN_NAME.fullmatch(path.name) and path.parent not in linked]
         for path in old:
             path.unlink()
         return old
@@ -365,14 +359,8 @@ class Store:
 def _line(record: dict[str, Any]) -> str:
     """A journal's line. Of log |det| five decimals are kept: what is left of a zero is float32's."""
     trace = [point | {"log_abs_det": round(point["log_abs_det"], 5)} for point in record["trace"]]
-    kept = {"row": record["row"], "trace": trace}
-    return json.dumps(kept | {CHECKSUM: _digest(json.dumps(kept))}) + "\n"
-
-
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+    rounded = {"row": record["row"], "trace": trace}
+    return json.dumps(rounded | {CHECKSUM: _digest(json.dumps(rounded))}) + "\n"
 
 
 def _readable(path: Path) -> tuple[str, bool]:

@@ -1,6 +1,7 @@
-"""Worker processes that may die: each has a pipe of its own, so that a death is seen at once and holds up nobody.
+"""Worker processes that may die: each has a pipe of its own, so that a death is seen at once and takes its own task alone.
 
-The standard library's pool shares queues among its workers; one that is killed while it holds a queue's lock stops all.
+The standard library's pools share queues among their workers. One that is killed takes the tasks of others with it. A process
+for each task would be simpler still, but forking one that has loaded torch, and ending it, takes as long as a small batch.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-# Forked workers share what the parent has imported and is to work on; elsewhere both are sent to them.
-CONTEXT: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 SPAWN: Any = multiprocessing.get_context("spawn")
+# A forked process has what its parent has imported and is to work on; elsewhere both are sent to it.
+CONTEXT: Any = multiprocessing.get_context("fork") if sys.platform == "linux" else SPAWN
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
@@ -34,96 +35,78 @@ class Outcome:
     error: Exception | None = None
 
 
-@dataclass
-class _Worker:
-    process: Any  # of the context that workers come from
-    pipe: Connection
-    task: int | None = None  # the number it works on
-
-
-class Pool:
-    """Processes that work on numbered tasks. `work(task, report)` may call `report(fraction)` meanwhile."""
+class Workers:
+    """Processes that work on numbered tasks, one after another. `work(task, report)` may call `report(fraction)` meanwhile."""
 
     def __init__(
         self,
         work: Callable[[Any, Callable[[float], None]], Any],
         tasks: Sequence[Any],
-        workers: int,
+        most: int,
         prepare: Callable[[], None] | None = None,
         forks: bool = True,
     ):
-        """`prepare` is called first in each worker that is not forked, so has nothing of what the parent did.
+        """At most `most` processes work at a time. `prepare` is called first in each that is not forked.
 
-        Without `forks` none is forked: a fork of a process that uses a GPU cannot.
+        Without `forks` none is forked: a fork of a process that uses a GPU cannot use it.
         """
-        self.work, self.tasks, self.prepare = work, tasks, prepare
         self.context = CONTEXT if forks else SPAWN
         self.fractions = self.context.Array("d", len(tasks), lock=False)  # of each task, written by its worker
-        self.workers: list[_Worker] = []
-        self.most = workers
-
-    def start(self, number: int) -> None:
-        """Give a task to an idle worker, a new one if there is none. Not more at once than `idle` allows."""
-        worker = next((w for w in self.workers if w.task is None), None) or self._hire()
-        worker.task = number
-        worker.pipe.send(number)
+        self.most = most
+        self.running: dict[Connection, tuple[int, Any]] = {}  # pipe → number of the task, process
+        self._idle: list[tuple[Connection, Any]] = []
+        forked = self.context.get_start_method() == "fork"
+        self._work = (work, tasks, self.fractions, os.getpid(), None if forked else prepare)
 
     @property
-    def running(self) -> list[int]:
-        return [w.task for w in self.workers if w.task is not None]
-
-    @property
-    def idle(self) -> int:
+    def free(self) -> int:
         """How many more tasks can run now."""
         return self.most - len(self.running)
 
+    def start(self, number: int) -> None:
+        """Give a task to a process. Not more at once than are `free`."""
+        pipe, process = self._idle.pop() if self._idle else self._hire()
+        self.running[pipe] = number, process
+        pipe.send(number)
+
+    def _hire(self) -> tuple[Connection, Any]:
+        ours, theirs = self.context.Pipe()
+        process = self.context.Process(target=_serve, args=(theirs, *self._work), daemon=True)
+        process.start()
+        theirs.close()  # held open here, it would hide the worker's death
+        return ours, process
+
     def wait(self, seconds: float) -> list[Outcome]:
         """The outcomes that are there, at the latest after so many seconds."""
-        busy: dict[Any, _Worker] = {w.pipe: w for w in self.workers if w.task is not None}
-        return [self._receive(busy[pipe]) for pipe in wait(list(busy), timeout=seconds)]
+        return [self._receive(pipe) for pipe in wait(list(self.running), timeout=seconds)]  # type: ignore[arg-type]
 
-    def stop(self) -> list[Outcome]:
-        """End all workers, in the middle of their tasks; what they had just finished is returned."""
-        ready = [o for o in self.wait(0) if o.error is None]
-        for worker in self.workers:
-            worker.process.kill()
-        for worker in self.workers:
-            worker.process.join()
-            worker.pipe.close()
-        self.workers = []
-        return ready
-
-    def _hire(self) -> _Worker:
-        ours, theirs = self.context.Pipe()
-        inherited = [w.pipe for w in self.workers] + [ours]
-        forked = self.context.get_start_method() == "fork"
-        inherited, prepare = (inherited, None) if forked else ([], self.prepare)
-        process = self.context.Process(
-            target=_serve,
-            args=(theirs, inherited, self.work, self.tasks, self.fractions, os.getpid(), prepare),
-            daemon=True,
-        )  # fmt: skip
-        process.start()
-        theirs.close()
-        self.workers.append(_Worker(process, ours))
-        return self.workers[-1]
-
-    def _receive(self, worker: _Worker) -> Outcome:
-        assert worker.task is not None, "only a worker at work answers"
-        number, worker.task = worker.task, None
+    def _receive(self, pipe: Connection) -> Outcome:
+        number, process = self.running.pop(pipe)
         try:
-            result, error = worker.pipe.recv()
+            result, error = pipe.recv()
         except (EOFError, OSError):
-            self.workers.remove(worker)
-            worker.process.join()
-            worker.pipe.close()
-            return Outcome(number, error=WorkerDied(_how(worker.process.exitcode)))
+            process.join()
+            pipe.close()
+            return Outcome(number, error=WorkerDied(_death(process.exitcode)))
+        self._idle.append((pipe, process))
         if error is None:
             self.fractions[number] = 1.0
         return Outcome(number, result, error)
 
+    def stop(self) -> list[Outcome]:
+        """End all processes, in the middle of their tasks. Returns what had just been finished."""
+        finished = [outcome for outcome in self.wait(0) if outcome.error is None]
+        left = [*self._idle, *((pipe, process) for pipe, (_, process) in self.running.items())]
+        for _, process in left:
+            process.kill()
+        for pipe, process in left:
+            process.join()
+            pipe.close()
+        self._idle, self.running = [], {}
+        return finished
 
-def _how(exitcode: int | None) -> str:
+
+def _death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         hint = " (the machine may have run out of memory)" if name == "SIGKILL" else ""
@@ -139,10 +122,10 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
             os.kill(os.getpid(), number)
 
 
-def _serve(pipe, inherited, work, tasks, fractions, parent: int, prepare) -> None:
-    """A worker's life: take a number, work, send (result, error)."""
-    for other in inherited:
-        other.close()  # held open here, a sister's pipe would not tell of her death
+def _serve(
+    pipe: Connection, work: Callable, tasks: Sequence[Any], fractions: Any, parent: int, prepare: Callable | None
+) -> None:
+    """A process's life: take a number, work, send (result, error)."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)  # the parent's to handle
@@ -153,16 +136,17 @@ def _serve(pipe, inherited, work, tasks, fractions, parent: int, prepare) -> Non
     while True:
         try:
             number = pipe.recv()
-        except (EOFError, OSError):
+        except (EOFError, OSError):  # the parent ended
             return
 
         def report(fraction: float, number: int = number) -> None:
             fractions[number] = fraction
 
+        answer: tuple[Any, Exception | None]
         try:
-            answer: tuple[Any, Exception | None] = (work(tasks[number], report), None)
+            answer = work(tasks[number], report), None
         except Exception as error:
-            answer = (None, error)
+            answer = None, error
         try:
             pipe.send(answer)
         except Exception as error:  # an error that cannot be pickled

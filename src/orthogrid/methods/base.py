@@ -1,13 +1,12 @@
-"""What a method is: how a batch makes its steps. Each registers under its own name; `adam` in `optimizers` is the plainest."""
+"""What a method is: how a batch makes its steps. Each registers under its own name; `adam` is the plainest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ..cells.catalog import Entry
-from ..cells.cell import spec_name, spec_options
-from ..cells.registration import registered
+from ..cells.components import Entry, registered
+from ..cells.shape import spec_name, spec_options
 from .batch import Batch
 
 
@@ -35,7 +34,7 @@ METHODS: dict[str, type[Method]] = {}
 def register(**traits: Any) -> Callable[[type[Method]], type[Method]]:
     """Make a class a method of its own name. Its `__init__`'s keyword-only arguments become options: `landing(strength=0.1)`.
 
-    The traits tell others what they want to know of it; `catalog.TRAITS` lists them, each with its meaning and default.
+    The traits tell others what they want to know of it; `components.TRAITS` lists them, each with its meaning and default.
     """
 
     def wrap(method: type[Method]) -> type[Method]:

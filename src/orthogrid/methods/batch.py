@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
+from ..cells.shape import ProblemSettings, by_gram
 from ..numerics import metrics
 from ..numerics.descent import Descent
 from ..numerics.linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
 from ..numerics.problem import DTYPES, Problem, draw_fresh
-from ..penalties import find_penalty
+from ..penalties.base import find_penalty
 
 
 def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
@@ -49,7 +50,7 @@ class Batch:
         given = torch.promote_types(self.dtype, torch.float32)
         side = whole(self.weight).shape[-1]
         self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
-        self.by_gram = first.by_gram
+        self.by_gram = by_gram(first)
         # The same with their margins, which are zero: what a step works on.
         names = ("weight", "grad", "x", "residual", "target")
         self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
@@ -61,7 +62,9 @@ class Batch:
             # Views of every step, made once.
             self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
             self.offset_entries = self.offset[:, :n, 0]
-            self.twice_k = torch.tensor(2.0 * k, device=device)  # a Python number costs a call 2 µs
+            self.twice_k = torch.tensor(
+                2.0 * k, dtype=torch.float32, device=device
+            )  # a Python number costs a call 2 µs
         # Of samples the true rows alone: a bias is added to them.
         self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
         for i, problem in enumerate(problems):
@@ -92,7 +95,7 @@ class Batch:
         self.measured = self._samples_in_double() if first.sampling == "fixed" else None
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
-        streams: dict[Cell, int] = {}
+        streams: dict[ProblemSettings, int] = {}
         self.stream_of = [streams.setdefault(cell.problem, i) for i, cell in enumerate(cells)]
         self.generators = {i: problems[i].generator.clone_state() for i in sorted(set(self.stream_of))}
 

@@ -22,7 +22,7 @@ class Descent:
     def __init__(self, groups: Sequence[Sequence[Pair]], device: torch.device):
         self.rates: list[float] | list[Tensor] = [0.0] * len(groups)
         if device.type == "cuda":
-            self.rates = [torch.zeros((), device=device) for _ in groups]
+            self.rates = [torch.zeros((), dtype=torch.float32, device=device) for _ in groups]
         self.groups = [tuple(list(side) for side in zip(*group, strict=True)) or ([], []) for group in groups]
 
     def set_rates(self, rates: Sequence[float]) -> None:
@@ -56,7 +56,7 @@ class Adam(Descent):
     ):
         super().__init__(groups, device)
         self.constants = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": 0.0}
-        self.count, self.one = torch.zeros((), device=device), torch.ones((), device=device)
+        self.count, self.one = (make((), dtype=torch.float32, device=device) for make in (torch.zeros, torch.ones))
         # Beside parameters and gradients the means of these and of their squares.
         self.groups = [
             (params, grads, *([torch.zeros_like(p) for p in params] for _ in "mv")) for params, grads in self.groups

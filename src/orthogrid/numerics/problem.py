@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from ..cells.cell import Cell
 
 # How a weight is stored; tf32 rounds the operands of products (`linalg.Products`).
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+DRAWN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever a notebook's defaults are
 SAME_EIGENVALUE = 1e-4  # eigenvalues closer than this share are one: whitened inputs come in float32
 
 
@@ -101,12 +103,12 @@ def draw_problem(cell: Cell) -> Problem:
     n, k = cell.dimension, cell.samples
     dtype = DTYPES[cell.dtype]
     generator = torch.Generator().manual_seed(cell.seed)
-    x = torch.rand(k, n, generator=generator)
-    rho = torch.nn.init.orthogonal_(torch.empty(n, n), generator=generator)
+    x = torch.rand(k, n, generator=generator, **DRAWN)
+    rho = torch.nn.init.orthogonal_(torch.empty(n, n, **DRAWN), generator=generator)
     # nn.Linear draws its own weight, which the thread then overwrites, and its bias, which stays.
-    torch.nn.init.kaiming_uniform_(torch.empty(n, n), a=math.sqrt(5), generator=generator)
-    bias = torch.empty(n).uniform_(-1 / math.sqrt(n), 1 / math.sqrt(n), generator=generator)
-    weight = torch.nn.init.orthogonal_(torch.empty(n, n), generator=generator)
+    torch.nn.init.kaiming_uniform_(torch.empty(n, n, **DRAWN), a=math.sqrt(5), generator=generator)
+    bias = torch.empty(n, **DRAWN).uniform_(-1 / math.sqrt(n), 1 / math.sqrt(n), generator=generator)
+    weight = torch.nn.init.orthogonal_(torch.empty(n, n, **DRAWN), generator=generator)
     direction = torch.randn(n, generator=generator, dtype=torch.float64)
 
     x = x.to(dtype)
@@ -132,7 +134,7 @@ def draw_problem(cell: Cell) -> Problem:
     elif (det_sign(weight) == det_sign(rho)) != (cell.determinant == "match"):
         weight[0].neg_()
     bias = bias.to(dtype) if cell.bias else torch.zeros(n, dtype=dtype)
-    noise = cell.noise * torch.randn(k, n, generator=generator) if cell.noise else None
+    noise = cell.noise * torch.randn(k, n, generator=generator, **DRAWN) if cell.noise else None
     problem = Problem(
         x,
         rho,
@@ -155,7 +157,7 @@ def draw_problem(cell: Cell) -> Problem:
 
 def draw_fresh(cell: Cell, generator: torch.Generator) -> Tensor:
     """The next k × n fresh samples, float32. Whitened means centred: independent uniform entries have equal variances."""
-    x = torch.rand(cell.samples, cell.dimension, generator=generator)
+    x = torch.rand(cell.samples, cell.dimension, generator=generator, **DRAWN)
     return x - 0.5 if cell.inputs == "whitened" else x
 
 

@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..cells import catalog
-from ..cells.cell import AXES, spec_name
+from ..cells import components
+from ..cells.cell import AXES
 from ..cells.declarations import BLOCK_FIGURE
+from ..cells.shape import spec_name
 from ..run.run import Run
 from .panels import bars, canvas, decades, legend, limits, mosaic, outcome_patches, ticks
 from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, Drawing, colour, nonempty, shades, styled
@@ -91,7 +92,7 @@ def _values(cells: pd.DataFrame, axis: str) -> list:
 
 
 def _palette(values: list) -> list:
-    known = {*catalog.penalties(), *catalog.methods()}
+    known = {*components.penalties(), *components.methods()}
     return [
         colour(value) if spec_name(str(value)) in known else OTHERS[i % len(OTHERS)] for i, value in enumerate(values)
     ]

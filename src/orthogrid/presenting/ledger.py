@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..analysis import select, settings
 from ..analysis.intervals import Estimate
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..run.run import RUN_TABLES, Run, View
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..cells import catalog
-from ..cells.cell import spec_name
+from ..cells import components
+from ..cells.shape import spec_name
 from ..run.run import Declared, Run, reads
 
 TEXT_WIDTH = 156 / 25.4  # inches: figures are drawn at the size they are printed
@@ -98,7 +98,7 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
     def enter(function: Callable[[Run], Figure]) -> Drawing:
         drawn, name = styled(function, blocks, tables), function.__name__.removeprefix("draw_")
         if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(drawn):
-            raise catalog.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
+            raise components.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
         FIGURES[name] = drawn
         return drawn
 
@@ -171,9 +171,9 @@ def render(run: Run, drawing: Drawing) -> bytes:
 def colour(arm: str) -> str:
     """Of a penalty or method, the same in all figures; those without a place of their own take one by the order of definition."""
     name = spec_name(arm)
-    if name in catalog.having("penalty", attached=False):
+    if name in components.having("penalty", attached=False):
         return PLAIN
-    known = [each for each in (*catalog.penalties(), *catalog.methods()) if each not in PENALTIES]
+    known = [each for each in (*components.penalties(), *components.methods()) if each not in PENALTIES]
     return PENALTIES.get(name) or OTHERS[known.index(name) % len(OTHERS)]
 
 
@@ -185,7 +185,7 @@ def shades(values: Collection) -> dict:
 
 def in_order(present: list[str]) -> list[str]:
     """Arms in the order of their definition; those with options follow in the order given."""
-    known = [*catalog.penalties(), *catalog.methods()]
+    known = [*components.penalties(), *components.methods()]
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
 
 

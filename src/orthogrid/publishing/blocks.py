@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from ..cells.catalog import SOURCE
 from ..cells.cell import AXES
 from ..cells.config import Block
 from ..cells.declarations import BLOCK_FIGURE, WHOLE, Reader, own_readers, unknown_blocks
+from ..cells.sources import PACKAGE
 from ..presenting.formats import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
 from ..presenting.tables import longtable, ragged, tabular
 from ..run.run import Run, finished
@@ -47,7 +47,7 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     cells = finished(planned)
     yield rf"\section{{Block {code(block.name)}}}\label{{sec:block-{block.name}}}"
     yield rf"\emph{{{text(block.question)}}} {axes_sentence(block)} {ends_sentence(planned)}"
-    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), SOURCE / "presenting" / "generic.py")
+    drawn = Reader("figure", f"{BLOCK_FIGURE}{block.name}", (block.name,), PACKAGE / "presenting" / "generic.py")
     caption = f"Block {code(block.name)}: {text(block.question)} Lines are medians over seeds, bars the full range."
     yield from _figure(run, drawn, caption, axes_sentence(block))
     yield from _figures(run, own)

@@ -24,7 +24,7 @@ import seaborn  # noqa: F401 - likewise
 from .. import sections  # noqa: F401 - enters the figures
 from ..cells.config import Config
 from ..cells.declarations import WHOLE, figures
-from ..cells.imports import files_digest, imported_files
+from ..cells.sources import files_digest, imported_files
 from ..jobs.files import write_bytes
 from ..presenting import panels
 from ..presenting.generic import drawing_of

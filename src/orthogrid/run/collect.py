@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import ConfigError
+from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
 from ..jobs.store import Store, parse_traces
@@ -147,7 +147,7 @@ def _dumped(file: Any) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
 
 def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
     """What run.json holds: what the run is, how much of it is there, and what made it."""
-    there = cells[cells["status"] != "missing"]
+    there, rows = cells[cells["status"] != "missing"], Path(config.root) / "rows"
     codes = {cell.key: cell.code for cell in config.cells}
 
     def counts(column: str) -> dict[str, int]:
@@ -158,7 +158,7 @@ def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
         "partial": len(there) < len(cells), "digest": config.digest,
         "of_other_code": int((there["key"].map(codes) != there["code"]).sum()),
         "torch": counts("torch"), "device": counts("device"), "minutes": round(float(there["seconds"].sum()) / 60, 1),
-        "python": platform.python_version(), "commit": _commit(), "date": rows_date(Path(config.root) / "rows"),
+        "python": platform.python_version(), "commit": _committed(rows, "%h") or _commit(), "date": rows_date(rows),
     }  # fmt: skip
 
 
@@ -173,9 +173,13 @@ def rows_date(rows: Path) -> str:
     files = list(rows.glob("*.csv.gz"))
     if not files:
         return ""
+    return _committed(rows, "%cs") or date.fromtimestamp(max(file.stat().st_mtime for file in files)).isoformat()
+
+
+def _committed(rows: Path, what: str) -> str:
+    """Of the last commit of tracked rows, what this format of git's shows. Empty where they are edited or not tracked."""
     where = str(rows.resolve())
-    committed = "" if git("status", "--porcelain", where) else git("log", "-1", "--format=%cs", "--", where)
-    return committed or date.fromtimestamp(max(file.stat().st_mtime for file in files)).isoformat()
+    return "" if git("status", "--porcelain", where) else git("log", "-1", f"--format={what}", "--", where)
 
 
 def git(*asked: str) -> str:

@@ -27,8 +27,9 @@ from ..analysis.select import (
     predicted_plateau,
 )
 from ..analysis.settings import CONSTANT_WITHIN, EQUAL_FIT, FITTED, SIMILAR
-from ..cells.catalog import methods
-from ..cells.cell import Cell, spec_options
+from ..cells.cell import Cell
+from ..cells.components import methods
+from ..cells.shape import spec_options
 from ..presenting.formats import MISSING, digits2, median, setting
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks

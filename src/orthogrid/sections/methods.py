@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from ..analysis.intervals import mean, share
 from ..analysis.select import at_best_rate, by_seed, methods, only, problems, resting, roughness, step_costs
 from ..analysis.settings import FLOOR_TOLERANCE
-from ..cells.catalog import having
-from ..cells.catalog import methods as known
-from ..cells.cell import spec_name
+from ..cells.components import having
+from ..cells.components import methods as known
+from ..cells.shape import spec_name
 from ..presenting.formats import MISSING, code, d1, d2, digits2, median, out_of, setting
 from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import bars, canvas, decades, inside, legend, limits, list_rows

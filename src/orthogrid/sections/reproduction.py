@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..cells.catalog import penalties
+from ..cells.components import penalties
 from ..presenting.formats import MISSING, digits2, enumeration, integer, number, setting, text
 from ..presenting.tables import ragged, table, tabular
 from ..presenting.values import Value, values

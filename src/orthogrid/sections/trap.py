@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from ..analysis.intervals import mean, share
 from ..analysis.select import by_seed, of_squares, only, outside_margin, problems, resting
 from ..analysis.settings import EXISTENCE_SHARE, MOST
-from ..cells.cell import spec_name
+from ..cells.shape import spec_name
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
 from ..presenting.panels import Panel, dots, inside, legend, note, outcome_marks, side_by_side
 from ..presenting.style import COLOURS, LAW, UNIT, figure, shades

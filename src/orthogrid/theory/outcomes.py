@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-MEANING = {
-    "recovered": "At the target.",
-    "trapped": "At a minimum on the wrong side. Where the theory knows the point, beside it; where it knows none, at a point on the "
-    "wrong side where the gradient vanishes and the curvature is positive.",
-    "unidentified": "The samples do not determine the weight (lambda = 0), and it fits them.",
-    "unfinished": "Neither. It still moves, or rests beside a saddle: `reflection` says beside which eigenvector's reflection.",
-    "diverged": "Its numbers overflowed.",
-}
-OUTCOMES = tuple(MEANING)
+# docs/outcomes.md says what each means.
+OUTCOMES = ("recovered", "trapped", "unidentified", "unfinished", "diverged")
 
 NEAR = 0.2  # at a point: within this distance of it, where the twin is at 2 from the target
 FLAT = 1e-3  # the largest gradient_norm at which a run without a known point rests

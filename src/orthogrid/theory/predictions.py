@@ -20,9 +20,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..cells import catalog
-from ..cells.cell import Cell, spec_name, spec_options
+from ..cells import components
+from ..cells.cell import Cell
 from ..cells.config import Config
+from ..cells.shape import ProblemSettings, spec_name, spec_options
+from ..cells.sources import PACKAGE, digest_of
 from ..jobs.files import write_bytes
 from ..jobs.workers import CONTEXT
 from . import forms
@@ -56,7 +58,7 @@ def predict_cells(
     `w_max2` is max w_i² and `w_l1` is ‖w‖₁. Paired cells share their problem, which is drawn once; with a folder `cache` it is
     drawn once for all runs of the same code. `progress` hears of problems that are drawn.
     """
-    problems = list(dict.fromkeys(cell.problem for cell in config.cells))
+    problems = {cell.problem: cell for cell in reversed(config.cells)}
     spectra = _spectra(problems, progress, Kept(Path(cache)) if cache else None)
     rows = [{"key": cell.key} | _predict(cell, spectra[cell.problem]) for cell in config.cells]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -72,10 +74,10 @@ def _predict(cell: Cell, of: Spectrum) -> dict[str, float]:
         "distance": float(forms.coset_distance(n, effective)), "wrong_floor": float(forms.wrong_floor(lam)),
     }  # fmt: skip
     penalty, method = spec_name(cell.penalty), spec_name(cell.method)
-    if method in ("adam", "sgd") and not catalog.penalties()[penalty].attached:
+    if method in ("adam", "sgd") and not components.penalties()[penalty].attached:
         said["detached_plateau"] = float(forms.detached_plateau(n, effective))
     if method == "adam" and penalty == "l1" and cell.schedule == "constant":
-        options = catalog.methods()["adam"].options | spec_options(cell.method)
+        options = components.methods()["adam"].options | spec_options(cell.method)
         said["l1_floor"] = float(forms.l1_floor(n, cell.lr, options["beta1"]))
     if lam > 0:
         threshold, position, loss = predict_trap(cell, of)
@@ -88,14 +90,17 @@ def _predict(cell: Cell, of: Spectrum) -> dict[str, float]:
     return said
 
 
-def _spectra(problems: Sequence[Cell], progress: Progress, kept: Kept | None) -> dict[Cell, Spectrum]:
-    """The spectra of problems: kept ones, and new ones drawn on all cores and kept from now on."""
+def _spectra(
+    problems: Mapping[ProblemSettings, Cell], progress: Progress, kept: Kept | None
+) -> dict[ProblemSettings, Spectrum]:
+    """The spectra of problems, each given with a cell that has it: kept ones, and new ones drawn on all cores and kept from now on."""
     held = kept.read() if kept else {}
     spectra = {problem: held[problem.key] for problem in problems if problem.key in held}
     new = [problem for problem in problems if problem not in spectra]
     if not new:
         return spectra
-    for done, (problem, spectrum) in enumerate(zip(new, _draw(new), strict=True), start=1):
+    drawn = _draw([problems[problem] for problem in new])
+    for done, (problem, spectrum) in enumerate(zip(new, drawn, strict=True), start=1):
         spectra[problem] = spectrum
         progress(done, len(new))
     if kept:
@@ -103,20 +108,20 @@ def _spectra(problems: Sequence[Cell], progress: Progress, kept: Kept | None) ->
     return spectra
 
 
-def _draw(problems: Sequence[Cell]) -> Iterator[Spectrum]:
-    """Their spectra, as they come: a process a core, each with one thread of LAPACK's. Threads would wait for Python's lock."""
+def _draw(cells: Sequence[Cell]) -> Iterator[Spectrum]:
+    """The spectra of their problems, as they come: a process a core, each with one thread of LAPACK's. Threads would wait for Python's lock."""
     import torch
 
     with ProcessPoolExecutor(os.cpu_count(), CONTEXT, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(_spectrum, problems)
+        yield from pool.map(_spectrum, cells)
 
 
-def _spectrum(problem: Cell) -> Spectrum:
+def _spectrum(cell: Cell) -> Spectrum:
     import torch
 
     from ..numerics.problem import SAME_EIGENVALUE, draw_problem
 
-    drawn = draw_problem(problem)
+    drawn = draw_problem(cell)
     values = drawn.eigenvalues.numpy()
     larger = values[values > values[0] * (1 + SAME_EIGENVALUE)]
     w = (drawn.rho.double().mT @ drawn.weakest).numpy()
@@ -132,7 +137,7 @@ class Kept:
 
     @cached_property
     def path(self) -> Path:
-        return self.folder / f"{catalog.digest_of(('theory.predictions', '_spectrum'))}-{metadata.version('torch')}.npz"
+        return self.folder / f"{digest_of('theory/predictions.py')}-{metadata.version('torch')}.npz"
 
     def read(self) -> dict[str, Spectrum]:
         """All that are kept; none where the file is missing or damaged, of which its checksums tell."""
@@ -169,10 +174,10 @@ def predict_trap(cell: Cell, of: Spectrum) -> tuple[float, float, float]:
     methods the theory knows the traits alone. With noise it knows the threshold of the sum of squares with white inputs.
     """
     lam, w = of.smallest, of.w
-    method, penalty = catalog.methods()[spec_name(cell.method)], catalog.penalties()[spec_name(cell.penalty)]
+    method, penalty = components.methods()[spec_name(cell.method)], components.penalties()[spec_name(cell.penalty)]
     if method.both_sides or (method.uses_penalty and not penalty.attached):
         return math.inf, math.nan, math.nan
-    ours = {entry.kind: Path(entry.file).is_relative_to(catalog.SOURCE) for entry in (method, penalty)}
+    ours = {entry.kind: Path(entry.file).is_relative_to(PACKAGE) for entry in (method, penalty)}
     if not method.uses_penalty and (ours["method"] or method.keeps == "on"):
         return 0.0, forms.TWIN_POSITION, float(forms.wrong_floor(lam))
     if not all(ours.values()):

@@ -10,15 +10,14 @@ import math
 import subprocess
 import tarfile
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..cells.catalog import ConfigError
 from ..cells.cell import AXES
+from ..cells.components import ConfigError
 from ..jobs.files import read_table
 from ..jobs.store import Store
 
@@ -75,15 +74,12 @@ def difference(a: str, b: str) -> dict[str, Any]:
 
 
 def _ends(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, Any]]:
-    """Cells that end otherwise: by outcome where both runs have it, else by status."""
+    """Cells that end otherwise, most frequent change first: by outcome where both runs have it, else by status."""
     column = "outcome" if "outcome" in first and "outcome" in second else "status"
-    changed = first.index[first[column].fillna("") != second[column].fillna("")]
-    pairs = Counter(zip(first.loc[changed, column].fillna(""), second.loc[changed, column].fillna(""), strict=True))
-    return [
-        {"from": old, "to": new, "count": count,
-         "keys": [k for k in changed if (first.loc[k, column], second.loc[k, column]) == (old, new)][:5]}
-        for (old, new), count in pairs.most_common()
-    ]  # fmt: skip
+    ends = pd.DataFrame({"from": first[column].fillna(""), "to": second[column].fillna("")})
+    groups = ends[ends["from"] != ends["to"]].groupby(["from", "to"], sort=False)
+    found = [{"from": old, "to": new, "count": len(g), "keys": list(g.index[:5])} for (old, new), g in groups]
+    return sorted(found, key=lambda each: -each["count"])
 
 
 def _moved(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, Any]]:
@@ -91,13 +87,11 @@ def _moved(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, Any]]:
     axes = [axis for axis in AXES if axis != "seed"]
     moved = []
     for name in MEASURES:
-        logs = [np.log10(table[name].astype(float).clip(lower=TINY)) for table in (first, second)]
-        table = first[axes].assign(a=logs[0], b=logs[1])
-        groups = table.groupby(axes, dropna=False, sort=False).agg(
-            a=("a", "median"), b=("b", "median"), low=("a", "min"), high=("a", "max")
-        )
-        outside = groups[(groups["b"] < groups["low"] - 1e-9) | (groups["b"] > groups["high"] + 1e-9)]
-        for settings, row in outside.iterrows():
+        a, b = (np.log10(table[name].astype(float).clip(lower=TINY)) for table in (first, second))
+        groups = first[axes].assign(a=a, b=b).groupby(axes, dropna=False, sort=False)
+        low, high, medians = groups["a"].min(), groups["a"].max(), groups[["a", "b"]].median()
+        outside = (medians["b"] < low - 1e-9) | (medians["b"] > high + 1e-9)
+        for settings, row in medians[outside].iterrows():
             unlike = {n: v for n, v in zip(axes, settings, strict=True) if v != AXES[n].default}
             moved.append({"measure": name, "a": 10 ** row["a"], "b": 10 ** row["b"], "settings": unlike})
     return sorted(moved, key=lambda each: -abs(math.log10(each["b"] / each["a"])))
@@ -105,28 +99,24 @@ def _moved(first: pd.DataFrame, second: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _claims(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
     one, two = first.set_index("id"), second.set_index("id")
-    both = [name for name in one.index if name in two.index]
-    return {
-        "gained": [name for name in two.index if name not in one.index],
-        "lost": [name for name in one.index if name not in two.index],
-        "changed": [
-            {"id": name, "from": one.loc[name, "verdict"], "to": two.loc[name, "verdict"],
-             "measured": [float(one.loc[name, "measured"]), float(two.loc[name, "measured"])]}
-            for name in both if one.loc[name, "verdict"] != two.loc[name, "verdict"]
-        ],
-    }  # fmt: skip
+    changed = []
+    for name in one.index.intersection(two.index, sort=False):
+        a, b = one.loc[name], two.loc[name]
+        if a["verdict"] != b["verdict"]:
+            measured = [float(a["measured"]), float(b["measured"])]
+            changed.append({"id": name, "from": a["verdict"], "to": b["verdict"], "measured": measured})
+    gained, lost = (list(x.index.difference(y.index, sort=False)) for x, y in ((two, one), (one, two)))
+    return {"gained": gained, "lost": lost, "changed": changed}
 
 
 def describe(found: dict[str, Any]) -> str:
     """The same for people."""
     lines = [f"from {found['a']} ({found['cells'][0]} cells) to {found['b']} ({found['cells'][1]} cells)"]
     for what in ("gained", "lost"):
-        if found[what]:
-            lines.append(f"{len(found[what])} cells {what}, {found[what][0]} for one")
-    lines += [
-        f"{each['count']} cells: {each['from'] or 'none'} -> {each['to'] or 'none'} ({', '.join(each['keys'])})"
-        for each in found["ends"]
-    ]
+        lines += [f"{len(found[what])} cells {what}, {found[what][0]} for one"] if found[what] else []
+    for each in found["ends"]:
+        change = f"{each['from'] or 'none'} -> {each['to'] or 'none'}"
+        lines.append(f"{each['count']} cells: {change} ({', '.join(each['keys'])})")
     if found["moved"]:
         lines.append(f"{len(found['moved'])} medians left the range of their seeds; the farthest:")
     for each in found["moved"][:MOST]:
@@ -135,13 +125,8 @@ def describe(found: dict[str, Any]) -> str:
     claims = found.get("claims", {"changed": [], "gained": [], "lost": []})
     if claims["changed"]:
         lines.append(f"{len(claims['changed'])} claims have another verdict:")
-    lines += [
-        "    {id:<24}{from:>10} -> {to:<10} measured {0} -> {1}".format(*map(_measured, each["measured"]), **each)
-        for each in claims["changed"]
-    ]
+    for each in claims["changed"]:
+        a, b = ("nothing" if math.isnan(value) else f"{value:.4g}" for value in each["measured"])
+        lines.append(f"    {each['id']:<24}{each['from']:>10} -> {each['to']:<10} measured {a} -> {b}")
     lines += [f"claims {what}: {', '.join(claims[what])}" for what in ("gained", "lost") if claims[what]]
     return "\n".join(lines if len(lines) > 1 else [*lines, "no difference"])
-
-
-def _measured(value: float) -> str:
-    return "nothing" if math.isnan(value) else f"{value:.4g}"

@@ -8,76 +8,61 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import astuple, dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..cells.catalog import ConfigError
+import pandas as pd
+
+from ..cells.components import ConfigError
 from ..cells.config import Config
-from ..jobs.files import write_bytes
+from ..jobs.files import read_table, write_bytes, write_table
+from ..presenting.ledger import OWN
+from ..run.collect import git
+from ..sections import CLAIMS
 
-EXPLORED = "explored.csv"  # beside the file of freezes: id, verdict, measured, low, high
-
-
-@dataclass(frozen=True)
-class Freeze:
-    """One line of the file."""
-
-    number: int
-    date: str
-    commit: str  # its tree holds the ledger and the config as they were decided
-    ledger: str  # digest of what the claims say
-    config: str  # digest of the published run's config
-    why: str
+EXPLORED = "explored.csv"  # beside the file of freezes
+# Its columns, and their names in claims.csv.
+VERDICT = {"id": "id", "verdict": "verdict", "measured": "measured", "low": "interval_low", "high": "interval_high"}
 
 
 def ledger_digest() -> str:
     """Twelve hex digits that change with what any claim says: its text, predicate, relation, tolerance, blocks."""
-    from ..presenting.ledger import OWN
-    from ..sections import CLAIMS  # imports the analysis, which training does without
-
-    said = [
-        (c.id, c.statement, c.predicate, c.tolerance, c.blocks, c.foretold) for c in CLAIMS.values() if c.section != OWN
-    ]
+    claims = [claim for claim in CLAIMS.values() if claim.section != OWN]
+    said = [(c.id, c.statement, c.predicate, c.tolerance, c.blocks, c.foretold) for c in claims]
     return hashlib.sha256(repr(sorted(said)).encode()).hexdigest()[:12]
 
 
-def read_freezes(path: str | Path) -> list[Freeze]:
-    """The lines of the file, the first freeze first; none where there is no file."""
-    return [Freeze(int(row.pop("number")), **row) for row in _rows(Path(path))]
+def read_freezes(path: str | Path) -> list[dict[str, str]]:
+    """The lines of the file, the first freeze first; none where there is no file.
+
+    `commit` is the one whose tree holds the ledger and the config as they were decided; `ledger` and `config` are their digests.
+    """
+    return list(csv.DictReader(Path(path).read_text(encoding="utf-8").splitlines())) if Path(path).exists() else []
 
 
-def add_freeze(path: str | Path, config: Config, why: str, explored: str | Path | None = None) -> Freeze:
+def add_freeze(path: str | Path, config: Config, why: str, explored: str | Path | None = None) -> dict[str, str]:
     """Freeze the commit that is checked out: another line of the file. `explored`: the claims.csv of the exploratory run.
 
     Raises ConfigError where files differ from that commit, or where the exploratory run has other claims than the ledger.
     """
-    from ..run.collect import git  # imports pandas
-
+    path = Path(path)
     if git("status", "--porcelain", ":/") or not (commit := git("rev-parse", "--short", "HEAD")):
         raise ConfigError("a freeze names a commit, and there are files that no commit holds; commit them first")
     if explored is not None:
-        _keep_explored(Path(explored), Path(path).with_name(EXPLORED))
-    before = read_freezes(path)
-    new = Freeze(
-        len(before) + 1, date.today().isoformat(), commit, ledger_digest(), config.digest, why.replace('"', "'")
-    )
-    lines = [",".join(f.name for f in fields(Freeze))]
-    lines += [",".join(map(str, astuple(one)[:-1])) + f',"{one.why}"' for one in (*before, new)]
-    write_bytes(("\n".join(lines) + "\n").encode(), Path(path))
+        verdicts = read_table(Path(explored))
+        if missing := set(CLAIMS) - set(verdicts["id"]):
+            raise ConfigError(
+                f"{explored} has no verdict on {', '.join(sorted(missing))}; run the exploratory config again"
+            )
+        verdicts = verdicts.loc[verdicts["id"].isin(CLAIMS), list(VERDICT.values())]
+        write_table(verdicts.set_axis(list(VERDICT), axis="columns"), path.with_name(EXPLORED))
+    number, today = str(len(read_freezes(path)) + 1), date.today().isoformat()
+    new = {"number": number, "date": today, "commit": commit, "ledger": ledger_digest(), "config": config.digest}
+    new["why"] = why.replace('"', "'")
+    before = path.read_text(encoding="utf-8") if path.exists() else ",".join(new) + "\n"
+    write_bytes(f'{before}{",".join(list(new.values())[:-1])},"{new["why"]}"\n'.encode(), path)
     return new
-
-
-def _keep_explored(claims: Path, kept: Path) -> None:
-    from ..sections import CLAIMS
-
-    rows = [row for row in _rows(claims) if row["id"] in CLAIMS]
-    if missing := set(CLAIMS) - {row["id"] for row in rows}:
-        raise ConfigError(f"{claims} has no verdict on {', '.join(sorted(missing))}; run the exploratory config again")
-    names = {"id": "id", "verdict": "verdict", "measured": "measured", "low": "interval_low", "high": "interval_high"}
-    lines = [",".join(names), *(",".join(row[name] for name in names.values()) for row in rows)]
-    write_bytes(("\n".join(lines) + "\n").encode(), kept)
 
 
 def frozen(path: str | Path, config: Config) -> dict[str, Any]:
@@ -85,19 +70,12 @@ def frozen(path: str | Path, config: Config) -> dict[str, Any]:
 
     A config that was never frozen, an exploratory run's, has `config_holds` false.
     """
-    freezes = read_freezes(path)
-    if not freezes:
+    if not (freezes := read_freezes(path)):
         return {"freezes": 0}
-    last, explored = freezes[-1], _rows(Path(path).with_name(EXPLORED))
+    last, explored = freezes[-1], Path(path).with_name(EXPLORED)
+    verdicts = read_table(explored).set_index("id")["verdict"] if explored.exists() else pd.Series(dtype=str)
     return {
-        "freezes": len(freezes), "date": last.date, "why": last.why, "commit": last.commit,
-        "ledger_holds": last.ledger == ledger_digest(), "config_holds": last.config == config.digest,
-        "explored": {row["id"]: row["verdict"] for row in explored},
+        "freezes": len(freezes), "date": last["date"], "why": last["why"], "commit": last["commit"],
+        "ledger_holds": last["ledger"] == ledger_digest(), "config_holds": last["config"] == config.digest,
+        "explored": verdicts.to_dict(),
     }  # fmt: skip
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

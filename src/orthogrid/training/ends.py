@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
-from ..methods import find_method
+from ..methods.base import find_method
 from ..numerics.linalg import gram_residual
 from ..numerics.problem import SAME_EIGENVALUE, Problem
-from ..penalties import find_penalty
+from ..penalties.base import find_penalty
 
 MEASURES = (
     "distance_seen",

@@ -9,18 +9,19 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..cells.cell import Cell, shape_of
-from ..methods import make_method
+from ..cells.cell import Cell
+from ..cells.shape import shape_of
+from ..methods.base import make_method
 from ..methods.batch import Batch
 from ..numerics import metrics
 from ..numerics.linalg import ALONE_FROM, gram_residual, one_thread
 from ..numerics.problem import Problem, draw_problem
-from ..penalties import find_penalty
+from ..penalties.base import find_penalty
 from . import ends
 
 # On a CPU a stack's weights have about so many elements at most: its gradients, moments and data are then still in the
@@ -66,27 +67,23 @@ def train_batch(
     if len({shape_of(cell) for cell in cells}) > 1:
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     device = torch.device(device)
-    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
-        return _train_batch(cells, device, progress)
-
-
-def _train_batch(cells: Sequence[Cell], device: torch.device, progress: Callable[[float], None]) -> list[Result]:
-    started = time.perf_counter()
-    problems = _draw_all(cells, device)
-    drawing = (time.perf_counter() - started) / len(cells)
     results: dict[int, Result] = {}
-    stacks = _stacks(cells, device)
-    for done, stack in enumerate(stacks):
-
-        def report(fraction: float, done: int = done) -> None:
-            progress((done + fraction) / len(stacks))
-
+    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
         started = time.perf_counter()
-        trained = _train_stack([cells[i] for i in stack], [problems[i] for i in stack], device, report)
-        results |= zip(stack, trained, strict=True)
-        seconds = drawing + (time.perf_counter() - started) / len(set(stack))
-        for i in stack:
-            results[i].row["seconds"] = round(seconds, 6)
+        problems = _draw_all(cells, device)
+        drawing = (time.perf_counter() - started) / len(cells)
+        stacks = _stacks(cells, device)
+        for done, stack in enumerate(stacks):
+
+            def report(fraction: float, done: int = done) -> None:
+                progress((done + fraction) / len(stacks))
+
+            started = time.perf_counter()
+            trained = _train_stack([cells[i] for i in stack], [problems[i] for i in stack], device, report)
+            results |= zip(stack, trained, strict=True)
+            seconds = drawing + (time.perf_counter() - started) / len(set(stack))
+            for i in stack:
+                results[i].row["seconds"] = round(seconds, 6)
     return [results[i] for i in range(len(cells))]
 
 
@@ -150,10 +147,10 @@ def _on_host(function: Callable, items: Iterable, device: torch.device) -> list:
 
 def _draw_all(cells: Sequence[Cell], device: torch.device) -> list[Problem]:
     """Problems of cells; what paired cells share is drawn once."""
-    drawn_as = [replace(cell.problem, determinant=cell.determinant, init=cell.init) for cell in cells]
-    distinct = list(dict.fromkeys(drawn_as))
-    shared = dict(zip(distinct, _on_host(_draw, distinct, device), strict=True))
-    return [shared[cell] for cell in drawn_as]
+    drawn_as = [(cell.problem, cell.determinant, cell.init) for cell in cells]
+    distinct = dict(zip(drawn_as, cells, strict=True))
+    shared = dict(zip(distinct, _on_host(_draw, distinct.values(), device), strict=True))
+    return [shared[settings] for settings in drawn_as]
 
 
 def _draw(cell: Cell) -> Problem:

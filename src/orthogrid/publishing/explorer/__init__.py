@@ -12,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-from ...cells.catalog import ConfigError
+from ...cells.components import ConfigError
 from ...jobs.files import write_bytes
 from ...run.run import Run
 from .pack import pack

@@ -1,0 +1,434 @@
+"""Penalties and methods as their files tell them: names, options, traits, and the digest of the code that makes a row.
+
+A component is a file: `penalties/<name>.py`, `methods/<name>.py`, or one of a user's. It has a function (a penalty) or a class
+(a method) under `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
+
+A row's code digest is that of the trainer's file, the penalty's, the method's, and all that these import from the engine. So an
+edit of `penalties/huber.py` makes the rows of `huber` stale and no others.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import marshal
+import math
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .sources import PACKAGE, Text, closure, digest, dotted, label, makes_rows, origin, parsed, text_of, written
+
+FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
+TRAINER = PACKAGE / "training" / "train.py"
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
+
+
+class Trait(NamedTuple):
+    """One thing that others want to know of an entry, stated in its decorator."""
+
+    default: bool | float | str
+    meaning: str
+    counts: bool = False  # whether it can change a row's numbers, so is part of the code digest
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What may be written, in words."""
+        if self.choices:
+            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+        return "True or False" if isinstance(self.default, bool) else "a number ≥ 0, written out"
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is allowed."""
+        if self.choices:
+            return isinstance(value, str) and value in self.choices
+        return isinstance(value, bool) if isinstance(self.default, bool) else is_number(value) and value >= 0
+
+
+KEEPS = 'W orthogonal: "on" at every step, "near" by a correction that leaves a residue, "" not'
+CURES = 'a wrong side: "avoid" keeps a run from the trap, "undo" takes it out, "" neither'
+# Every trait, once. Those that count are read by the trainer or decide which settings a cell keeps.
+TRAITS: dict[str, dict[str, Trait]] = {
+    "penalty": {
+        "attached": Trait(True, "has a gradient; without one it is measured only, the thread's bug", counts=True),
+        "uses_reg": Trait(True, "reg changes its training or its report", counts=True),
+        "decomposes": Trait(False, "its gradient decomposes matrices or looks at values: no GPU graph", counts=True),
+        "products": Trait(2, "matrix products of 2n³ operations a step; 0 by default where it is not attached"),
+    },
+    "method": {
+        "uses_penalty": Trait(False, "trains with the cell's penalty", counts=True),
+        "uses_steps": Trait(True, "trains at all; a closed form does not", counts=True),
+        "decomposes": Trait(False, "a step decomposes matrices: no GPU step is captured", counts=True),
+        "bfloat16": Trait(True, "can train in bfloat16"),
+        "library": Trait(False, "is a library of its own name, which may not be installed"),
+        "products": Trait(0, "matrix products of 2n³ operations a step, beyond the penalty's"),
+        "keeps": Trait("", KEEPS, choices=("on", "near", "")),
+        "constrains": Trait(False, "constrains W instead of penalising it", counts=True),
+        "parametrizes": Trait(False, "trains what W is an orthogonal function of"),
+        "both_sides": Trait(False, "looks for the best W of either determinant, so no trap holds it"),
+        "cures": Trait("", CURES, choices=("avoid", "undo", "")),
+        "matrices": Trait(4, "n × n matrices of its own in a GPU's memory"),
+    },
+}
+# What does not count is no part of a file's text: a better estimate of its cost makes no row stale.
+_COUNTING = {name for traits in TRAITS.values() for name, trait in traits.items() if trait.counts}
+UNHEARD = sorted({name for traits in TRAITS.values() for name in traits} - _COUNTING)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One penalty or method as others know it. A trait is an attribute: `entry.uses_reg`."""
+
+    name: str
+    kind: str  # "penalty" or "method"
+    options: dict[str, float] = field(default_factory=dict)  # keyword-only arguments and their defaults
+    summary: str = ""  # first line of the docstring
+    traits: dict[str, Any] = field(default_factory=dict)  # those that its decorator states
+    file: str = ""
+    line: int = 0
+
+    def trait(self, name: str) -> Any:
+        """A trait that the decorator states, or its default."""
+        if name == "products" and not self.traits.get("attached", True):
+            return self.traits.get(name, 0)
+        return self.traits.get(name, TRAITS[self.kind][name].default)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only names of traits, since copying asks for others before there is a kind.
+        if any(name in traits for traits in TRAITS.values()) and name in TRAITS[self.kind]:
+            return self.trait(name)
+        raise AttributeError(f"a component has no attribute '{name}'")
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
+
+
+def is_number(value: Any) -> bool:
+    """Whether an option's or trait's value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_user_files: dict[Path, bytes] = {}  # with the text that was read
+_run_time: dict[tuple[str, str], tuple[Entry, Text]] = {}  # what a notebook registered, and its text
+
+
+def penalties() -> dict[str, Entry]:
+    """Every penalty by name: the package's in their order, then those of a user."""
+    return _entries("penalty")
+
+
+def methods() -> dict[str, Entry]:
+    """Every method by name, in the same order."""
+    return _entries("method")
+
+
+def having(kind: str, **traits: Any) -> tuple[str, ...]:
+    """The names of the penalties or methods with these traits: `having("method", keeps="on")`."""
+    entries = _entries(kind).values()
+    return tuple(e.name for e in entries if all(e.trait(name) == value for name, value in traits.items()))
+
+
+def component_files(kind: str) -> list[Path]:
+    """The package's files of penalties or methods: those that its `ORDER` names first, then the others by name."""
+    order: list[str] = next(
+        ast.literal_eval(stmt.value)
+        for stmt in parsed(FOLDERS[kind] / "__init__.py").body
+        if isinstance(stmt, ast.Assign) and dotted(stmt.targets[0]) == "ORDER"
+    )
+    files = sorted(path for path in FOLDERS[kind].glob("*.py") if path.stem != "__init__")
+    return sorted(files, key=lambda path: order.index(path.stem) if path.stem in order else len(order))
+
+
+def code_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files that a config's `code:` means: each that it names and, of a folder laid out like the package, its components."""
+    named = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    inside = {
+        path: [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))]
+        for path in named
+    }
+    files = [file for path in named for file in (inside[path] or [path])]
+    return list(dict.fromkeys(file.resolve() for file in files))
+
+
+def use_code(paths: str | Path | Iterable[str | Path]) -> None:
+    """Let the components of a user's Python files count like the package's. Files named before are read again if changed.
+
+    Such a file may import from the package, and from files beside it. It is read, not run. Raises ConfigError, and then
+    takes none of the files.
+    """
+    files = code_files(paths)
+    for path in files:
+        if path.is_dir():
+            raise ConfigError(
+                f"{path}: is a folder without a Python file, also in penalties/ and methods/; name a Python file"
+            )
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such file; name a Python file that is there")
+    texts = {path: path.read_bytes() for path in files}
+    if all(_user_files.get(path) == text for path, text in texts.items()):
+        return
+    before, run_time = dict(_user_files), dict(_run_time)
+    _user_files.update(texts)
+    _forget_what_was_read()
+    try:
+        for key, entry in _filed().items():
+            known, _ = _run_time.pop(key, (entry, []))  # the file says more than what a notebook saw of it
+            if not _same_file(known, entry):
+                raise _taken(entry, known)
+            if Path(entry.file) in texts:
+                _require_readable(entry)
+    except Exception:
+        _user_files.clear()
+        _user_files.update(before)
+        _run_time.update(run_time)
+        _forget_what_was_read()
+        raise
+
+
+def forget_code() -> None:
+    """Forget users' files and what notebooks registered. For tests."""
+    _user_files.clear()
+    _run_time.clear()
+    _forget_what_was_read()
+
+
+def _forget_what_was_read() -> None:
+    _filed.cache_clear()
+    code_digest.cache_clear()
+
+
+def _entries(kind: str) -> dict[str, Entry]:
+    entries = (*_filed().values(), *(entry for entry, _ in _run_time.values()))
+    return {entry.name: entry for entry in entries if entry.kind == kind}
+
+
+@cache
+def _filed() -> dict[tuple[str, str], Entry]:
+    """The entries of the package's files, then those of a user's."""
+    found: dict[tuple[str, str], Entry] = {}
+    for path in (*component_files("penalty"), *component_files("method"), *_user_files):
+        for entry in _components_of(path):
+            known = found.setdefault((entry.kind, entry.name), entry)
+            if known is not entry:
+                raise _taken(entry, known)
+    return found
+
+
+def _same_file(a: Entry, b: Entry) -> bool:
+    return a.file == b.file or (bool(a.file and b.file) and Path(a.file).resolve() == Path(b.file).resolve())
+
+
+def _taken(entry: Entry, known: Entry) -> ConfigError:
+    where = f"{known.file or 'an entry made at run time'}, line {known.line}"
+    return ConfigError(f"{entry.place}: the name is taken by {where}; give one of the two another name")
+
+
+def _require_readable(entry: Entry) -> None:
+    try:
+        closure([Path(entry.file)], makes_rows)
+    except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
+        raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
+
+
+# A component as its file tells it.
+
+
+def _components_of(path: Path) -> Iterator[Entry]:
+    try:
+        tree = parsed(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"{_cause(error, path)}; name a Python file that runs") from None
+    for stmt in ast.walk(tree):
+        for decorator in stmt.decorator_list if isinstance(stmt, Definition) else ():
+            file, name = origin(path, decorator)
+            if name == "register" == dotted(decorator) and file is None:
+                raise ConfigError(
+                    f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
+                    "register, or the one of methods"
+                )
+            if file is None or not file.is_relative_to(PACKAGE) or name.rpartition(".")[2] != "register":
+                continue
+            if stmt not in tree.body:
+                raise ConfigError(
+                    f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
+                    "move it to the top level of the file, where its name can be read"
+                )
+            yield _entry(path, stmt, decorator)
+
+
+def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
+    kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
+    traits = _traits(path, kind, decorator) if isinstance(decorator, ast.Call) else {}
+    where, function = _constructor(path, stmt) if isinstance(stmt, ast.ClassDef) else (path, stmt)
+    options = {} if function is None else _options(where, kind, stmt.name, function)
+    summary = (ast.get_docstring(stmt) or "").split("\n")[0]
+    return Entry(stmt.name, kind, options, summary, traits, str(path), stmt.lineno)
+
+
+def _traits(path: Path, kind: str, decorator: ast.Call) -> dict[str, Any]:
+    known, traits = TRAITS[kind], {}
+    if decorator.args:
+        raise ConfigError(f"{path}, line {decorator.lineno}: @register takes traits by name only: {', '.join(known)}")
+    for keyword in decorator.keywords:
+        place, written = f"{path}, line {keyword.lineno}", ast.unparse(keyword.value)
+        if keyword.arg not in known:
+            given = f"'{keyword.arg}'" if keyword.arg else f"**{written}"
+            raise ConfigError(f"{place}: {given} is no trait of a {kind}; @register takes: {', '.join(known)}")
+        value = _literal(keyword.value)
+        if not known[keyword.arg].takes(value):
+            raise ConfigError(
+                f"{place}: trait {keyword.arg}={written} must be written out, since it is read without running the file: "
+                f"{known[keyword.arg].allowed}"
+            )
+        traits[keyword.arg] = value
+    return traits
+
+
+def _options(path: Path, kind: str, name: str, function: ast.FunctionDef) -> dict[str, float]:
+    """Keyword-only arguments and their defaults, once the positional ones are found right."""
+    arguments = function.args
+    wanted = 1 if kind == "penalty" else 2
+    positional = arguments.posonlyargs + arguments.args
+    if len(positional) != wanted or arguments.defaults or arguments.vararg or arguments.kwarg:
+        must = (
+            f"the function must take exactly one positional argument, then options: def {name}(s, *, delta=0.1)"
+            if kind == "penalty"
+            else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
+        )
+        raise ConfigError(f"{path}, line {function.lineno}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
+    options: dict[str, float] = {}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        value = None if default is None else _literal(default)
+        if not is_number(value):
+            has = "no default" if default is None else f"the default {ast.unparse(default)}"
+            raise ConfigError(
+                f"{path}, line {argument.lineno}: option '{argument.arg}' of {kind} '{name}' has {has}; it must have a number "
+                "written out, such as 0.25, since it is read without running the file"
+            )
+        options[argument.arg] = float(value)
+    return options
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return None  # no trait or option may be None
+
+
+def _constructor(path: Path, stmt: ast.ClassDef) -> tuple[Path, Any]:
+    """The `__init__` of a class or of the nearest base whose text is here, with the file that holds it."""
+    for inner in stmt.body:
+        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+            return path, inner
+    for base in stmt.bases:
+        file, name = origin(path, base)
+        for other in parsed(file or path).body:
+            if isinstance(other, ast.ClassDef) and other.name == name.rpartition(".")[2] and other is not stmt:
+                found = _constructor(file or path, other)
+                if found[1] is not None:
+                    return found
+    return path, None
+
+
+def _cause(error: Exception, path: Path | str = "") -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename or path}, line {error.lineno}: no valid Python: {error.msg}"
+    return f"{path}: {error}" if path else str(error)
+
+
+# What `@register` does when it runs.
+
+
+def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
+    """The entry of a function or class that `@register` was just put on: as its file tells it, or, from a notebook, as it is."""
+    function = definition.__init__ if inspect.isclass(definition) else definition
+    code = getattr(function, "__code__", None)
+    module = sys.modules.get(definition.__module__)
+    file = getattr(module, "__file__", None) or (code.co_filename if code else "")
+    options = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    summary = (inspect.getdoc(definition) or "").split("\n")[0]
+    entry = Entry(definition.__name__, kind, options, summary, traits, file, code.co_firstlineno if code else 0)
+    known = _filed().get((kind, entry.name))
+    if known is not None:
+        if not _same_file(entry, known):
+            raise _taken(entry, known)
+        return known
+    for name, value in traits.items():
+        if name not in TRAITS[kind] or not TRAITS[kind][name].takes(value):
+            raise ConfigError(
+                f"{entry.place}: {name}={value!r} is no trait; @register takes: {', '.join(TRAITS[kind])}"
+            )
+    for name, value in options.items():
+        if not is_number(value):
+            raise ConfigError(f"{entry.place}: option '{name}' must have a number as its default, such as 0.25")
+    counted = sorted((name, entry.trait(name)) for name in TRAITS[kind] if name in _COUNTING)
+    # It may take anything of the package's components, whose files no notebook names.
+    files = [file for folder in FOLDERS for file in component_files(folder)]
+    _run_time[kind, entry.name] = (
+        entry,
+        [ascii((kind, entry.name, options, counted)), *_run_time_text(definition), *files],
+    )
+    code_digest.cache_clear()
+    return entry
+
+
+def _run_time_text(definition: Any) -> Text:
+    """What tells one version from another: the tree of its source or, of what is typed at a prompt, what it was compiled to."""
+    try:
+        return list(written(ast.parse(textwrap.dedent(inspect.getsource(definition))), {}))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        made = vars(definition).values() if inspect.isclass(definition) else [definition]
+        return [marshal.dumps(each.__code__).hex() for each in made if hasattr(each, "__code__")]
+
+
+# The digest of code.
+
+
+@cache
+def code_digest(penalty: str, method: str) -> str:
+    """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
+    return digest(_roots(penalty, method), makes_rows, UNHEARD)
+
+
+def code_parts(penalty: str, method: str) -> dict[str, str]:
+    """The files behind a code digest, as `penalties/huber.py`, each with twelve hex digits of its own text."""
+    roots = _roots(penalty, method)
+    texts = {label(path): text_of(path, makes_rows, UNHEARD) for path in closure(roots, makes_rows, UNHEARD)}
+    if own := [piece for piece in roots if isinstance(piece, str)]:
+        texts["a notebook"] = own
+    return {name: digest([p if isinstance(p, str) else label(p) for p in text]) for name, text in texts.items()}
+
+
+def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> str:
+    """What differs between the parts of two digests, in words: `penalties/huber.py changed`."""
+    if old is None:
+        return "the code that made them is not on record"
+    found = [
+        *(f"{name} changed" for name in new if name in old and old[name] != new[name]),
+        *(f"{name} is new" for name in new if name not in old),
+        *(f"{name} is gone" for name in old if name not in new),
+    ]
+    rest = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + rest or "the same code in another order"
+
+
+def _roots(penalty: str, method: str) -> Text:
+    roots: Text = [TRAINER]
+    for kind, name in (("penalty", penalty), ("method", method)):
+        entries = _entries(kind)
+        if name not in entries:
+            raise ConfigError(f"there is no {kind} '{name}' (there are: {', '.join(entries)})")
+        roots += _run_time[kind, name][1] if (kind, name) in _run_time else [Path(entries[name].file)]
+    return roots
