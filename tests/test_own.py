@@ -371,7 +371,7 @@ def test_decorators_are_known_by_what_they_are(mine):
         ("figure", "it", ("law", "grid")),
         ("claim", "mine", ("law",)),
     ]
-    assert told[0].text == "Two lines." and own_figure_names(["my/figures.py"]) == ["it"]
+    assert told[0].text == "Two\nlines." and own_figure_names(["my/figures.py"]) == ["it"]
 
 
 def test_own_readers_count_among_the_readers(mine):
