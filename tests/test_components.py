@@ -207,7 +207,7 @@ USER = '''
 from orthogrid.penalties import register
 from orthogrid.methods.base import Method, register as method
 from orthogrid.numerics import linalg
-from orthogrid.figures import figure
+from orthogrid import figure
 from helpers import soften
 import more
 
