@@ -29,7 +29,7 @@ from ..theory.outcomes import with_outcomes
 from .run import membership
 from .thread import compare_thread, thread_cells
 
-HERE = Path(__file__).parent  # whose repository is asked
+HERE = Path(__file__).parents[1]  # whose repository is asked
 PIECE = 50_000  # cells that are in memory at once
 SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk
 SUMMARISED = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
@@ -177,9 +177,16 @@ def rows_date(rows: Path) -> str:
 
 
 def _committed(rows: Path, what: str) -> str:
-    """Of the last commit of tracked rows, what this format of git's shows. Empty where they are edited or not tracked."""
-    where = str(rows.resolve())
-    return "" if git("status", "--porcelain", where) else git("log", "-1", f"--format={what}", "--", where)
+    """Of the last commit that brought tracked rows, what this format of git's shows. Empty where they are edited or not tracked.
+
+    Asked of their traces, which keep their bytes where rows are only given the digest of rewritten code: they are renamed then.
+    """
+    if git("status", "--porcelain", str(rows.resolve())):
+        return ""
+    brought = ("-1", "-M", "--diff-filter=AM", f"--format={what}")
+    return git("log", *brought, "--", str(rows.resolve().with_name("traces"))) or git(
+        "log", *brought, "--", str(rows.resolve())
+    )
 
 
 def git(*asked: str) -> str:
