@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from .cell import Cell
+from typing import Any, NamedTuple
 
 # From this many samples a dimension the data gradient is taken through the Gram matrix: 2n³ operations a step, not 4kn².
 # Rounding the Gram matrix shifts its eigenvalues, so near k = n, where the smallest decides, residuals are used instead.
@@ -31,13 +28,13 @@ class ProblemSettings(NamedTuple):
         return hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:12]
 
 
-def by_gram(cell: Cell) -> bool:
-    """Whether the data's gradient goes through the Gram matrix."""
+def by_gram(cell: Any) -> bool:
+    """Whether the data's gradient of a `Cell` goes through the Gram matrix."""
     return cell.sampling == "fixed" and not cell.noise and cell.samples >= GRAM_FROM * cell.dimension
 
 
-def shape_of(cell: Cell) -> tuple:
-    """Cells with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
+def shape_of(cell: Any) -> tuple:
+    """The shape of a `Cell`. Those with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
     way = (by_gram(cell), cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
     return (cell.dimension, cell.samples, cell.sampling, *way)
 
