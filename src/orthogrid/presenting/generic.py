@@ -11,21 +11,16 @@ from ..cells import components
 from ..cells.cell import AXES
 from ..cells.declarations import BLOCK_FIGURE
 from ..cells.shape import spec_name
-from ..run.run import Run
+from ..run.run import Declared, Run
 from .panels import bars, canvas, decades, legend, limits, mosaic, outcome_patches, ticks
-from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, Drawing, colour, nonempty, shades, styled
+from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, REG, S_FRO, colour, nonempty, shades, styled
 
 MEASURES = {"orthogonality_fro": S_FRO, "distance": DISTANCE, "fit": DATA_LOSS}
-NAMES = {
-    "reg": r"weight $\gamma$",
-    "lr": r"learning rate $\eta$",
-    "samples": "samples $k$",
-    "dimension": "dimension $n$",
-}
+NAMES = {"reg": REG, "lr": r"learning rate $\eta$", "samples": "samples $k$", "dimension": "dimension $n$"}
 MOST_ROWS = 4
 
 
-def drawing_of(name: str) -> Drawing:
+def drawing_of(name: str) -> Declared:
     """A figure by its name; `block_<name>` is that of any block, which declares this block alone. KeyError for an unknown one."""
     if name in FIGURES or not name.startswith(BLOCK_FIGURE):
         return FIGURES[name]

@@ -161,10 +161,11 @@ class View:
 
 
 class Declared(Protocol):
-    """A function of a run that states what of it it reads."""
+    """A function of a run that states what of it it reads, and the file that it stands in."""
 
     blocks: tuple[str, ...]
     tables: tuple[str, ...]
+    source: str
 
     def __call__(self, run: Run, *rest: Any) -> Any: ...
 
@@ -180,5 +181,5 @@ def reads(function: Callable, blocks: str, tables: str = "") -> Declared:
         return function(View(run, blocks_read, tables_read), *rest)
 
     declared = cast(Declared, reader)
-    declared.blocks, declared.tables = blocks_read, tables_read
+    declared.blocks, declared.tables, declared.source = blocks_read, tables_read, function.__code__.co_filename
     return declared

@@ -43,8 +43,8 @@ from ..presenting.style import (
     UNIT,
     Nothing,
     figure,
+    in_order,
     nonempty,
-    ordered_arms,
     shades,
     word,
 )
@@ -442,7 +442,7 @@ def draw_grid(run: Run) -> Figure:
     """The full cross: how every run ended, a panel for each penalty and determinant."""
     nonempty(run.block("grid"))
     cells = run.planned("grid")
-    names, sides = ordered_arms(cells), sorted(cells["determinant"].unique(), reverse=True)
+    names, sides = in_order(cells["arm"]), sorted(cells["determinant"].unique(), reverse=True)
     samples = sorted(cells["samples"].unique())
     regs = {arm: sorted(cells.loc[cells["arm"] == arm, "reg"].unique()) for arm in names}
     widths = [max(len(regs[arm]), 1.5) for arm in names]

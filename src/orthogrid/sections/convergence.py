@@ -12,20 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis import select
 from ..analysis.intervals import farthest, geometric_mean, mean
-from ..analysis.select import (
-    best_fitted,
-    best_ratio,
-    block_size,
-    by_seed,
-    detached,
-    exponents,
-    only,
-    paired,
-    paired_ratio,
-    plateau_by_seed,
-    predicted_plateau,
-)
+from ..analysis.select import only
 from ..analysis.settings import CONSTANT_WITHIN, EQUAL_FIT, FITTED, SIMILAR
 from ..cells.cell import Cell
 from ..cells.components import methods
@@ -33,7 +22,7 @@ from ..cells.shape import spec_options
 from ..presenting.formats import MISSING, digits2, median, setting
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
-from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
+from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, in_order, word
 from ..presenting.tables import table, tabular
 from ..run.run import Run
 from ..run.thread import LOG_A
@@ -50,7 +39,7 @@ from ..theory import forms
     "‖S‖_F itself.",
 )  # fmt: skip
 def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
-    same = detached(cells)
+    same = select.detached(cells)
     if same.empty or same.groupby("seed")["key"].count().max() < 2:
         return UNTESTED
     groups = same.groupby("seed")["orthogonality_fro"]
@@ -66,7 +55,7 @@ def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
     "a little.",
 )  # fmt: skip
 def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
-    return measured(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
+    return measured(mean(select.plateau_by_seed(run)), select.predicted_plateau(run), cells)
 
 
 # Which penalty gets how far, at its best reg among those that fit the data.
@@ -75,7 +64,8 @@ def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
 def _fronts(cells: pd.DataFrame, first: str, second: str, schedule: str) -> Measurement:
     """‖S‖_F of one penalty over that of another, each at its best fitted reg, with the most steps."""
     used = only(cells[cells["penalty"].isin([first, second])], schedule=schedule)
-    ratio = best_ratio(*(best_fitted(used, penalty=name, steps=cells["steps"].max()) for name in (first, second)))
+    longest = only(used, steps=cells["steps"].max())
+    ratio = select.best_ratio(*(select.best_fitted(longest, penalty=name) for name in (first, second)))
     return UNTESTED if math.isnan(ratio.value) else measured(ratio, SIMILAR, used)
 
 
@@ -127,8 +117,8 @@ def alike(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, penalty="l1", steps=cells["steps"].max())
-    sides = [best_fitted(used, schedule=schedule) for schedule in ("cosine", "constant")]
-    return measured(best_ratio(*sides), 0.01, used) if all(map(len, sides)) else UNTESTED
+    sides = [select.best_fitted(used, schedule=schedule) for schedule in ("cosine", "constant")]
+    return measured(select.best_ratio(*sides), 0.01, used) if all(map(len, sides)) else UNTESTED
 
 
 @claim(
@@ -138,7 +128,7 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, reg=LOG_A.reg)
-    plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
+    plain = select.detached(cells).groupby("seed")["orthogonality_fro"].median()
     sides = [only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() for name in ("l1", "fro2")]
     return (
         measured(min(geometric_mean((side / plain).dropna()) for side in sides), 0.5, cells) if len(plain) else UNTESTED
@@ -154,11 +144,11 @@ def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, penalty="fro2")
-    pairs = paired(cells, "orthogonality_fro", "reg", LOG_A.reg, Cell().reg)
+    pairs = select.paired(cells, "orthogonality_fro", "reg", LOG_A.reg, Cell().reg)
     low, high = sorted(only(cells, reg=value)["fit"].median() for value in (LOG_A.reg, Cell().reg))
     if pairs.empty or not (high < FITTED or high <= EQUAL_FIT * low):
         return UNTESTED
-    return measured(paired_ratio(pairs), 0.01, cells)
+    return measured(select.paired_ratio(pairs), 0.01, cells)
 
 
 @table("ablation")
@@ -190,7 +180,7 @@ def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.
 )  # fmt: skip
 def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _floor(cells, "l1")
-    return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
+    return measured(mean(select.exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 
 @claim(
@@ -205,7 +195,7 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
     late = late[2 * late["step"] > late["steps"]].groupby("key")["orthogonality_l1"].mean()
     ratio = cells["key"].map(late) / cells["predicted_l1_floor"] - 1
     used = cells[ratio.notna()]
-    estimates = {name: mean(by_seed(ratio[same.index], same)) for name, same in used.groupby("method")}
+    estimates = {name: mean(select.by_seed(ratio[same.index], same)) for name, same in used.groupby("method")}
     if not estimates:
         return UNTESTED
     off = [name for name, e in estimates.items() if abs(e.value) > CONSTANT_WITHIN]
@@ -224,7 +214,7 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
     "one.",
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
-    n, _ = block_size(run, "thread_b")
+    n, _ = select.block_size(run, "thread_b")
     return measured((-1.0) ** n, -1.0, cells)  # type: ignore[operator]
 
 
@@ -256,7 +246,7 @@ def draw_fronts(run: Run) -> Figure:
 def _front(every: pd.DataFrame, ax: Axes, cells: pd.DataFrame) -> None:
     """Medians and ranges, a line a penalty, a point a weight; `every` has the cells of both panels, for their limits."""
     ax.set(xscale="log", yscale="log")
-    names, paths = ordered_arms(every), {}
+    names, paths = in_order(every["arm"]), {}
     xlim, ylim = limits(every["fit"], 10), limits(every["orthogonality_fro"], 10)
     for name in names:
         own = cells[cells["arm"] == name]
@@ -308,7 +298,7 @@ def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
     """A marker for each of the sizes, which the next panel shares."""
     cells = cells.assign(floor=cells["orthogonality_l1"] / cells["dimension"] ** 2)
     ax.set(xscale="log", yscale="log")
-    for name in ordered_arms(cells):
+    for name in in_order(cells["arm"]):
         for j, n in enumerate(sizes):
             some = cells[(cells["penalty"] == name) & (cells["dimension"] == n)]
             if len(some):

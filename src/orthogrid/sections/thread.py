@@ -270,7 +270,7 @@ def draw_convergence(run: Run) -> Figure:
     """‖S‖_F and data loss over the steps of the longest runs, by Adam and by gradient descent: a column a penalty, a colour a weight."""
     cells = nonempty(run.block("convergence", "convergence_sgd"))
     cells = cells[cells["steps"] == cells["steps"].max()]
-    names, regs = in_order(list(cells["penalty"].unique())), sorted(cells["reg"].unique())
+    names, regs = in_order(cells["penalty"]), sorted(cells["reg"].unique())
     rows = [(method, column) for method in sorted(cells["method"].unique()) for column in ("orthogonality_fro", "fit")]
     colours = shades(regs)
     fig, axes = canvas(0.5 + 0.95 * len(rows), len(rows), len(names), sharex=True, sharey="row")
