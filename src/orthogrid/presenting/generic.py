@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..cells import components
 from ..cells.cell import AXES
@@ -73,7 +72,7 @@ def draw_block(run: Run, name: str) -> Figure:
     if ended:  # where the colours of lines are those of their names
         legend(fig, outcome_patches(cells["outcome"]))
     elif line:
-        marks = [Line2D([], [], color=colours[one], marker=MARKERS[j % len(MARKERS)]) for j, one in enumerate(lines)]
+        marks = [dict(color=colours[one], marker=MARKERS[j % len(MARKERS)]) for j, one in enumerate(lines)]
         legend(fig, dict(zip([f"{line} {lines[0]}", *map(str, lines[1:])], marks, strict=True)))
     if pooled := [axis for axis in pooled if axis]:
         fig.suptitle(f"medians over {', '.join(pooled)}", fontsize=7.5, color=GREY, x=0.005, ha="left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -48,10 +48,11 @@ def side_by_side(height: float, panels: Sequence[Panel]) -> Figure:
     return fig
 
 
-def legend(fig: Figure, handles: dict[str, Line2D | Patch]) -> None:
-    """Below everything."""
-    style = dict(loc="outside lower center", ncols=min(len(handles), 7), borderaxespad=0.1)
-    fig.legend(handles.values(), handles.keys(), **style)
+def legend(where: Figure | Axes, entries: Mapping[str, dict | Patch], **style) -> None:
+    """Words and, for each, an area or the style of a line: without a style of its own below everything."""
+    handles = [Line2D([], [], **entry) if isinstance(entry, dict) else entry for entry in entries.values()]
+    style = style or dict(loc="outside lower center", ncols=min(len(entries), 7), borderaxespad=0.1)
+    where.legend(handles, entries.keys(), **style)
 
 
 def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float] = (0, 0), **style) -> None:
@@ -117,9 +118,9 @@ def mark(outcome: str, **style) -> dict:
     return basic | style
 
 
-def outcome_marks(cells: pd.DataFrame) -> dict[str, Line2D]:
-    """A legend of the outcomes that some cells have."""
-    return {name: Line2D([], [], **mark(name)) for name in COLOURS if name in set(cells["outcome"])}
+def outcome_marks(cells: pd.DataFrame) -> dict[str, dict]:
+    """For a legend: the outcomes that some cells have."""
+    return {name: mark(name) for name in COLOURS if name in set(cells["outcome"])}
 
 
 def sided(cells: pd.DataFrame) -> pd.Series:

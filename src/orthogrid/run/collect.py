@@ -22,7 +22,6 @@ from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
 from ..jobs.store import CHECKSUM, Store, parse_traces
 from ..theory.outcomes import with_outcomes
-from .run import membership
 from .thread import compare_thread, thread_cells
 
 HERE = Path(__file__).parents[1]  # whose repository is asked
@@ -59,7 +58,7 @@ def collect(
             keys = [key for same in thread_cells(cells).values() for key in same]
             threads.append((cells[cells["key"].isin(keys)], parse_traces([header, *(traces[key] for key in keys)])))
             progress(min(1.0, (number + 1) * size / len(config.cells)))
-    write_table(membership(config), folder / "membership.csv")
+    write_table(pd.DataFrame(config.membership, columns=["block", "key"]), folder / "membership.csv")
     cells, traces = (pd.concat(parts, ignore_index=True) for parts in zip(*threads, strict=True))
     write_table(compare_thread(cells, traces, *logs), folder / "thread.csv")
     summed = summary(config, pd.concat(summarised, ignore_index=True)) | dict(more or {})

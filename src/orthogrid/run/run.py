@@ -23,11 +23,6 @@ from ..jobs.files import read_table
 from ..theory import forms
 
 
-def membership(config: Config) -> pd.DataFrame:
-    """block, key: which cells each block views."""
-    return pd.DataFrame(config.membership, columns=["block", "key"])
-
-
 def finished(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells that have a result."""
     return cells[cells["status"] == "ok"]

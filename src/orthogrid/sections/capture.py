@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
@@ -235,12 +234,12 @@ SIDES = {"mismatch": "wrong", "match": "right"}
 @figure("capture_white large_white large_trap capture")
 def draw_outcomes(run: Run) -> Figure:
     """Share of random starts by outcome, stacked, against reg/2 lambda in bins: a column a kind of problem, a row a side of the start."""
-    groups = {
-        "white": run.block("capture_white", "large_white"),
-        "uniform, no bias": run.block("capture"),
-        "uniform, bias": run.block("large_trap"),
+    kinds = {
+        "white": ("capture_white", "large_white"),
+        "uniform, no bias": ("capture",),
+        "uniform, bias": ("large_trap",),
     }
-    groups = {name: _against_threshold(cells) for name, cells in groups.items()}
+    groups = {name: _against_threshold(run.block(*blocks)) for name, blocks in kinds.items()}
     groups = {name: cells for name, cells in groups.items() if len(cells)}
     nonempty(pd.concat(groups.values()) if groups else pd.DataFrame())
     widths = [max(np.ptp(np.log10([1, *cells["x"]])), 1) + 0.6 for cells in groups.values()]
@@ -262,7 +261,7 @@ def draw_outcomes(run: Run) -> Figure:
         axes[1, column].set_xlabel(UNIT)
     handles = outcome_patches(sided(pd.concat(groups.values())))
     lines = {r"$\gamma=2\lambda$": "--", r"$\gamma=2\mu$, median": ":"}
-    legend(fig, handles | {text: Line2D([], [], **LAW | dict(linestyle=style)) for text, style in lines.items()})
+    legend(fig, handles | {text: LAW | dict(linestyle=style) for text, style in lines.items()})
     return fig
 
 
@@ -300,10 +299,9 @@ def draw_capture(run: Run) -> Figure:
     for ax, (start, side) in zip(axes[0], SIDES.items(), strict=True):
         for j, (lr, some) in enumerate(cells[cells["determinant"] == start].groupby("lr")):
             aside = some.assign(x=some["x"] * 1.06 ** (j - 0.5))  # of those of the other rate
-            wrong_shares(ax, aside, "x", color=colours[lr], marker=MARKERS[j])
-            handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = Line2D(
-                [], [], color=colours[lr], marker=MARKERS[j]
-            )
+            style = dict(color=colours[lr], marker=MARKERS[j])
+            wrong_shares(ax, aside, "x", **style)
+            handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = style
         ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=UNIT)
         ax.axvline(1, **LAW)
         ax.axvline(cells["spread"].median(), **LAW | dict(linestyle=":"))
@@ -432,7 +430,7 @@ def draw_map(run: Run) -> Figure:
         ax.set_title(title)
         ax.set_xlabel(REG)
     axes[0, 0].set_ylabel("samples $k$")
-    law = {r"$\gamma=2\lambda$, median over seeds": Line2D([], [], **LAW | dict(linestyle="-"))}
+    law = {r"$\gamma=2\lambda$, median over seeds": LAW | dict(linestyle="-")}
     legend(fig, outcome_patches(cells["outcome"]) | law)
     return fig
 
@@ -461,5 +459,5 @@ def draw_grid(run: Run) -> Figure:
             for n in cells["dimension"].unique():  # from here on the data determine W
                 ax.axhline(float(np.searchsorted(samples, n, side="right")) - 0.5, color="black", linewidth=0.8)
         axes[row, 0].set_ylabel(f"start {'right' if side == 'match' else 'wrong'}\nsamples $k$")
-    legend(fig, outcome_patches(cells["outcome"]) | {"$k=n$": Line2D([], [], color="black", linewidth=0.8)})
+    legend(fig, outcome_patches(cells["outcome"]) | {"$k=n$": dict(color="black", linewidth=0.8)})
     return fig

@@ -6,7 +6,6 @@ import math
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..analysis import select
 from ..analysis.intervals import share
@@ -33,12 +32,8 @@ def reach(run: Run, cells: pd.DataFrame) -> Measurement:
         return UNTESTED
     missed = best.index[~(best < ORTHOGONAL)]
     value, used = (len(best) - len(missed)) / len(best), select.attached(cells)
-    return measured(
-        value,
-        1.0,
-        used[used["penalty"].isin(best.index)],
-        partly=f"not by {', '.join(missed)}" if 0.5 <= value < 1 else "",
-    )
+    partly = f"not by {', '.join(missed)}" if 0.5 <= value < 1 else ""
+    return measured(value, 1.0, used[used["penalty"].isin(best.index)], partly)
 
 
 @claim(
@@ -145,14 +140,12 @@ def draw_law(run: Run) -> Figure:
         if i + across >= len(names):  # nothing below it
             ax.set_xlabel(UNIT if math.isnan(held[name]) else r"$\gamma/\gamma_{*}$")
             ax.tick_params(labelbottom=True)
-    last = axes[-1, 0]
-    last.set(
-        xlim=(low, high), ylim=(-0.08, max(1.28, min(1.05 * cells["fit_over_4lambda"].max(), 2))), yticks=[0, 0.5, 1]
-    )
+    last, top = axes[-1, 0], max(1.28, min(1.05 * cells["fit_over_4lambda"].max(), 2))
+    last.set(xlim=(low, high), ylim=(-0.08, top), yticks=[0, 0.5, 1])
     powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
     last.set_xticks([10.0**p for p in powers if p % (1 + (len(powers) > 5)) == 0])
     last.minorticks_off()
     fig.supylabel(r"final data loss $/\,4\lambda$", fontsize=8)
-    law = {"closed form": Line2D([], [], **LAW), r"$\gamma=\gamma_{*}$": Line2D([], [], color=GREY, linewidth=0.5)}
+    law = {"closed form": LAW, r"$\gamma=\gamma_{*}$": dict(color=GREY, linewidth=0.5)}
     legend(fig, outcome_marks(cells) | law)
     return fig

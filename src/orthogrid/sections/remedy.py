@@ -136,8 +136,7 @@ def _stack(ax: Axes, row: int, cells: pd.DataFrame) -> None:
         count = int((sided(cells) == name).sum())
         if count:
             ax.barh(row, count / len(cells), 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
-            style = dict(
-                ha="center", va="center_baseline", size=7, color="black" if name.startswith("unfinished") else "white"
-            )
-            ax.text(left + count / len(cells) / 2, row, f"{count}", **style)
+            ink = "black" if name.startswith("unfinished") else "white"
+            place = left + count / len(cells) / 2
+            ax.text(place, row, f"{count}", ha="center", va="center_baseline", size=7, color=ink)
             left += count / len(cells)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from ..analysis.intervals import farthest, mean
@@ -123,6 +122,7 @@ def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
 @values("thread_a", tables="traces log_a")
 def thread_values(run: Run) -> dict[str, Value | str]:
     script, levels = Cell(), plateau_by_seed(run)
+    level = median(levels)
     return {
         "thread-dimension": integer(script.dimension),
         "thread-samples": integer(script.samples),
@@ -132,9 +132,7 @@ def thread_values(run: Run) -> dict[str, Value | str]:
         "thread-a-plateau": d0(printed_plateau(run)),
         "thread-a-entry": digits2(printed_plateau(run) / LOG_A.dimension**2),
         # Block thread_a: plateau, median over seeds, and the closed form.
-        "ours-a-plateau": Value(
-            d0(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)
-        ),
+        "ours-a-plateau": Value(d0(level), level, levels.min(), levels.max(), "thread_a", len(levels)),
         "predicted-a-plateau": d0(predicted_plateau(run)),
         # Last step of log B that is compared digit by digit.
         "thread-b-early-steps": integer(EARLY_STEPS),
@@ -157,14 +155,8 @@ def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
 
     full = block_size(run, "thread_a")[0] == LOG_A.dimension
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
-    plateau = d1(printed_plateau(run))
-    rows = [
-        [
-            r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(levels)) if full else MISSING,
-            d1(predicted) if full else MISSING,
-        ],
-        [],
-    ]  # fmt: skip
+    ends = [d1(median(levels)), d1(predicted)] if full else [MISSING, MISSING]
+    rows = [[r"A: plateau of $\sum|S_{ij}|$", d1(printed_plateau(run)), *ends], []]
     steps = (1, 10, 100, 200, 500)
     for quantity, name in (("fit", "data loss"), ("orthogonality_fro2", r"$\fnorm S^2$")):
         rows += [[f"B: {name}, step {integer(step)}", *at("b", quantity, step), MISSING] for step in steps]
@@ -183,25 +175,15 @@ def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
 @table()
 def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The thread's sentences as claims: the words, the statement tested, what was measured, the verdict."""
-    lines = []
+    rows: list[list[str]] = []
     for title, author in (("In the question", QUESTIONER), ("In the answer", ANSWERER)):
-        lines.append(rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}")
+        rows += [[rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}"], []]
         for row in verdicts[verdicts["author"] == author].itertuples():
+            words = rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}"
             seen = estimate(row.measured, row.interval_low, row.interval_high)
-            verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
-            lines.append(
-                " & ".join(
-                    [
-                        rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}",
-                        text(row.statement),
-                        seen,
-                        verdict,
-                    ]
-                )
-            )
+            rows += [[words, text(row.statement), seen, rf"\claimword{{{row.verdict}}}{{{row.id}}}"], []]
     head = ["Words", "Statement tested", "Measured", "Verdict"]
-    spaced = [row for line in lines for row in ([line], [])]
-    return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, spaced[:-1])
+    return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, rows[:-1])
 
 
 # Its logs, drawn.
@@ -289,9 +271,8 @@ def draw_convergence(run: Run) -> Figure:
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(word(name))
     labels = [f"{REG} = {regs[0]:g}", *map(tick_label, regs[1:])]
-    handles = {label: Line2D([], [], color=colours[reg]) for label, reg in zip(labels, regs, strict=True)}
-    handles |= {name: Line2D([], [], color=GREY, linestyle=style) for name, style in SCHEDULES.items()}
-    legend(fig, handles)
+    entries = {label: dict(color=colours[reg]) for label, reg in zip(labels, regs, strict=True)}
+    legend(fig, entries | {name: dict(color=GREY, linestyle=style) for name, style in SCHEDULES.items()})
     return fig
 
 
