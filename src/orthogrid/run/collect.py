@@ -91,7 +91,7 @@ def pieces(
         for key in here:
             held[whose.get(key)].add(key)
         blank = [{"key": key, **cells[key].settings, "status": "missing"} for key in here if key not in whose]
-        parts, texts = [pd.DataFrame(blank)] if blank else [], {}
+        parts, texts = [pd.DataFrame(blank)] if blank else [], dict[str, str]()
         for name in filter(held.__contains__, names):
             rows, traces = store.rows(name), store.trace_texts(name)
             if traces["key"] != header:

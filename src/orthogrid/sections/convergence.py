@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -291,7 +292,7 @@ def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
         for j, n in enumerate(sizes):
             some = cells[(cells["penalty"] == name) & (cells["dimension"] == n)]
             if len(some):
-                style = dict(marker=MARKERS[j], markerfacecolor="white", linewidth=0.6)
+                style: dict[str, Any] = dict(marker=MARKERS[j], markerfacecolor="white", linewidth=0.6)
                 bars(ax, some, "lr", "floor", color=colour(name), **style)
     rates = np.array(sorted(cells["lr"].unique()))
     ax.plot(rates, forms.l1_floor(1, rates), **LAW)
@@ -306,7 +307,7 @@ def _beta1(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
     beta1 = cells["method"].map(lambda spec: spec_options(spec).get("beta1", default))
     cells = cells.assign(beta1=beta1, floor=cells["orthogonality_l1"] / cells["dimension"] ** 2 / cells["lr"])
     for n, some in cells.groupby("dimension"):
-        style = dict(marker=MARKERS[sizes.index(n)], markerfacecolor="white", linestyle="none")
+        style: dict[str, Any] = dict(marker=MARKERS[sizes.index(n)], markerfacecolor="white", linestyle="none")
         bars(ax, some, "beta1", "floor", color=colour("l1"), **style)
     values = sorted(cells["beta1"].unique())
     ax.plot(values, [forms.l1_constant(value) for value in values], **LAW)

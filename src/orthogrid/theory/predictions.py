@@ -138,7 +138,7 @@ def read_kept(path: Path) -> dict[str, Spectrum]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return {}
     each = zip(keys.tolist(), numbers.tolist(), np.split(w, np.cumsum(sizes)[:-1]), strict=True)
-    return {key: Spectrum(int(rank), *rest, w) for key, (rank, *rest), w in each}
+    return {key: Spectrum._make([int(rank), *rest, w]) for key, (rank, *rest), w in each}
 
 
 def write_kept(spectra: Mapping[str, Spectrum], path: Path) -> None:
