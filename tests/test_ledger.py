@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-import yaml
 from conftest import ROOT
 from synthetic import CELLS, FIT, IDEAL, MEMBERS, block, ideal, on, setter, times, verdict, where
 
@@ -46,19 +45,6 @@ def test_a_claim_reads_its_blocks_and_no_others(claim):
     # Cells that other blocks view as well are gone, too.
     run = replace(run, cells=CELLS[~CELLS["key"].isin(run.membership["key"])])
     assert verdict(run, claim) == "untested"
-
-
-@pytest.mark.parametrize("name", ["config", "smoke", "full"])
-def test_every_config_has_the_blocks_of_every_claim(name):
-    blocks = {one["name"] for one in yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())["blocks"]}
-    assert {block for entry in CLAIMS.values() for block in entry.blocks} <= blocks
-
-
-def test_missing_and_diverged_cells_are_no_evidence():
-    def lose(cells, thread):
-        cells.loc[cells["key"].isin(block("floor") | block("regimes")), "status"] = "diverged"
-
-    assert verdict(ideal(lose), "determinant") == "untested"
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -87,9 +87,8 @@ def _values(cells: pd.DataFrame, axis: str) -> list:
 
 def _palette(values: list) -> list:
     known = {*components.penalties(), *components.methods()}
-    return [
-        colour(value) if spec_name(str(value)) in known else OTHERS[i % len(OTHERS)] for i, value in enumerate(values)
-    ]
+    others = (OTHERS[i % len(OTHERS)] for i in range(len(values)))
+    return [colour(one) if spec_name(str(one)) in known else other for one, other in zip(values, others, strict=True)]
 
 
 def _horizontal(ax: Axes, cells: pd.DataFrame, x: str, numeric: bool) -> None:

@@ -139,7 +139,8 @@ def dots(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
         ax.plot(some[x], some[y], **mark(outcome, **style))
 
 
-RANGE = dict(estimator="median", errorbar=("pi", 100))  # medians, and the full range
+# Medians, and bars over the full range.
+RANGE = dict(estimator="median", errorbar=("pi", 100), err_style="bars", err_kws=dict(elinewidth=0.7))
 
 
 def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **style) -> None:
@@ -149,21 +150,10 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
     cells = cells.dropna(subset=[y])
     if cells.empty:
         return
-    edge = style.pop("markeredgecolor", style.get("color"))  # seaborn's own is white
-    width = style.pop("markeredgewidth", mpl.rcParams["lines.markeredgewidth"])
-    sns.lineplot(
-        # Columns without names: seaborn would write these at the axes.
-        x=cells[y if across else x].to_numpy(),
-        y=cells[x if across else y].to_numpy(),
-        orient="y" if across else "x",
-        **RANGE,
-        err_style="bars",
-        err_kws=dict(elinewidth=0.7),
-        markeredgecolor=edge,
-        markeredgewidth=width,
-        ax=ax,
-        **style,
-    )
+    edge = dict(markeredgecolor=style.get("color"), markeredgewidth=mpl.rcParams["lines.markeredgewidth"])
+    # Columns without names: seaborn would write these at the axes.
+    left, up = (cells[name].to_numpy() for name in ((y, x) if across else (x, y)))
+    sns.lineplot(x=left, y=up, orient="y" if across else "x", ax=ax, **RANGE | edge | style)
 
 
 def wrong_shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:

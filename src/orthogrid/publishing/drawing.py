@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 import matplotlib.backends.backend_pdf  # noqa: F401 - before the fork: else each worker imports it when it first saves
@@ -55,20 +56,18 @@ def draw_figures(
     cache = Path(cache or folder.parent / "cache" / "figures")
     cached = {name: cache / f"{name}-{digest}.pdf" for name, digest in digests(run, names).items()}
     missing = [name for name, path in cached.items() if not _is_whole(path)]
-    done, failures = 0, []
-    for name in names:
-        if name not in missing:
-            write_bytes(cached[name].read_bytes(), folder / f"{name}.pdf")
-            progress(done := done + 1, len(names))
     missing.sort(key=lambda name: -len(run.planned(*drawing_of(name).blocks)))
-    for name, data in _draw(run, missing, workers or os.cpu_count() or 1):
+    copied = ((name, cached[name].read_bytes()) for name in names if name not in missing)
+    done, failures = 0, []
+    for name, data in chain(copied, _draw(run, missing, workers or os.cpu_count() or 1)):
         if isinstance(data, FigureError):
             failures.append(data)
             continue
-        for old in cache.glob(f"{name}-*.pdf"):
-            if old.stem.rpartition("-")[0] == name:
-                old.unlink(missing_ok=True)
-        write_bytes(data, cached[name])
+        if name in missing:
+            for old in cache.glob(f"{name}-*.pdf"):
+                if old.stem.rpartition("-")[0] == name:
+                    old.unlink(missing_ok=True)
+            write_bytes(data, cached[name])
         write_bytes(data, folder / f"{name}.pdf")
         progress(done := done + 1, len(names))
     if failures:

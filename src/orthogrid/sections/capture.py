@@ -234,12 +234,8 @@ SIDES = {"mismatch": "wrong", "match": "right"}
 @figure("capture_white large_white large_trap capture")
 def draw_outcomes(run: Run) -> Figure:
     """Share of random starts by outcome, stacked, against reg/2 lambda in bins: a column a kind of problem, a row a side of the start."""
-    kinds = {
-        "white": ("capture_white", "large_white"),
-        "uniform, no bias": ("capture",),
-        "uniform, bias": ("large_trap",),
-    }
-    groups = {name: _against_threshold(run.block(*blocks)) for name, blocks in kinds.items()}
+    kinds = {"white": "capture_white large_white", "uniform, no bias": "capture", "uniform, bias": "large_trap"}
+    groups = {name: _against_threshold(run.block(*blocks.split())) for name, blocks in kinds.items()}
     groups = {name: cells for name, cells in groups.items() if len(cells)}
     nonempty(pd.concat(groups.values()) if groups else pd.DataFrame())
     widths = [max(np.ptp(np.log10([1, *cells["x"]])), 1) + 0.6 for cells in groups.values()]
@@ -324,12 +320,8 @@ def draw_crossing(run: Run) -> Figure:
     """
     pair, coin = run.trace(_pair(run)).sort_values("step"), run.block("coin")
     coin = coin[coin["slow_sign"].notna()]
-    panels = [
-        Panel("determinant", _determinant, pair),
-        Panel("data loss", _losses, pair),
-        Panel("a coin?", _coin, coin, 1.1),
-    ]
-    return side_by_side(2.2, panels)
+    runs = [Panel("determinant", _determinant, pair), Panel("data loss", _losses, pair)]
+    return side_by_side(2.2, [*runs, Panel("a coin?", _coin, coin, 1.1)])
 
 
 def _pair(run: Run) -> pd.DataFrame:
@@ -407,12 +399,9 @@ def _place(value: float, regs: Sequence[float]) -> float:
 def draw_map(run: Run) -> Figure:
     """How runs end, over samples and weight, with the boundary of existence: from the twin and from random starts of both sides."""
     cells = run.planned("map_twin", "map_haar")
-    kinds = (
-        ("started at the twin", "twin", "mismatch"),
-        ("random, on the wrong side", "haar", "mismatch"),
-        ("random, on the right side", "haar", "match"),
-    )
-    panels = [(title, cells[(cells["init"] == i) & (cells["determinant"] == d)]) for title, i, d in kinds]
+    starts = {("twin", "mismatch"): "started at the twin"}
+    starts |= {("haar", start): f"random, on the {side} side" for start, side in SIDES.items()}
+    panels = [(title, cells[(cells["init"] == i) & (cells["determinant"] == d)]) for (i, d), title in starts.items()]
     panels = [(title, here) for title, here in panels if (here["status"] == "ok").any()]
     if not panels:
         raise Nothing

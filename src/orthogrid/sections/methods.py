@@ -103,18 +103,12 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
         few, many = same[same["samples"] < same["dimension"]], same[same["samples"] > same["dimension"]]
         mismatch = only(many, determinant="mismatch")
         trained = known()[spec_name(name)].uses_steps
-        rows.append(
-            [
-                code(name),
-                *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
-                setting(same["lr"].iloc[0]) if len(same) and trained else MISSING,
-                digits2(roughness(same).max()) if len(same) else MISSING,
-                digits2(median(few["fit"])),
-                digits2(median(only(many, determinant="match")["fit"])),
-                d2(median(mismatch.loc[mismatch["lambda_min"] > 0, "fit_over_4lambda"])),
-                out_of(same[same["crossed"]], same),
-            ]
-        )
+        cost = [d1(each[name].value if name in each else math.nan) for each in costs]
+        rate = setting(same["lr"].iloc[0]) if len(same) and trained else MISSING
+        rough = digits2(roughness(same).max()) if len(same) else MISSING
+        losses = [digits2(median(some["fit"])) for some in (few, only(many, determinant="match"))]
+        losses.append(d2(median(mismatch.loc[mismatch["lambda_min"] > 0, "fit_over_4lambda"])))
+        rows.append([code(name), *cost, rate, rough, *losses, out_of(same[same["crossed"]], same)])
     sizes = [f"$n={_size(block)}$" for block in (cells, large)]
     head = ["Method", *sizes, "Rate", r"$\fnorm S/\sqrt n$", "$k<n$", "Match", r"Mismatch/$4\lambda$", "Sign changed"]
     groups = r" & \multicolumn{2}{c}{Cost of a step} & Best & Worst & \multicolumn{3}{c}{Data loss} & \\"

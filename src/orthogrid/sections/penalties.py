@@ -90,19 +90,12 @@ def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
             same = only(cells, penalty=name, schedule=schedule)
             best = select.best_setting(same, "reg")
             few = best[best["samples"] < best["dimension"]]
-            row += [
-                digits2(median(select.best_roughness(same, "reg"))) if len(best) else MISSING,
-                setting(best["reg"].iloc[0]) if len(best) else MISSING,
-                digits2(median(few["fit"])) if len(few) else MISSING,
-            ]
+            weight = setting(best["reg"].iloc[0]) if len(best) else MISSING
+            row += [digits2(median(select.best_roughness(same, "reg"))), weight, digits2(median(few["fit"]))]
         held = only(law, penalty=name)
         used = select.agreement(held)
-        row += [
-            digits2(median(held["known"])) if len(held) else MISSING,
-            held_from(held),
-            out_of(used[used["agrees"]], used) if len(used) else MISSING,
-        ]
-        rows.append(row)
+        agree = out_of(used[used["agrees"]], used) if len(used) else MISSING
+        rows.append([*row, digits2(median(held["known"])), held_from(held), agree])
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
     groups = r" & \multicolumn{3}{c}{Constant rate} & \multicolumn{3}{c}{Cosine rate} & \multicolumn{3}{c}{Twin, $\reg/\lambda$} \\"
     rules = r"\cmidrule(r){2-4}\cmidrule(lr){5-7}\cmidrule(l){8-10}"

@@ -94,14 +94,9 @@ def widened(run: Run, cells: pd.DataFrame) -> Measurement:
 
 STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left
 CURES = {
-    "adam": "no cure",
-    "reg_ramp": "weight ramped up",
-    "early_rate": "large rate early",
-    "restart": "fresh restart",
-    "reflection": "reflection",
-    "widened": "twice as wide",
-    "lifted": "one row more",
-}
+    "adam": "no cure", "reg_ramp": "weight ramped up", "early_rate": "large rate early", "restart": "fresh restart",
+    "reflection": "reflection", "widened": "twice as wide", "lifted": "one row more",
+}  # fmt: skip
 
 
 @figure("cures cures_uniform large_trap large_cure")

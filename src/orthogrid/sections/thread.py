@@ -14,20 +14,8 @@ from ..analysis.intervals import farthest, mean
 from ..analysis.select import block_size, by_seed, only, plateau_by_seed, predicted_plateau, printed_plateau
 from ..analysis.settings import EARLY_STEPS, FITTED, ORTHOGONAL, ROUNDING
 from ..cells.cell import Cell
-from ..presenting.formats import (
-    MISSING,
-    d0,
-    d1,
-    d2,
-    decimals,
-    digits2,
-    estimate,
-    integer,
-    median,
-    scientific,
-    setting,
-    text,
-)
+from ..presenting import formats
+from ..presenting.formats import MISSING, d1, integer, median, setting
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import canvas, decades, inside, legend, limits, note, over_steps, steps_axis
 from ..presenting.style import (
@@ -129,11 +117,11 @@ def thread_values(run: Run) -> dict[str, Value | str]:
         "thread-seed": str(script.seed),
         "thread-reg-a": setting(LOG_A.reg),
         "thread-reg-b": setting(script.reg),
-        "thread-a-plateau": d0(printed_plateau(run)),
-        "thread-a-entry": digits2(printed_plateau(run) / LOG_A.dimension**2),
+        "thread-a-plateau": formats.d0(printed_plateau(run)),
+        "thread-a-entry": formats.digits2(printed_plateau(run) / LOG_A.dimension**2),
         # Block thread_a: plateau, median over seeds, and the closed form.
-        "ours-a-plateau": Value(d0(level), level, levels.min(), levels.max(), "thread_a", len(levels)),
-        "predicted-a-plateau": d0(predicted_plateau(run)),
+        "ours-a-plateau": Value(formats.d0(level), level, levels.min(), levels.max(), "thread_a", len(levels)),
+        "predicted-a-plateau": formats.d0(predicted_plateau(run)),
         # Last step of log B that is compared digit by digit.
         "thread-b-early-steps": integer(EARLY_STEPS),
         "circle-start": "({:.2f}, {:.2f})".format(*CIRCLE_START),
@@ -150,8 +138,8 @@ def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
     ours = run.thread.set_index(["log", "quantity", "step"])["ours"]
 
     def at(log: str, quantity: str, step: int) -> tuple[str, str]:
-        form = (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
-        return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
+        form = formats.scientific if quantity == "orthogonality_fro2" else formats.decimals
+        return form(median(only(printed[log], step=step)[quantity]), 3), form(ours.get((log, quantity, step)), 3)
 
     full = block_size(run, "thread_a")[0] == LOG_A.dimension
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
@@ -167,8 +155,8 @@ def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
         ("distance_rho_l1", r"$\sum|W-\rho|$", 2 * n),
         ("distance_l1", r"$\sum|W-\rho\T|$", 2 * (n - forms.effective_rank(n, k))),
     ):
-        model = float(forms.entrywise_l1(n, squared))
-        rows.append([f"B: closing {name}", d2(LOG_B_CLOSING[quantity]), d2(closing.get(quantity)), d1(model)])
+        told, mine = (formats.d2(table.get(quantity)) for table in (LOG_B_CLOSING, closing))
+        rows.append([f"B: closing {name}", told, mine, d1(float(forms.entrywise_l1(n, squared)))])
     return tabular("lrrr", ["Quantity", "Thread", "This run", "Closed form"], rows)
 
 
@@ -179,9 +167,9 @@ def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
     for title, author in (("In the question", QUESTIONER), ("In the answer", ANSWERER)):
         rows += [[rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}"], []]
         for row in verdicts[verdicts["author"] == author].itertuples():
-            words = rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}"
-            seen = estimate(row.measured, row.interval_low, row.interval_high)
-            rows += [[words, text(row.statement), seen, rf"\claimword{{{row.verdict}}}{{{row.id}}}"], []]
+            words = rf"\enquote{{{formats.text(row.quote.replace('“', '‘').replace('”', '’'))}}}"
+            seen = formats.estimate(row.measured, row.interval_low, row.interval_high)
+            rows += [[words, formats.text(row.statement), seen, rf"\claimword{{{row.verdict}}}{{{row.id}}}"], []]
     head = ["Words", "Statement tested", "Measured", "Verdict"]
     return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, rows[:-1])
 
