@@ -34,6 +34,12 @@ def columns_of(header, data):
     }
 
 
+def parts_of(page: Path):
+    """Header and data of a page."""
+    found = re.findall(r'id="(header|data)">(.*?)</script>', page.read_text(encoding="utf-8"), re.S)
+    return json.loads(dict(found)["header"]), gzip.decompress(base64.b64decode(dict(found)["data"]))
+
+
 @pytest.fixture(scope="module")
 def packed(small_run):
     header, data = pack(small_run)
@@ -91,9 +97,8 @@ def test_the_page_is_one_file_that_loads_nothing_and_is_the_same_every_time(smal
     text = page.read_text(encoding="utf-8")
     ours = re.sub(r'<script type="text/plain" id="(data|plotly)">.*?</script>', "", text, flags=re.S)
     assert not re.search(r"https?:|\bsrc=|\bhref=|@import|url\(|\bfetch\(|XMLHttpRequest|WebSocket|\{\{", ours)
-    header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
-    data = gzip.decompress(base64.b64decode(re.search(r'id="data">(.*?)</script>', text, re.S)[1]))
-    assert header == json.loads(json.dumps(pack(small_run)[0])) and data == pack(small_run)[1]
+    header, data = pack(small_run)
+    assert parts_of(page) == (json.loads(json.dumps(header)), data)
     write_explorer(small_run, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
@@ -122,9 +127,7 @@ def test_a_run_without_finished_cells_has_a_page(small_run):
 @pytest.fixture(scope="module")
 def published():
     """Header and columns of the page that the README links."""
-    text = (ROOT / "docs" / "explorer.html").read_text(encoding="utf-8")
-    header = json.loads(re.search(r'id="header">(.*?)</script>', text, re.S)[1])
-    data = gzip.decompress(base64.b64decode(re.search(r'id="data">(.*?)</script>', text, re.S)[1]))
+    header, data = parts_of(ROOT / "docs" / "explorer.html")
     return header, columns_of(header, data)
 
 
@@ -256,13 +259,10 @@ def test_in_a_browser_a_dot_shows_its_cell_and_what_makes_it_again(browser, page
     time.sleep(0.5)
     key = browser.text("#detail h2").split()[1]
     cell = small_run.cells.set_index("key").loc[key]
-    shown = dict(
-        zip(
-            [e.text for e in browser.driver.find_elements("css selector", "#settings dt")],
-            [e.text for e in browser.driver.find_elements("css selector", "#settings dd")],
-            strict=True,
-        )
+    names, told = (
+        [e.text for e in browser.driver.find_elements("css selector", f"#settings {d}")] for d in ("dt", "dd")
     )
+    shown = dict(zip(names, told, strict=True))
     assert shown["penalty"] == cell["penalty"] and float(shown["reg"]) == cell["reg"] and set(shown) == set(AXES)
     assert cell["outcome"] in browser.text("#detail h2")
     assert browser.text("#again").endswith(f"--key {key} --again")
@@ -302,11 +302,8 @@ def test_in_a_browser_another_run_stands_beside_and_a_wrong_file_is_told(browser
     half = small_run.config.blocks[: len(small_run.config.blocks) // 2]
     keys = {cell.key for block in half for cell in block.cells}
     config = replace(small_run.config, run="other", blocks=half)
-    tables = {
-        name: table[table["key"].isin(keys)]
-        for name in ("cells", "traces", "membership")
-        if (table := getattr(small_run, name)) is not None
-    }
+    tables = {name: getattr(small_run, name) for name in ("cells", "traces", "membership")}
+    tables = {name: table[table["key"].isin(keys)] for name, table in tables.items()}
     membership = tables["membership"]
     tables["membership"] = membership[membership["block"].isin([block.name for block in half])]
     write_explorer(replace(small_run, config=config, **tables), tmp_path / "other.html")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from dataclasses import fields
 
 import pandas as pd
 import pytest
-from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, above, each, ideal, on, setter, times, where
+from synthetic import CELLS, FIT, FRO, RIGHT, SIGN, above, each, ideal, on, setter, times, verdict, where
 
 from orthogrid.analysis.select import agreement, at_best_rate, attached, detached, law_shares, step_costs, trained
 from orthogrid.analysis.settings import DATA, PROBLEM
@@ -18,7 +19,6 @@ from orthogrid.cells.components import forget_code, having, use_code
 from orthogrid.cells.config import check_config
 from orthogrid.presenting.style import PLAIN, colour
 from orthogrid.presenting.tables import TABLES
-from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS
 from orthogrid.theory.predictions import predict_cells
 
@@ -72,11 +72,15 @@ def renamed(old: str, new: str, axis: str = "method"):
     return change
 
 
-def verdict_of(run: Run, claim: str) -> str:
-    return CLAIMS[claim].verdict(CLAIMS[claim].evidence(run))[0]
-
-
 NO_VERDICTS = pd.DataFrame({"id": [], "verdict": [], "measured": []})
+
+
+def row_of(table: str, name: str, run) -> str:
+    """The row of a table that begins with a name."""
+    lines = TABLES[table](run, NO_VERDICTS).splitlines()
+    return next(line for line in lines if line.startswith(rf"\texttt{{{name}}}"))
+
+
 # What the decorator says.
 
 
@@ -94,11 +98,9 @@ def test_a_penalty_of_ones_own_without_gradient_is_detached_everywhere():
     assert attached(cells.assign(penalty="cubic", method="landing")).empty
     # The claim compares it with the others.
     run = ideal(renamed("fro2_detached", spec, "penalty"))
-    assert verdict_of(run, "detached") == "supported"
-    apart = ideal(
-        each(renamed("fro2_detached", spec, "penalty"), setter("ablation", FRO, 2.0, where(penalty="seen_only")))
-    )
-    assert verdict_of(apart, "detached") == "refuted"
+    assert verdict(run, "detached") == "supported"
+    apart = setter("ablation", FRO, 2.0, where(penalty="seen_only"))
+    assert verdict(ideal(each(renamed("fro2_detached", spec, "penalty"), apart)), "detached") == "refuted"
     # No trap holds it, the plateau of plain regression is foretold for it, and figures draw it in grey.
     axes = {"dimension": 6, "samples": 20, "penalty": [spec, "cubic", "fro2"], "reg": 50.0}
     config = check_config({"run": "x", "blocks": [{"name": "a", "axes": axes}]})
@@ -113,17 +115,14 @@ def test_a_method_of_ones_own_stands_in_its_group():
     change = each(renamed("torch_exp", "exact"), renamed("parseval", "nearly"), renamed("procrustes_side", "solved"))
     run = ideal(change)
     rows = TABLES["methods"](run, NO_VERDICTS).split(r"\midrule")[1].split(r"\addlinespace")
-    groups = [
-        [row.split("}")[0].removeprefix(r"\texttt{") for row in part.split() if row.startswith(r"\texttt")]
-        for part in rows
-    ]
+    groups = [re.findall(r"\\texttt\{(\w+)", part) for part in rows]
     assert [len(group) for group in groups] == [2, 4, 7, 2]  # adam and polar keep nothing
     assert "nearly" in groups[1] and "exact" in groups[2] and "solved" in groups[3]
     # What it does wrong is held against its group.
     crossed = ideal(each(change, setter("methods", SIGN, RIGHT, where(method="exact", determinant="mismatch"))))
-    assert verdict_of(crossed, "components") == "refuted"
+    assert verdict(crossed, "components") == "refuted"
     cheap = ideal(each(change, setter("methods step_cost", "seconds_per_step", times(0.1), where(method="exact"))))
-    assert verdict_of(cheap, "step-cost") == "refuted"
+    assert verdict(cheap, "step-cost") == "refuted"
     assert "solved" not in set(trained(run.block("methods"))["method"])
 
 
@@ -146,9 +145,7 @@ def test_claim_and_table_agree_on_the_law():
     worst = min(shares.values(), key=lambda one: one.value)
     assert CLAIMS["dual-norm"].evidence(run).measured == worst.value < 0.9
     assert "l1" not in shares  # on one side of its threshold only
-    row = next(
-        line for line in TABLES["penalties"](run, NO_VERDICTS).splitlines() if line.startswith(r"\texttt{coherence}")
-    )
+    row = row_of("penalties", "coherence", run)
     same = used[used["penalty"] == "coherence"]
     assert row.endswith(rf"{same['agrees'].sum()} of {len(same)} \\") and same["agrees"].mean() == worst.value
 
@@ -159,12 +156,10 @@ def test_the_claim_names_who_misses_orthogonality():
 
 
 def test_a_method_is_shown_at_its_best_rate():
-    worse = each(*(setter("methods", FIT, 1.0, where(method="geoopt", determinant="match", lr=lr)) for lr in (0.003,)))
-    run = ideal(worse)
+    run = ideal(setter("methods", FIT, 1.0, where(method="geoopt", determinant="match", lr=0.003)))
     best = at_best_rate(run.block("methods").query("method == 'geoopt'"))
     assert set(best["lr"]) == {0.03} and set(best["determinant"]) == {"match", "mismatch"}
-    row = next(line for line in TABLES["methods"](run, NO_VERDICTS).splitlines() if line.startswith(r"\texttt{geoopt}"))
-    assert row.split(" & ")[3] == "0.03"
+    assert row_of("methods", "geoopt", run).split(" & ")[3] == "0.03"
 
 
 def test_the_cost_of_a_step():

@@ -11,7 +11,7 @@ import pytest
 from orthogrid.cells.config import check_config
 from orthogrid.jobs.files import write_table
 from orthogrid.theory import predictions
-from orthogrid.theory.predictions import Kept, predict_cells
+from orthogrid.theory.predictions import cache_file, predict_cells
 
 
 def config(**axes):
@@ -60,14 +60,14 @@ def test_what_is_no_longer_asked_for_stays(tmp_path, drawn):
 
 def flipped(data: bytes) -> bytes:
     """One bit of the numbers is another."""
-    at = data.index(b"values.npy") + 400
+    at = data.index(b"numbers.npy") + 400
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], flipped, lambda data: b""])
 def test_a_damaged_cache_is_drawn_anew(tmp_path, damage):
     plain = written(predict_cells(config(), cache=tmp_path / "cache"), tmp_path / "a.csv")
-    path = Kept(tmp_path / "cache").path
+    path = cache_file(tmp_path / "cache")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert written(predict_cells(config(), cache=tmp_path / "cache"), tmp_path / "b.csv") == plain

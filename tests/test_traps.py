@@ -14,32 +14,6 @@ from orthogrid.penalties import PENALTIES, find_penalty
 from orthogrid.theory import forms as theory
 
 
-def objective(flat, problem, reg, n):
-    w = flat.reshape(n, n)
-    s = w @ w.mT - torch.eye(n, dtype=F64)
-    return (problem.x @ w.mT - problem.x @ problem.rho).square().sum() + reg * s.square().sum()
-
-
-@pytest.mark.parametrize("n", [4, 5])
-@pytest.mark.parametrize("factor", [1.05, 1.5, 4, 100])
-def test_trap_above_the_boundary_is_a_strict_minimum_with_the_predicted_loss(n, factor):
-    problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
-    lam, v = problem.lambda_min, problem.weakest
-    reg = factor * 2 * lam
-    s = float(theory.trap_position(reg, lam))
-    w = problem.rho.mT @ (torch.eye(n, dtype=F64) - (1 - s) * torch.outer(v, v))
-    assert det_sign(w) == -det_sign(problem.rho)
-    flat = w.flatten().requires_grad_()
-    value = objective(flat, problem, reg, n)
-    (gradient,) = torch.autograd.grad(value, flat)
-    assert float(gradient.norm()) < 1e-9 * reg
-    hessian = torch.autograd.functional.hessian(lambda f: objective(f, problem, reg, n), flat.detach())
-    assert float(torch.linalg.eigvalsh(hessian)[0]) > 0
-    loss = float((problem.x @ w.mT - problem.x @ problem.rho).square().sum())
-    assert loss == pytest.approx(float(theory.trap_loss(reg, lam)))
-    assert loss < 4 * lam
-
-
 @pytest.mark.parametrize("factor", [0.5, 0.95, 1.0])
 def test_no_trap_below_the_boundary(factor):
     assert math.isnan(theory.trap_position(factor * 2.0, 1.0)) and math.isnan(theory.trap_loss(factor * 2.0, 1.0))
@@ -47,25 +21,6 @@ def test_no_trap_below_the_boundary(factor):
     s = np.linspace(-1, 1, 4001)
     total = (1 - s) ** 2 + factor * 2.0 * (1 - s**2) ** 2
     assert (np.diff(total) < 1e-12).all()
-
-
-@pytest.mark.parametrize("factor", [0.7, 1.3])
-@pytest.mark.parametrize("n", [4, 5])
-def test_descent_from_the_twin_crosses_below_the_boundary_only(n, factor):
-    problem = draw_problem(
-        Cell(dimension=n, samples=3 * n, bias=False, dtype="float64", init="twin", determinant="mismatch")
-    )
-    lam, reg = problem.lambda_min, factor * 2 * problem.lambda_min
-    generator = torch.Generator().manual_seed(3)
-    w = problem.weight + 1e-3 * torch.randn(n, n, generator=generator, dtype=F64)
-    # Steps far below the inverse curvature: a stand-in for the flow, of which the theorem speaks.
-    step = 0.1 / float(2 * torch.linalg.matrix_norm(problem.x, 2) ** 2 + 12 * reg)
-    for _ in range(int(20 / (lam * step))):
-        s = w @ w.mT - torch.eye(n, dtype=F64)
-        w = w - step * (2 * (w @ problem.x.mT - problem.rho.mT @ problem.x.mT) @ problem.x + 4 * reg * s @ w)
-    loss = float((problem.x @ w.mT - problem.x @ problem.rho).square().sum())
-    assert (det_sign(w) == det_sign(problem.rho)) == (factor < 1)
-    assert loss == pytest.approx(0 if factor < 1 else float(theory.trap_loss(reg, lam)), rel=1e-4, abs=1e-6)
 
 
 def test_logdet_trap_is_stationary_at_any_reg():
@@ -106,35 +61,16 @@ def full_objective(w, problem, penalty, reg):
     return data + reg * chosen(s[None], **options)[0]
 
 
-@pytest.mark.parametrize("penalty", SPECTRAL)
-def test_threshold_by_brute_force_on_the_path(penalty):
-    m = np.linspace(1e-5, 1, 20001)
-    values = PENALTIES[penalty](torch.tensor(m**2 - 1)[:, None, None]).numpy()
-    low, high = 0.1, 10.0
-    for _ in range(40):
-        reg = (low + high) / 2
-        slope = np.diff(
-            (1 + m) ** 2 + reg * values
-        )  # rising somewhere towards -s = m = 1: no minimum before it if never falling
-        low, high = (low, reg) if (slope < 0).any() else (reg, high)
-    assert reg == pytest.approx(theory.trap_threshold(penalty, 1.0), rel=1e-3)
-    for factor in (1.05, 2, 50):
-        reg = factor * theory.trap_threshold(penalty, 1.0)
-        total = (1 + m) ** 2 + reg * values
-        position = -float(theory.trap_position(reg, 1.0, penalty))
-        start = np.searchsorted(m, {"vonneumann": theory.VON_NEUMANN_POSITION}.get(penalty, 0.5))
-        assert m[start + total[start:].argmin()] == pytest.approx(position, abs=2e-4)
-
-
 @pytest.mark.parametrize("n", [4, 5])
-@pytest.mark.parametrize("factor", [1.05, 6])
-@pytest.mark.parametrize("penalty", ["spectral2", "vonneumann", "logdet"])
+@pytest.mark.parametrize("factor", [1.05, 100])
+@pytest.mark.parametrize("penalty", [*SPECTRAL, "logdet"])
 def test_spectral_traps_are_strict_minima_in_the_full_space(penalty, factor, n):
     problem = draw_problem(Cell(dimension=n, samples=3 * n, bias=False, dtype="float64"))
     lam = problem.lambda_min
     reg = factor * (theory.trap_threshold(penalty, lam) or 0.3 * lam)
     w = on_path(problem, float(theory.trap_position(reg, lam, penalty)))
     assert loss_of(w, problem) == pytest.approx(float(theory.trap_loss(reg, lam, penalty)))
+    assert loss_of(w, problem) < 4 * lam and det_sign(w) == -det_sign(problem.rho)
     # Second differences: derivatives of eigenvectors do not exist where eigenvalues of S are equal.
     step, axes = 1e-4, torch.eye(n * n, dtype=F64).reshape(n * n, n, n)
 

@@ -14,18 +14,8 @@ from orthogrid.analysis.select import best_setting
 from orthogrid.cells.config import Config
 from orthogrid.cells.declarations import readers
 from orthogrid.jobs.files import read_table
-from orthogrid.presenting.formats import (
-    MISSING,
-    decimals,
-    enumeration,
-    integer,
-    number,
-    percent,
-    scientific,
-    seeds,
-    setting,
-    text,
-)
+from orthogrid.presenting import formats
+from orthogrid.presenting.formats import MISSING, percent
 from orthogrid.presenting.tables import TABLES
 from orthogrid.presenting.values import SECTIONS, Value, all_values
 from orthogrid.publishing.sources import asked
@@ -81,10 +71,8 @@ def values(small_run, verdicts) -> dict[str, Value]:
 def empty_run(small_run) -> Run:
     """No blocks and no rows; the columns of each table are there."""
     parts = ("cells", "membership", "traces", "thread", "predictions", "log_a", "log_b")
-    return Run(
-        Config("empty", "empty", "cpu", True, 1, "results", (), ()),
-        *(getattr(small_run, part).iloc[:0] for part in parts),
-    )
+    config = Config("empty", "empty", "cpu", True, 1, "results", (), ())
+    return Run(config, *(getattr(small_run, part).iloc[:0] for part in parts))
 
 
 def test_no_number_is_typed_into_the_paper():
@@ -219,11 +207,8 @@ def test_what_a_run_lacks_is_neither_figure_nor_table(small_run, tmp_path):
 
 
 def columns(table: str) -> list[int]:
-    return [
-        len(re.split(r"(?<!\\)&", line))
-        for line in table.splitlines()
-        if line.endswith(r" \\") and "multicolumn" not in line
-    ]
+    rows = [line for line in table.splitlines() if line.endswith(r" \\") and "multicolumn" not in line]
+    return [len(re.split(r"(?<!\\)&", line)) for line in rows]
 
 
 @pytest.mark.parametrize("kind", ["whole", "empty"])
@@ -244,45 +229,28 @@ def test_figures_and_tables_are_those_that_the_sources_ask_for():
     assert set(ASKED.figures) == {reader.name for reader in readers() if reader.kind == "figure"}
 
 
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        (number(0.012345), "0.0123"),
-        (number(9.999), "10.0"),
-        (number(0.99996), "1.00"),
-        (number(12345.6), r"12\,346"),
-        (number(-3.14159), r"\ensuremath{-}3.14"),
-        (number(0), "0"),
-        (number(0.00012), r"\ensuremath{1.20\times10^{-4}}"),
-        (number(math.inf), r"\ensuremath{\infty}"),
-        (number(None), MISSING),
-        (scientific(1.26e-5), r"\ensuremath{1.3\times10^{-5}}"),
-        (scientific(0.0), "0"),
-        (scientific(math.nan), MISSING),
-        (setting(1000.0), "1000"),
-        (setting(0.001), "0.001"),
-        (setting(1e-5), r"\ensuremath{10^{-5}}"),
-        (setting(2e7), r"\ensuremath{2\times10^{7}}"),
-        (setting(0.0), "0"),
-        (setting(None), MISSING),
-        (decimals(12627.76172, 2), r"12\,627.76"),
-        (decimals(math.nan, 2), MISSING),
-        (integer(1705), "1705"),
-        (integer(12345678), r"12\,345\,678"),
-        (integer(None), MISSING),
-        (percent(-0.0183), r"\ensuremath{-}1.8\,\%"),
-        (percent(0.05, 0), r"5\,\%"),
-        (percent(math.nan), MISSING),
-        (seeds(pd.DataFrame({"seed": [1]})), "1 seed"),
-        (seeds(pd.DataFrame({"seed": [1, 2, 2]})), "2 seeds"),
-        (enumeration(["a"]), "a"),
-        (enumeration(["a", "b", "c"]), "a, b and c"),
-        (enumeration([]), MISSING),
-        (text("l1_detached & 5% of {λ}"), r"l1\_detached \& 5\% of \{\ensuremath{\lambda}\}"),
+FORMS = {
+    "number": [
+        (0.012345, "0.0123"), (9.999, "10.0"), (0.99996, "1.00"), (12345.6, r"12\,346"), (-3.14159, r"\ensuremath{-}3.14"), (0, "0"),
+        (0.00012, r"\ensuremath{1.20\times10^{-4}}"), (math.inf, r"\ensuremath{\infty}"), (None, MISSING),
     ],
-)
-def test_formatting(shown, expected):
-    assert shown == expected
+    "scientific": [(1.26e-5, r"\ensuremath{1.3\times10^{-5}}"), (0.0, "0"), (math.nan, MISSING)],
+    "setting": [
+        (1000.0, "1000"), (0.001, "0.001"), (1e-5, r"\ensuremath{10^{-5}}"), (2e7, r"\ensuremath{2\times10^{7}}"), (0.0, "0"),
+        (None, MISSING),
+    ],
+    "d2": [(12627.76172, r"12\,627.76"), (math.nan, MISSING)],
+    "integer": [(1705, "1705"), (12345678, r"12\,345\,678"), (None, MISSING)],
+    "percent": [(-0.0183, r"\ensuremath{-}1.8\,\%"), (0.05, r"5.0\,\%"), (math.nan, MISSING)],
+    "seeds": [(pd.DataFrame({"seed": [1]}), "1 seed"), (pd.DataFrame({"seed": [1, 2, 2]}), "2 seeds")],
+    "enumeration": [(["a"], "a"), (["a", "b", "c"], "a, b and c"), ([], MISSING)],
+    "text": [("l1_detached & 5% of {λ}", r"l1\_detached \& 5\% of \{\ensuremath{\lambda}\}")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_formatting(form):
+    assert [getattr(formats, form)(value) for value, _ in FORMS[form]] == [shown for _, shown in FORMS[form]]
 
 
 def test_rows_of_several_versions_of_torch_are_told():

@@ -38,10 +38,10 @@ def half_width(error: float, df: int) -> float:
 def mean(values: Iterable[float]) -> Estimate:
     """Mean with its t interval. One value has no interval."""
     x = np.asarray(list(values), dtype=float)
-    if not len(x) or not np.isfinite(x).all():
-        return Estimate(float(x.mean()), math.nan, math.nan) if len(x) else NOTHING
-    if len(x) == 1:
-        return Estimate(float(x[0]), math.nan, math.nan)
+    if not len(x):
+        return NOTHING
+    if len(x) == 1 or not np.isfinite(x).all():
+        return Estimate(float(x.mean()), math.nan, math.nan)
     half = half_width(x.std(ddof=1) / math.sqrt(len(x)), len(x) - 1)
     return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half))
 
@@ -84,10 +84,8 @@ def share(hits: Iterable[bool], clusters: Iterable | None = None) -> Estimate:
     for hit, cluster in zip(x, range(len(x)) if clusters is None else clusters, strict=True):
         shares.setdefault(cluster, []).append(hit)
     n, p = len(shares), float(np.mean([np.mean(same) for same in shares.values()]))
-    centre, half = (
-        (p + z2 / (2 * n)) / (1 + z2 / n),
-        _NORMAL * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n),
-    )
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = _NORMAL * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return Estimate(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
 
 

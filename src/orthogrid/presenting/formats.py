@@ -122,10 +122,8 @@ def code(name: object) -> str:
 
 def breakable(name: object, most: int = 13) -> str:
     """A name as code for a narrow column: it may break after ( = , and _, and where no piece of so many characters ends so."""
-    pieces = [
-        piece[i : i + most] for piece in re.findall(r"[^(=,_]*[(=,_]?", str(name)) for i in range(0, len(piece), most)
-    ]
-    return r"\allowbreak ".join(map(code, pieces))
+    parts = re.findall(r"[^(=,_]*[(=,_]?", str(name))
+    return r"\allowbreak ".join(code(part[i : i + most]) for part in parts for i in range(0, len(part), most))
 
 
 def estimate(value: float, low: float, high: float, form=number) -> str:

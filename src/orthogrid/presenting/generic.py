@@ -5,27 +5,21 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..cells import components
 from ..cells.cell import AXES
 from ..cells.declarations import BLOCK_FIGURE
 from ..cells.shape import spec_name
-from ..run.run import Run
+from ..run.run import Declared, Run
 from .panels import bars, canvas, decades, legend, limits, mosaic, outcome_patches, ticks
-from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, S_FRO, Drawing, colour, nonempty, shades, styled
+from .style import DATA_LOSS, DISTANCE, FIGURES, GREY, MARKERS, OTHERS, REG, S_FRO, colour, nonempty, shades, styled
 
 MEASURES = {"orthogonality_fro": S_FRO, "distance": DISTANCE, "fit": DATA_LOSS}
-NAMES = {
-    "reg": r"weight $\gamma$",
-    "lr": r"learning rate $\eta$",
-    "samples": "samples $k$",
-    "dimension": "dimension $n$",
-}
+NAMES = {"reg": REG, "lr": r"learning rate $\eta$", "samples": "samples $k$", "dimension": "dimension $n$"}
 MOST_ROWS = 4
 
 
-def drawing_of(name: str) -> Drawing:
+def drawing_of(name: str) -> Declared:
     """A figure by its name; `block_<name>` is that of any block, which declares this block alone. KeyError for an unknown one."""
     if name in FIGURES or not name.startswith(BLOCK_FIGURE):
         return FIGURES[name]
@@ -78,7 +72,7 @@ def draw_block(run: Run, name: str) -> Figure:
     if ended:  # where the colours of lines are those of their names
         legend(fig, outcome_patches(cells["outcome"]))
     elif line:
-        marks = [Line2D([], [], color=colours[one], marker=MARKERS[j % len(MARKERS)]) for j, one in enumerate(lines)]
+        marks = [dict(color=colours[one], marker=MARKERS[j % len(MARKERS)]) for j, one in enumerate(lines)]
         legend(fig, dict(zip([f"{line} {lines[0]}", *map(str, lines[1:])], marks, strict=True)))
     if pooled := [axis for axis in pooled if axis]:
         fig.suptitle(f"medians over {', '.join(pooled)}", fontsize=7.5, color=GREY, x=0.005, ha="left")
@@ -93,9 +87,8 @@ def _values(cells: pd.DataFrame, axis: str) -> list:
 
 def _palette(values: list) -> list:
     known = {*components.penalties(), *components.methods()}
-    return [
-        colour(value) if spec_name(str(value)) in known else OTHERS[i % len(OTHERS)] for i, value in enumerate(values)
-    ]
+    others = (OTHERS[i % len(OTHERS)] for i in range(len(values)))
+    return [colour(one) if spec_name(str(one)) in known else other for one, other in zip(values, others, strict=True)]
 
 
 def _horizontal(ax: Axes, cells: pd.DataFrame, x: str, numeric: bool) -> None:

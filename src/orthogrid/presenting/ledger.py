@@ -176,23 +176,19 @@ def judge(run: Run) -> pd.DataFrame:
             seen = entry.evidence(run)
         except Exception as error:
             finished, planned = (len(found(*entry.blocks)) for found in (run.block, run.planned))
-            error.add_note(
-                f"The claim '{entry.id}' saw {finished} of the {planned} cells of its blocks: it sees none that diverged or is missing."
-            )
+            saw = f"The claim '{entry.id}' saw {finished} of the {planned} cells of its blocks"
+            error.add_note(f"{saw}: it sees none that diverged or is missing.")
             raise
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
-        there = {block.name for block in run.config.blocks}
-        blocks = " ".join(name for name in entry.blocks if name in there)
-        command = (
-            f"python -m orthogrid train --config {run.config.source} --blocks {blocks} --only {only}" if only else ""
-        )
+        blocks = " ".join(name for name in entry.blocks if run.configured(name))
+        command = f"python -m orthogrid train --config {run.config.source} --blocks {blocks} --only {only}"
         rows.append(dict(
             id=entry.id, statement=entry.statement, section=entry.section, predicate=entry.predicate, measured=seen.measured,
             expected=seen.expected, tolerance=entry.tolerance, verdict=verdict, cells=len(seen.keys), relation=entry.relation,
             interval_low=seen.low, interval_high=seen.high, reason=reason, author=entry.author, quote=entry.quote,
             foretold=entry.foretold, blocks=" ".join(entry.blocks), seconds=float(seconds.reindex(list(seen.keys)).sum()),
-            command=command, check=entry.check, explored="",
+            command=command if only else "", check=entry.check, explored="",
         ))  # fmt: skip
     return pd.DataFrame(rows)
 

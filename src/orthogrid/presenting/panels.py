@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -48,10 +48,11 @@ def side_by_side(height: float, panels: Sequence[Panel]) -> Figure:
     return fig
 
 
-def legend(fig: Figure, handles: dict[str, Line2D | Patch]) -> None:
-    """Below everything."""
-    style = dict(loc="outside lower center", ncols=min(len(handles), 7), borderaxespad=0.1)
-    fig.legend(handles.values(), handles.keys(), **style)
+def legend(where: Figure | Axes, entries: Mapping[str, dict | Patch], **style) -> None:
+    """Words and, for each, an area or the style of a line: without a style of its own below everything."""
+    handles = [Line2D([], [], **entry) if isinstance(entry, dict) else entry for entry in entries.values()]
+    style = style or dict(loc="outside lower center", ncols=min(len(entries), 7), borderaxespad=0.1)
+    where.legend(handles, entries.keys(), **style)
 
 
 def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[float, float] = (0, 0), **style) -> None:
@@ -117,9 +118,9 @@ def mark(outcome: str, **style) -> dict:
     return basic | style
 
 
-def outcome_marks(cells: pd.DataFrame) -> dict[str, Line2D]:
-    """A legend of the outcomes that some cells have."""
-    return {name: Line2D([], [], **mark(name)) for name in COLOURS if name in set(cells["outcome"])}
+def outcome_marks(cells: pd.DataFrame) -> dict[str, dict]:
+    """For a legend: the outcomes that some cells have."""
+    return {name: mark(name) for name in COLOURS if name in set(cells["outcome"])}
 
 
 def sided(cells: pd.DataFrame) -> pd.Series:
@@ -138,7 +139,8 @@ def dots(ax: Axes, cells: pd.DataFrame, x: str, y: str, **style) -> None:
         ax.plot(some[x], some[y], **mark(outcome, **style))
 
 
-RANGE = dict(estimator="median", errorbar=("pi", 100))  # medians, and the full range
+# Medians, and bars over the full range.
+RANGE = dict(estimator="median", errorbar=("pi", 100), err_style="bars", err_kws=dict(elinewidth=0.7))
 
 
 def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **style) -> None:
@@ -148,21 +150,10 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
     cells = cells.dropna(subset=[y])
     if cells.empty:
         return
-    edge = style.pop("markeredgecolor", style.get("color"))  # seaborn's own is white
-    width = style.pop("markeredgewidth", mpl.rcParams["lines.markeredgewidth"])
-    sns.lineplot(
-        # Columns without names: seaborn would write these at the axes.
-        x=cells[y if across else x].to_numpy(),
-        y=cells[x if across else y].to_numpy(),
-        orient="y" if across else "x",
-        **RANGE,
-        err_style="bars",
-        err_kws=dict(elinewidth=0.7),
-        markeredgecolor=edge,
-        markeredgewidth=width,
-        ax=ax,
-        **style,
-    )
+    edge = dict(markeredgecolor=style.get("color"), markeredgewidth=mpl.rcParams["lines.markeredgewidth"])
+    # Columns without names: seaborn would write these at the axes.
+    left, up = (cells[name].to_numpy() for name in ((y, x) if across else (x, y)))
+    sns.lineplot(x=left, y=up, orient="y" if across else "x", ax=ax, **RANGE | edge | style)
 
 
 def wrong_shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:

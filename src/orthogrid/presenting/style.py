@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection
 from functools import wraps
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import matplotlib as mpl
 import matplotlib._mathtext as mathtext
@@ -78,24 +78,16 @@ STYLE = {
 }
 
 
-class Drawing(Declared, Protocol):
-    """A function of a run that draws a figure, and the file that it stands in."""
-
-    source: str
-
-    def __call__(self, run: Run) -> Figure: ...
+FIGURES: dict[str, Declared] = {}
 
 
-FIGURES: dict[str, Drawing] = {}
-
-
-def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Drawing]:
+def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figure]], Declared]:
     """Register `draw_<name>` as the figure <name>, drawn in the paper's style from these blocks and tables alone.
 
     Outside the package a figure entered again takes the place of the first.
     """
 
-    def enter(function: Callable[[Run], Figure]) -> Drawing:
+    def enter(function: Callable[[Run], Figure]) -> Declared:
         drawn, name = styled(function, blocks, tables), function.__name__.removeprefix("draw_")
         if name in FIGURES and _of_package(FIGURES[name]) and not _of_package(drawn):
             raise components.ConfigError(f"figure '{name}' of {drawn.source}: the name is taken; give it another")
@@ -105,7 +97,7 @@ def figure(blocks: str = "", tables: str = "") -> Callable[[Callable[[Run], Figu
     return enter
 
 
-def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Drawing:
+def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> Declared:
     """A drawing in the paper's style, from these blocks and tables alone; a note above it counts the cells without a result."""
     narrowed = reads(function, blocks, tables)
 
@@ -124,9 +116,7 @@ def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> 
                 fig.text(0.995, 1 - 0.02 / (height + HEAD), note, ha="right", va="top", color=GREY, size=7)
             return fig
 
-    drawing = cast(Drawing, draw)
-    drawing.source = function.__code__.co_filename
-    return drawing
+    return cast(Declared, draw)
 
 
 class Nothing(LookupError):
@@ -153,11 +143,11 @@ def _without_result(cells: pd.DataFrame) -> str:
     return f"no result: {', '.join(parts)} of {len(cells)} runs" if parts else ""
 
 
-def _of_package(drawing: Drawing) -> bool:
+def _of_package(drawing: Declared) -> bool:
     return Path(drawing.source).is_relative_to(Path(__file__).parents[1])
 
 
-def render(run: Run, drawing: Drawing) -> bytes:
+def render(run: Run, drawing: Declared) -> bytes:
     """A figure as PDF, the same bytes for the same rows."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):  # some settings act only when a figure is written
@@ -183,15 +173,10 @@ def shades(values: Collection) -> dict:
     return dict(zip(values, map(tuple, palette), strict=True))
 
 
-def in_order(present: list[str]) -> list[str]:
-    """Arms in the order of their definition; those with options follow in the order given."""
-    known = [*components.penalties(), *components.methods()]
+def in_order(arms: pd.Series) -> list[str]:
+    """Arms, each once, in the order of their definition; those with options follow in the order given."""
+    known, present = [*components.penalties(), *components.methods()], list(arms.unique())
     return [arm for arm in known if arm in present] + [arm for arm in present if arm not in known]
-
-
-def ordered_arms(cells: pd.DataFrame) -> list[str]:
-    """The arms of some cells, in the order of their definition."""
-    return in_order(list(cells["arm"].unique()))
 
 
 def tick_label(value: float) -> str:

@@ -46,6 +46,7 @@ FORMS = {
     "runs": integer,
     "points": lambda v: decimals(abs(100 * v), 0),
 }
+PLAIN = {MISSING: "–", r"\,": " ", r"\ensuremath": "", r"\times": "×", r"\infty": "∞", r"\%": "%"}
 AXIS = re.compile(rf"({'|'.join(AXES)}|seeds)-(.+)")
 
 
@@ -117,13 +118,6 @@ def _axis(key: str, run: Run) -> Value | None:
 
 def plain(printed: str) -> str:
     """What is printed, without LaTeX, for a table that people open elsewhere."""
-    for old, new in (
-        (MISSING, "–"),
-        (r"\,", " "),
-        (r"\ensuremath", ""),
-        (r"\times", "×"),
-        (r"\infty", "∞"),
-        (r"\%", "%"),
-    ):
+    for old, new in PLAIN.items():
         printed = printed.replace(old, new)
     return re.sub(r"[{}$]", "", re.sub(r"\\(texttt|textbf|mbox)\b", "", printed)).replace("\\", "")

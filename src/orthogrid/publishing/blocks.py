@@ -78,13 +78,9 @@ def varied_axes(block: Block) -> dict[str, list]:
 
 def axes_sentence(block: Block) -> str:
     """What the block crosses, and what it holds that is not the default."""
-    varied = varied_axes(block)
-    fixed = {
-        axis: getattr(block.cells[0], axis)
-        for axis in AXES
-        if axis not in varied and axis != "seed" and getattr(block.cells[0], axis) != AXES[axis].default
-    }
-    seeds = len({cell.seed for cell in block.cells})
+    varied, seeds = varied_axes(block), len({cell.seed for cell in block.cells})
+    same = {axis: value for axis, value in block.cells[0].settings.items() if axis not in (*varied, "seed")}
+    fixed = {axis: value for axis, value in same.items() if value != AXES[axis].default}
     crossed = enumeration(f"{code(axis)} ({_values(found)})" for axis, found in varied.items())
     held = enumeration(f"{code(axis)} {_values([value])}" for axis, value in fixed.items())
     sentences = [f"It varies {crossed}." if varied else "No axis varies but the seed."]
@@ -114,9 +110,7 @@ def ends_sentence(planned: pd.DataFrame) -> str:
 def table_axes(block: Block, cells: pd.DataFrame) -> list[str]:
     """The axes that vary, less those that would make the table of medians too long or too wide."""
     axes: list[str] = []
-    room = TEXT_WIDTH - sum(
-        width + GAP for width in (8, 14, 10, 18, *(NAME_LETTER * len(name) for name in _ends(cells)))
-    )
+    room = TEXT_WIDTH - sum(width + GAP for width in (8, 14, 10, 18, *(NAME_LETTER * len(end) for end in _ends(cells))))
     for axis in varied_axes(block):
         width = GAP + (NAME_WIDTH if isinstance(cells[axis].iloc[0], str) else CODE_LETTER * len(axis))
         if width <= room and len(cells.groupby([*axes, axis])) <= MOST_ROWS:
@@ -133,23 +127,17 @@ def medians_table(block: Block, cells: pd.DataFrame) -> str:
     """Medians over seeds by the axes that it has room for, over the others as well; and the share of each outcome."""
     axes, ends = table_axes(block, cells), _ends(cells)
     groups = list(cells.groupby(axes, sort=False)) if axes else [((), cells)]
-    rows = [
-        [
-            *(breakable(value) if isinstance(value, str) else _values([value]) for value in key),
-            integer(len(same)),
-            *(digits2(median(same[column])) for column in ("fit", "orthogonality_fro", "distance")),
-            *(percent((same["outcome"] == name).mean(), 0) for name in ends),
-        ]
-        for key, same in groups
-    ]
+    rows, lines = [], 0
+    for key, same in groups:
+        names = [breakable(value) if isinstance(value, str) else _values([value]) for value in key]
+        medians = [digits2(median(same[column])) for column in ("fit", "orthogonality_fro", "distance")]
+        shares = [percent((same["outcome"] == name).mean(), 0) for name in ends]
+        rows.append([*names, integer(len(same)), *medians, *shares])
+        lines += max((len(value) // LINE + 1 for value in key if isinstance(value, str)), default=1)
     head = [*map(code, axes), "Cells", "Data loss", r"$\fnorm S$", r"$\fnorm{W-\rho\T}$", *ends]
     columns = "".join(ragged(NAME_WIDTH) if isinstance(cells[axis].iloc[0], str) else "r" for axis in axes)
+    columns += "r" * (4 + len(ends))
     # A table that a page holds is kept whole: one that may break can upset the figures that wait for their place.
-    lines = sum(
-        max((len(value) // LINE + 1 for value in key if isinstance(value, str)), default=1) for key, _ in groups
-    )
     if lines > MOST_LINES:
-        return longtable(columns + "r" * (4 + len(ends)), head, rows)
-    return "\n".join(
-        [r"\par\medskip\noindent", tabular(columns + "r" * (4 + len(ends)), head, rows), r"\par\medskip", ""]
-    )
+        return longtable(columns, head, rows)
+    return "\n".join([r"\par\medskip\noindent", tabular(columns, head, rows), r"\par\medskip", ""])

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 
 import matplotlib.backends.backend_pdf  # noqa: F401 - before the fork: else each worker imports it when it first saves
@@ -28,8 +29,8 @@ from ..cells.sources import files_digest, imported_files
 from ..jobs.files import write_bytes
 from ..presenting import panels
 from ..presenting.generic import drawing_of
-from ..presenting.style import Drawing, in_order, render
-from ..run.run import RUN_TABLES, Run
+from ..presenting.style import in_order, render
+from ..run.run import RUN_TABLES, Declared, Run
 
 LIBRARIES = ("matplotlib", "numpy", "pandas")
 
@@ -55,20 +56,18 @@ def draw_figures(
     cache = Path(cache or folder.parent / "cache" / "figures")
     cached = {name: cache / f"{name}-{digest}.pdf" for name, digest in digests(run, names).items()}
     missing = [name for name, path in cached.items() if not _is_whole(path)]
-    done, failures = 0, []
-    for name in names:
-        if name not in missing:
-            write_bytes(cached[name].read_bytes(), folder / f"{name}.pdf")
-            progress(done := done + 1, len(names))
     missing.sort(key=lambda name: -len(run.planned(*drawing_of(name).blocks)))
-    for name, data in _draw(run, missing, workers or _cores()):
+    copied = ((name, cached[name].read_bytes()) for name in names if name not in missing)
+    done, failures = 0, []
+    for name, data in chain(copied, _draw(run, missing, workers or os.cpu_count() or 1)):
         if isinstance(data, FigureError):
             failures.append(data)
             continue
-        for old in cache.glob(f"{name}-*.pdf"):
-            if old.stem.rpartition("-")[0] == name:
-                old.unlink(missing_ok=True)
-        write_bytes(data, cached[name])
+        if name in missing:
+            for old in cache.glob(f"{name}-*.pdf"):
+                if old.stem.rpartition("-")[0] == name:
+                    old.unlink(missing_ok=True)
+            write_bytes(data, cached[name])
         write_bytes(data, folder / f"{name}.pdf")
         progress(done := done + 1, len(names))
     if failures:
@@ -79,45 +78,35 @@ def draw_figures(
 def digests(run: Run, names: Iterable[str]) -> dict[str, str]:
     """By figure, twenty hex digits that change when it may look otherwise."""
     # A number a row, of its values and their types; once a table, however many figures share it.
-    hashes = {
-        name: pd.util.hash_pandas_object(getattr(run, name), index=False).to_numpy() for name in ("cells", *RUN_TABLES)
-    }
+    tables = {name: getattr(run, name) for name in ("cells", *RUN_TABLES)}
+    hashes = {name: pd.util.hash_pandas_object(table, index=False).to_numpy() for name, table in tables.items()}
     libraries = " ".join(f"{library} {metadata.version(library)}" for library in LIBRARIES)
 
-    def parts(drawing: Drawing) -> Iterator[bytes]:
+    def parts(drawing: Declared) -> Iterator[bytes]:
         whole = WHOLE in drawing.blocks
         cells = run.derived if whole else run.planned(*drawing.blocks)
-        yield f"{libraries} {run.config.digest if whole else ''} {_code(drawing)}".encode()
+        # The files that its module imports, and those that all figures share.
+        code = files_digest(imported_files(Path(drawing.source), Path(panels.__file__)))
+        yield f"{libraries} {run.config.digest if whole else ''} {code}".encode()
         for block in drawing.blocks:  # which of the cells each block views
             yield block.encode()
             yield b"" if whole else cells["key"].isin(run.planned(block)["key"]).to_numpy().tobytes()
-        yield " ".join(in_order(list(cells["arm"].unique()))).encode()  # their order is that of their definition
+        yield " ".join(in_order(cells["arm"])).encode()  # their order is that of their definition
         for name in ("cells", *drawing.tables):
-            table = getattr(run, name)
+            table = tables[name]
             yield " ".join([name, *table.columns]).encode()
-            yield hashes[name][
-                table["key"].isin(cells["key"]).to_numpy() if name in ("cells", "traces") else slice(None)
-            ].tobytes()
+            own = table["key"].isin(cells["key"]).to_numpy() if name in ("cells", "traces") else slice(None)
+            yield hashes[name][own].tobytes()
 
-    def digest(drawing: Drawing) -> str:
+    def digest(drawing: Declared) -> str:
         return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts(drawing))).hexdigest()[:20]
 
     return {name: digest(drawing_of(name)) for name in names}
 
 
-def _code(drawing: Drawing) -> str:
-    """Digest of the source files that a figure's module imports and of those that all figures share."""
-    return files_digest(sorted({*imported_files(Path(drawing.source)), *imported_files(Path(panels.__file__))}))
-
-
 def _is_whole(path: Path) -> bool:
     """Whether a cached PDF is there and was not cut short by whatever happened to the disk."""
     return path.exists() and path.read_bytes().rstrip().endswith(b"%%EOF")
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _RUN: Run  # which workers inherit
@@ -155,10 +144,8 @@ def write_captions(config: Config, names: Iterable[str], folder: Path) -> None:
     questions = {block.name: block.question for block in config.blocks}
     known = figures(config)
     for name in names:
-        shows = (
-            known[name].text.split("\n\n")[0] if name in known else ""
-        )  # as the source has it: Python may drop docstrings
-        lines = [" ".join(shows.split()), ""]
+        shows = known[name].text if name in known else ""  # as the source has it: Python may drop docstrings
+        lines = [" ".join(shows.split("\n\n")[0].split()), ""]
         for block in drawing_of(name).blocks:
             if block != WHOLE and block in questions:
                 lines += [f"- ``{block}``: {_escaped(questions[block])}".rstrip(": ")]

@@ -6,17 +6,13 @@ They are written piece by piece: but for the config itself, a million cells need
 from __future__ import annotations
 
 import json
-import math
 import os
-import pickle
 import platform
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import date
-from functools import partial
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import pandas as pd
@@ -24,14 +20,12 @@ import pandas as pd
 from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
-from ..jobs.store import Store, parse_traces
+from ..jobs.store import CHECKSUM, Store, parse_traces
 from ..theory.outcomes import with_outcomes
-from .run import membership
 from .thread import compare_thread, thread_cells
 
 HERE = Path(__file__).parents[1]  # whose repository is asked
 PIECE = 50_000  # cells that are in memory at once
-SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk
 SUMMARISED = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
 
 
@@ -64,7 +58,7 @@ def collect(
             keys = [key for same in thread_cells(cells).values() for key in same]
             threads.append((cells[cells["key"].isin(keys)], parse_traces([header, *(traces[key] for key in keys)])))
             progress(min(1.0, (number + 1) * size / len(config.cells)))
-    write_table(membership(config), folder / "membership.csv")
+    write_table(pd.DataFrame(config.membership, columns=["block", "key"]), folder / "membership.csv")
     cells, traces = (pd.concat(parts, ignore_index=True) for parts in zip(*threads, strict=True))
     write_table(compare_thread(cells, traces, *logs), folder / "thread.csv")
     summed = summary(config, pd.concat(summarised, ignore_index=True)) | dict(more or {})
@@ -85,43 +79,30 @@ def pieces(
     whose = _whose(store, names, {key: cell.code for key, cell in cells.items()}, config.partial)
     missing = [key for key in keys if key not in whose]
     if missing and not (config.partial and whose):
-        way = (
-            "take partial: true from the config, for a partial run trains none"
-            if config.partial
-            else "run the same command again to train them, or mark the run partial: true"
-        )
-        raise RowsError(
-            f"{len(missing)} of {len(keys)} cells have no row, {missing[0]} for one ({cells[missing[0]]}); {way}"
-        )
-    columns: dict[str, None] = {}  # in their order
-    place = {key: i // size for i, key in enumerate(keys)}
-    header = "key,step"
-    with ExitStack() as stack:
-        count = math.ceil(len(keys) / size)
-        open_spool = partial(SpooledTemporaryFile, SPOOL_BYTES // count, dir=str(config.root))
-        spools = [stack.enter_context(open_spool()) for _ in range(count)]
-        for number, name in enumerate(names):
+        way = "run the same command again to train them, or mark the run partial: true"
+        way = "take partial: true from the config, for a partial run trains none" if config.partial else way
+        one = f"{missing[0]} for one ({cells[missing[0]]})"
+        raise RowsError(f"{len(missing)} of {len(keys)} cells have no row, {one}; {way}")
+    columns = dict.fromkeys(column for name in names for column in store.sound(name).header.split(","))
+    columns.pop(CHECKSUM, None)
+    header = store.trace_texts(names[0])["key"]
+    for start in range(0, len(keys), size):
+        here, held = keys[start : start + size], defaultdict(set)
+        for key in here:
+            held[whose.get(key)].add(key)
+        blank = [{"key": key, **cells[key].settings, "status": "missing"} for key in here if key not in whose]
+        parts, texts = [pd.DataFrame(blank)] if blank else [], dict[str, str]()
+        for name in filter(held.__contains__, names):
             rows, traces = store.rows(name), store.trace_texts(name)
-            if number and traces["key"] != header:
+            if traces["key"] != header:
+                file = store.traces_file(name)
                 raise RowsError(
-                    f"the traces of {store.traces_file(name)} have other columns than those of other files; train its cells again"
+                    f"the traces of {file} have other columns than those of other files; train its cells again"
                 )
-            header = traces["key"]
-            columns |= dict.fromkeys(rows.columns)
-            rows = rows[rows["key"].map(whose) == name].drop_duplicates("key")
-            for piece, part in rows.groupby(rows["key"].map(place)):
-                pickle.dump((part, {key: traces[key] for key in part["key"]}), spools[int(piece)])
-        for piece, spool in enumerate(spools):
-            here = keys[piece * size : (piece + 1) * size]
-            blank = [{"key": key, **cells[key].settings, "status": "missing"} for key in here if key not in whose]
-            parts: list[pd.DataFrame] = []
-            texts: dict[str, str] = {}
-            for part, some in _dumped(spool):
-                parts.append(part)
-                texts |= some
-            parts += [pd.DataFrame(blank)] if blank else []
-            rows = pd.concat(parts, ignore_index=True).set_index("key").loc[here].reset_index()
-            yield rows.reindex(columns=list(columns)), header, {key: texts[key] for key in here if key in texts}
+            parts.append(rows[rows["key"].isin(held[name])].drop_duplicates("key"))
+            texts |= {key: traces[key] for key in held[name]}
+        rows = pd.concat(parts, ignore_index=True).set_index("key").loc[here].reset_index()
+        yield rows.reindex(columns=list(columns)), header, {key: texts[key] for key in here if key in texts}
 
 
 def _whose(store: Store, names: Sequence[str], codes: Mapping[str, str], any_code: bool) -> dict[str, str]:
@@ -133,16 +114,6 @@ def _whose(store: Store, names: Sequence[str], codes: Mapping[str, str], any_cod
             if key in codes:
                 (today if code == codes[key] else other).setdefault(key, name)
     return other | today if any_code else today
-
-
-def _dumped(file: Any) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
-    """What was pickled into a file, one after the other."""
-    file.seek(0)
-    while True:
-        try:
-            yield pickle.load(file)
-        except EOFError:
-            return
 
 
 def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
@@ -183,10 +154,8 @@ def _committed(rows: Path, what: str) -> str:
     """
     if git("status", "--porcelain", str(rows.resolve())):
         return ""
-    brought = ("-1", "-M", "--diff-filter=AM", f"--format={what}")
-    return git("log", *brought, "--", str(rows.resolve().with_name("traces"))) or git(
-        "log", *brought, "--", str(rows.resolve())
-    )
+    brought = ("log", "-1", "-M", "--diff-filter=AM", f"--format={what}", "--")
+    return git(*brought, str(rows.resolve().with_name("traces"))) or git(*brought, str(rows.resolve()))
 
 
 def git(*asked: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property, wraps
+from dataclasses import dataclass, field
+from functools import cached_property, partial, wraps
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,11 +21,6 @@ from ..cells.config import Config
 from ..cells.declarations import WHOLE
 from ..jobs.files import read_table
 from ..theory import forms
-
-
-def membership(config: Config) -> pd.DataFrame:
-    """block, key: which cells each block views."""
-    return pd.DataFrame(config.membership, columns=["block", "key"])
 
 
 def finished(cells: pd.DataFrame) -> pd.DataFrame:
@@ -71,24 +66,15 @@ class Run:
     predictions: pd.DataFrame
     log_a: pd.DataFrame
     log_b: pd.DataFrame
+    _planned: dict[tuple[str, ...], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def read(cls, config: Config, root: str | Path, thread_data: str | Path) -> Run:
         """Read a run's folder and the thread's logs."""
-        root, thread_data = Path(root), Path(thread_data)
-        cells, predictions = read_table(root / "cells.csv"), read_table(root / "predictions.csv")
-        return cls(
-            config,
-            cells.merge(
-                predictions.set_index("key").add_prefix("predicted_"), left_on="key", right_index=True, how="left"
-            ),
-            read_table(root / "membership.csv"),
-            read_table(root / "traces.csv.gz"),
-            read_table(root / "thread.csv"),
-            predictions,
-            read_table(thread_data / "log_a.csv"),
-            read_table(thread_data / "log_b.csv"),
-        )
+        names = ("cells.csv", "membership.csv", "traces.csv.gz", "thread.csv", "predictions.csv")
+        files = [*(Path(root, name) for name in names), *(Path(thread_data, f"log_{name}.csv") for name in "ab")]
+        cells, *tables = map(read_table, files)
+        return cls(config, cells.join(tables[-3].set_index("key").add_prefix("predicted_"), on="key"), *tables)
 
     def planned(self, *names: str) -> pd.DataFrame:
         """All configured cells of one or more blocks, each once, also missing and diverged ones; with the columns of `derive`."""
@@ -109,10 +95,6 @@ class Run:
     def finished(self) -> pd.DataFrame:
         """Cells with status ok, with the columns of `derive`."""
         return finished(self.derived)
-
-    @cached_property
-    def _planned(self) -> dict[tuple[str, ...], pd.DataFrame]:
-        return {}
 
     @cached_property
     def derived(self) -> pd.DataFrame:
@@ -144,34 +126,23 @@ class View:
     def __init__(self, run: Run | View, blocks: Iterable[str] = (), tables: Iterable[str] = ()):
         self._run, self._blocks, self._tables = run, tuple(blocks), tuple(tables)
 
-    def planned(self, *names: str) -> pd.DataFrame:
-        self._need_blocks(*names)
-        return self._run.planned(*names)
-
-    def block(self, *names: str) -> pd.DataFrame:
-        return finished(self.planned(*names))
-
-    def configured(self, block: str) -> tuple[Cell, ...]:
-        self._need_blocks(block)
-        return self._run.configured(block)
-
-    def traces_of(self, cells: pd.DataFrame) -> pd.DataFrame:
-        self._need_table("traces")
-        return self._run.traces_of(cells)
-
-    def trace(self, cells: pd.DataFrame) -> pd.DataFrame:
-        self._need_table("traces")
-        return self._run.trace(cells)
-
     def __getattr__(self, name: str) -> Any:
-        """Another table, or else a part of the whole run: its cells, its config, all traces."""
+        """What the run has: of blocks, of its tables, or else a part of the whole run: its cells, its config, all traces."""
         if name.startswith("_"):  # asked for by copy and pickle, before there is a run
             raise AttributeError(name)
-        if name in RUN_TABLES and name != "traces":
+        if name in ("planned", "block", "configured"):
+            return partial(self._ask, name)
+        if name in ("trace", "traces_of"):
+            self._need_table("traces")
+        elif name in RUN_TABLES and name != "traces":
             self._need_table(name)
         else:
             self._need_blocks(WHOLE)
         return getattr(self._run, name)
+
+    def _ask(self, name: str, *blocks: str) -> Any:
+        self._need_blocks(*blocks)
+        return getattr(self._run, name)(*blocks)
 
     def _need_blocks(self, *names: str) -> None:
         for name in names:
@@ -185,10 +156,11 @@ class View:
 
 
 class Declared(Protocol):
-    """A function of a run that states what of it it reads."""
+    """A function of a run that states what of it it reads, and the file that it stands in."""
 
     blocks: tuple[str, ...]
     tables: tuple[str, ...]
+    source: str
 
     def __call__(self, run: Run, *rest: Any) -> Any: ...
 
@@ -204,5 +176,5 @@ def reads(function: Callable, blocks: str, tables: str = "") -> Declared:
         return function(View(run, blocks_read, tables_read), *rest)
 
     declared = cast(Declared, reader)
-    declared.blocks, declared.tables = blocks_read, tables_read
+    declared.blocks, declared.tables, declared.source = blocks_read, tables_read, function.__code__.co_filename
     return declared

@@ -33,25 +33,28 @@ def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFram
     For log a `ours` is the median over the seeds. Empty where the run does not contain the thread's cells.
     """
     keys = thread_cells(cells)
-    records: list[tuple[str, int, str, float, float]] = []
-
-    def compare(log: str, printed: pd.DataFrame, ours: pd.DataFrame) -> None:
-        for name in printed.columns.drop("step"):
-            for step, value in zip(printed["step"], printed[name], strict=True):
-                if step in ours.index:
-                    records.append((log, int(step), name, float(value), float(ours.at[step, name])))
-
+    printed_and_ours = []
     if keys["a"]:
         # The printed loss contains reg times the penalty, the printed penalty does not.
         printed = log_a.assign(fit=log_a["loss"] - LOG_A.reg * log_a["orthogonality_l1"])
         ours = traces[traces["key"].isin(keys["a"])].groupby("step")[["fit", "orthogonality_l1"]].median()
-        compare("a", printed, ours.assign(loss=ours["fit"] + LOG_A.reg * ours["orthogonality_l1"]))
+        printed_and_ours.append(("a", printed, ours.assign(loss=ours["fit"] + LOG_A.reg * ours["orthogonality_l1"])))
     if keys["b"]:
         ours = traces[traces["key"] == keys["b"][0]].set_index("step")
         squares = ours["orthogonality_fro"] ** 2
-        compare("b", log_b, ours.assign(orthogonality_fro2=squares, loss=ours["fit"] + Cell().reg * squares))
-        row = cells.set_index("key").loc[keys["b"][0]]
-        records += [("b", Cell().steps, name, value, float(row[name])) for name, value in LOG_B_CLOSING.items()]
+        ours = ours.assign(orthogonality_fro2=squares, loss=ours["fit"] + Cell().reg * squares)
+        closing = cells[cells["key"] == keys["b"][0]].assign(step=Cell().steps).set_index("step")
+        printed_and_ours += [
+            ("b", log_b, ours),
+            ("b", pd.DataFrame({"step": [Cell().steps], **LOG_B_CLOSING}), closing),
+        ]
+    records = [
+        (log, int(step), name, float(value), float(ours.at[step, name]))
+        for log, printed, ours in printed_and_ours
+        for name in printed.columns.drop("step")
+        for step, value in zip(printed["step"], printed[name], strict=True)
+        if step in ours.index
+    ]
     table = pd.DataFrame(records, columns=["log", "step", "quantity", "thread", "ours"])
     table["relative_difference"] = (table["ours"] - table["thread"]).abs() / table["thread"].abs()
     return table

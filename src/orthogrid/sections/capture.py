@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
@@ -43,8 +42,8 @@ from ..presenting.style import (
     UNIT,
     Nothing,
     figure,
+    in_order,
     nonempty,
-    ordered_arms,
     shades,
     word,
 )
@@ -235,12 +234,8 @@ SIDES = {"mismatch": "wrong", "match": "right"}
 @figure("capture_white large_white large_trap capture")
 def draw_outcomes(run: Run) -> Figure:
     """Share of random starts by outcome, stacked, against reg/2 lambda in bins: a column a kind of problem, a row a side of the start."""
-    groups = {
-        "white": run.block("capture_white", "large_white"),
-        "uniform, no bias": run.block("capture"),
-        "uniform, bias": run.block("large_trap"),
-    }
-    groups = {name: _against_threshold(cells) for name, cells in groups.items()}
+    kinds = {"white": "capture_white large_white", "uniform, no bias": "capture", "uniform, bias": "large_trap"}
+    groups = {name: _against_threshold(run.block(*blocks.split())) for name, blocks in kinds.items()}
     groups = {name: cells for name, cells in groups.items() if len(cells)}
     nonempty(pd.concat(groups.values()) if groups else pd.DataFrame())
     widths = [max(np.ptp(np.log10([1, *cells["x"]])), 1) + 0.6 for cells in groups.values()]
@@ -262,7 +257,7 @@ def draw_outcomes(run: Run) -> Figure:
         axes[1, column].set_xlabel(UNIT)
     handles = outcome_patches(sided(pd.concat(groups.values())))
     lines = {r"$\gamma=2\lambda$": "--", r"$\gamma=2\mu$, median": ":"}
-    legend(fig, handles | {text: Line2D([], [], **LAW | dict(linestyle=style)) for text, style in lines.items()})
+    legend(fig, handles | {text: LAW | dict(linestyle=style) for text, style in lines.items()})
     return fig
 
 
@@ -300,10 +295,9 @@ def draw_capture(run: Run) -> Figure:
     for ax, (start, side) in zip(axes[0], SIDES.items(), strict=True):
         for j, (lr, some) in enumerate(cells[cells["determinant"] == start].groupby("lr")):
             aside = some.assign(x=some["x"] * 1.06 ** (j - 0.5))  # of those of the other rate
-            wrong_shares(ax, aside, "x", color=colours[lr], marker=MARKERS[j])
-            handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = Line2D(
-                [], [], color=colours[lr], marker=MARKERS[j]
-            )
+            style = dict(color=colours[lr], marker=MARKERS[j])
+            wrong_shares(ax, aside, "x", **style)
+            handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = style
         ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=UNIT)
         ax.axvline(1, **LAW)
         ax.axvline(cells["spread"].median(), **LAW | dict(linestyle=":"))
@@ -326,12 +320,8 @@ def draw_crossing(run: Run) -> Figure:
     """
     pair, coin = run.trace(_pair(run)).sort_values("step"), run.block("coin")
     coin = coin[coin["slow_sign"].notna()]
-    panels = [
-        Panel("determinant", _determinant, pair),
-        Panel("data loss", _losses, pair),
-        Panel("a coin?", _coin, coin, 1.1),
-    ]
-    return side_by_side(2.2, panels)
+    runs = [Panel("determinant", _determinant, pair), Panel("data loss", _losses, pair)]
+    return side_by_side(2.2, [*runs, Panel("a coin?", _coin, coin, 1.1)])
 
 
 def _pair(run: Run) -> pd.DataFrame:
@@ -409,12 +399,9 @@ def _place(value: float, regs: Sequence[float]) -> float:
 def draw_map(run: Run) -> Figure:
     """How runs end, over samples and weight, with the boundary of existence: from the twin and from random starts of both sides."""
     cells = run.planned("map_twin", "map_haar")
-    kinds = (
-        ("started at the twin", "twin", "mismatch"),
-        ("random, on the wrong side", "haar", "mismatch"),
-        ("random, on the right side", "haar", "match"),
-    )
-    panels = [(title, cells[(cells["init"] == i) & (cells["determinant"] == d)]) for title, i, d in kinds]
+    starts = {("twin", "mismatch"): "started at the twin"}
+    starts |= {("haar", start): f"random, on the {side} side" for start, side in SIDES.items()}
+    panels = [(title, cells[(cells["init"] == i) & (cells["determinant"] == d)]) for (i, d), title in starts.items()]
     panels = [(title, here) for title, here in panels if (here["status"] == "ok").any()]
     if not panels:
         raise Nothing
@@ -432,7 +419,7 @@ def draw_map(run: Run) -> Figure:
         ax.set_title(title)
         ax.set_xlabel(REG)
     axes[0, 0].set_ylabel("samples $k$")
-    law = {r"$\gamma=2\lambda$, median over seeds": Line2D([], [], **LAW | dict(linestyle="-"))}
+    law = {r"$\gamma=2\lambda$, median over seeds": LAW | dict(linestyle="-")}
     legend(fig, outcome_patches(cells["outcome"]) | law)
     return fig
 
@@ -442,7 +429,7 @@ def draw_grid(run: Run) -> Figure:
     """The full cross: how every run ended, a panel for each penalty and determinant."""
     nonempty(run.block("grid"))
     cells = run.planned("grid")
-    names, sides = ordered_arms(cells), sorted(cells["determinant"].unique(), reverse=True)
+    names, sides = in_order(cells["arm"]), sorted(cells["determinant"].unique(), reverse=True)
     samples = sorted(cells["samples"].unique())
     regs = {arm: sorted(cells.loc[cells["arm"] == arm, "reg"].unique()) for arm in names}
     widths = [max(len(regs[arm]), 1.5) for arm in names]
@@ -461,5 +448,5 @@ def draw_grid(run: Run) -> Figure:
             for n in cells["dimension"].unique():  # from here on the data determine W
                 ax.axhline(float(np.searchsorted(samples, n, side="right")) - 0.5, color="black", linewidth=0.8)
         axes[row, 0].set_ylabel(f"start {'right' if side == 'match' else 'wrong'}\nsamples $k$")
-    legend(fig, outcome_patches(cells["outcome"]) | {"$k=n$": Line2D([], [], color="black", linewidth=0.8)})
+    legend(fig, outcome_patches(cells["outcome"]) | {"$k=n$": dict(color="black", linewidth=0.8)})
     return fig

@@ -10,30 +10,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from ..analysis import select
 from ..analysis.intervals import farthest, geometric_mean, mean
-from ..analysis.select import (
-    best_fitted,
-    best_ratio,
-    block_size,
-    by_seed,
-    detached,
-    exponents,
-    only,
-    paired,
-    paired_ratio,
-    plateau_by_seed,
-    predicted_plateau,
-)
+from ..analysis.select import only
 from ..analysis.settings import CONSTANT_WITHIN, EQUAL_FIT, FITTED, SIMILAR
 from ..cells.cell import Cell
 from ..cells.components import methods
 from ..cells.shape import spec_options
 from ..presenting.formats import MISSING, digits2, median, setting
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
-from ..presenting.panels import Panel, bars, decades, inside, limits, note, side_by_side, ticks
-from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, ordered_arms, word
+from ..presenting.panels import Panel, bars, decades, inside, legend, limits, note, side_by_side, ticks
+from ..presenting.style import DATA_LOSS, GREY, LAW, MARKERS, S_FRO, SCHEDULES, colour, figure, in_order, word
 from ..presenting.tables import table, tabular
 from ..run.run import Run
 from ..run.thread import LOG_A
@@ -50,7 +38,7 @@ from ..theory import forms
     "‖S‖_F itself.",
 )  # fmt: skip
 def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
-    same = detached(cells)
+    same = select.detached(cells)
     if same.empty or same.groupby("seed")["key"].count().max() < 2:
         return UNTESTED
     groups = same.groupby("seed")["orthogonality_fro"]
@@ -66,7 +54,7 @@ def detached_penalty(run: Run, cells: pd.DataFrame) -> Measurement:
     "a little.",
 )  # fmt: skip
 def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
-    return measured(mean(plateau_by_seed(run)), predicted_plateau(run), cells)
+    return measured(mean(select.plateau_by_seed(run)), select.predicted_plateau(run), cells)
 
 
 # Which penalty gets how far, at its best reg among those that fit the data.
@@ -75,7 +63,8 @@ def plateau(run: Run, cells: pd.DataFrame) -> Measurement:
 def _fronts(cells: pd.DataFrame, first: str, second: str, schedule: str) -> Measurement:
     """‖S‖_F of one penalty over that of another, each at its best fitted reg, with the most steps."""
     used = only(cells[cells["penalty"].isin([first, second])], schedule=schedule)
-    ratio = best_ratio(*(best_fitted(used, penalty=name, steps=cells["steps"].max()) for name in (first, second)))
+    longest = only(used, steps=cells["steps"].max())
+    ratio = select.best_ratio(*(select.best_fitted(longest, penalty=name) for name in (first, second)))
     return UNTESTED if math.isnan(ratio.value) else measured(ratio, SIMILAR, used)
 
 
@@ -127,8 +116,8 @@ def alike(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, penalty="l1", steps=cells["steps"].max())
-    sides = [best_fitted(used, schedule=schedule) for schedule in ("cosine", "constant")]
-    return measured(best_ratio(*sides), 0.01, used) if all(map(len, sides)) else UNTESTED
+    sides = [select.best_fitted(used, schedule=schedule) for schedule in ("cosine", "constant")]
+    return measured(select.best_ratio(*sides), 0.01, used) if all(map(len, sides)) else UNTESTED
 
 
 @claim(
@@ -138,11 +127,10 @@ def cosine(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, reg=LOG_A.reg)
-    plain = detached(cells).groupby("seed")["orthogonality_fro"].median()
+    plain = select.detached(cells).groupby("seed")["orthogonality_fro"].median()
     sides = [only(cells, penalty=name).groupby("seed")["orthogonality_fro"].median() for name in ("l1", "fro2")]
-    return (
-        measured(min(geometric_mean((side / plain).dropna()) for side in sides), 0.5, cells) if len(plain) else UNTESTED
-    )
+    ratios = [geometric_mean((side / plain).dropna()) for side in sides]
+    return measured(min(ratios), 0.5, cells) if len(plain) else UNTESTED
 
 
 @claim(
@@ -154,11 +142,11 @@ def small_reg(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def reg(run: Run, cells: pd.DataFrame) -> Measurement:
     cells = only(cells, penalty="fro2")
-    pairs = paired(cells, "orthogonality_fro", "reg", LOG_A.reg, Cell().reg)
+    pairs = select.paired(cells, "orthogonality_fro", "reg", LOG_A.reg, Cell().reg)
     low, high = sorted(only(cells, reg=value)["fit"].median() for value in (LOG_A.reg, Cell().reg))
     if pairs.empty or not (high < FITTED or high <= EQUAL_FIT * low):
         return UNTESTED
-    return measured(paired_ratio(pairs), 0.01, cells)
+    return measured(select.paired_ratio(pairs), 0.01, cells)
 
 
 @table("ablation")
@@ -190,7 +178,7 @@ def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.
 )  # fmt: skip
 def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _floor(cells, "l1")
-    return measured(mean(exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
+    return measured(mean(select.exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 
 @claim(
@@ -205,7 +193,7 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
     late = late[2 * late["step"] > late["steps"]].groupby("key")["orthogonality_l1"].mean()
     ratio = cells["key"].map(late) / cells["predicted_l1_floor"] - 1
     used = cells[ratio.notna()]
-    estimates = {name: mean(by_seed(ratio[same.index], same)) for name, same in used.groupby("method")}
+    estimates = {name: mean(select.by_seed(ratio[same.index], same)) for name, same in used.groupby("method")}
     if not estimates:
         return UNTESTED
     off = [name for name, e in estimates.items() if abs(e.value) > CONSTANT_WITHIN]
@@ -224,7 +212,7 @@ def floor_constant(run: Run, cells: pd.DataFrame) -> Measurement:
     "one.",
 )  # fmt: skip
 def flip(run: Run, cells: pd.DataFrame) -> Measurement:
-    n, _ = block_size(run, "thread_b")
+    n, _ = select.block_size(run, "thread_b")
     return measured((-1.0) ** n, -1.0, cells)  # type: ignore[operator]
 
 
@@ -242,11 +230,9 @@ def draw_fronts(run: Run) -> Figure:
     cells = cells[cells["steps"] == cells["steps"].max()]
     rates, beta1 = run.block("rates"), run.block("beta1")
     sizes = sorted({*rates["dimension"], *beta1["dimension"]})
+    fronts = {schedule: cells[cells["schedule"] == schedule] for schedule in SCHEDULES}
     panels = [
-        Panel(f"{schedule} rate", partial(_front, cells), cells[cells["schedule"] == schedule], 1.15)
-        for schedule in SCHEDULES
-    ]
-    panels += [
+        *(Panel(f"{schedule} rate", partial(_front, cells), front, 1.15) for schedule, front in fronts.items()),
         Panel("floor over rate", partial(_rates, sizes), rates[rates["schedule"] == "constant"]),
         Panel("over momentum", partial(_beta1, sizes), beta1[beta1["lr"] == beta1["lr"].min()], 0.9),
     ]
@@ -256,7 +242,7 @@ def draw_fronts(run: Run) -> Figure:
 def _front(every: pd.DataFrame, ax: Axes, cells: pd.DataFrame) -> None:
     """Medians and ranges, a line a penalty, a point a weight; `every` has the cells of both panels, for their limits."""
     ax.set(xscale="log", yscale="log")
-    names, paths = ordered_arms(every), {}
+    names, paths = in_order(every["arm"]), {}
     xlim, ylim = limits(every["fit"], 10), limits(every["orthogonality_fro"], 10)
     for name in names:
         own = cells[cells["arm"] == name]
@@ -272,9 +258,7 @@ def _front(every: pd.DataFrame, ax: Axes, cells: pd.DataFrame) -> None:
     if cells["schedule"].iloc[0] == "constant":  # which leaves the lower right empty
         for i, name in enumerate(reversed(names)):
             inside(ax, word(name), (0.98, 0.03 + 0.08 * i), color=colour(name), ha="right")
-    ax.set(xlim=xlim, ylim=ylim)
-    ax.set_xlabel(f"final {DATA_LOSS}")
-    ax.set_ylabel(f"final {S_FRO}")
+    ax.set(xlim=xlim, ylim=ylim, xlabel=f"final {DATA_LOSS}", ylabel=f"final {S_FRO}")
     decades(ax)
     decades(ax, "x", most=5)
 
@@ -284,9 +268,8 @@ def _weights(ax: Axes, paths: dict[str, pd.Series], box: np.ndarray) -> None:
     spots = {name: {r: PANEL * np.log10(at / box[:, 0]) / np.log10(box[:, 1] / box[:, 0]) for r, at in path.items()}
              for name, path in paths.items()}  # fmt: skip
     lines = [list(spot.values()) for spot in spots.values()]
-    taken = np.concatenate(
-        [np.linspace(a, b, 25) for line in lines for a, b in zip([line[0], *line], line, strict=False)]
-    )
+    pieces = [pair for line in lines for pair in zip([line[0], *line], line, strict=False)]
+    taken = np.concatenate([np.linspace(a, b, 25) for a, b in pieces])
     ends = [(name, reg) for name in paths for reg in (min(paths[name].index), max(paths[name].index))]
     inner = [(name, reg) for name in paths for reg in paths[name].index]
     for name, reg in dict.fromkeys([*ends, *inner]):
@@ -295,31 +278,25 @@ def _weights(ax: Axes, paths: dict[str, pd.Series], box: np.ndarray) -> None:
         room = [(abs(taken - place) - size / 2).max(axis=1).min() for place in places]
         best = int(np.argmax(room))
         if room[best] > 1:
-            shift = tuple(places[best] - spots[name][reg])
-            note(
-                ax, f"{reg:g}", tuple(paths[name][reg]), shift, color=colour(name), fontsize=7, ha="center", va="center"
-            )
-            taken = np.concatenate(
-                [taken, places[best] + size / 2 * np.array([(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)])]
-            )
+            at, shift = tuple(paths[name][reg]), tuple(places[best] - spots[name][reg])
+            note(ax, f"{reg:g}", at, shift, color=colour(name), fontsize=7, ha="center", va="center")
+            corners = np.array([(0, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)])
+            taken = np.concatenate([taken, places[best] + size / 2 * corners])
 
 
 def _rates(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
     """A marker for each of the sizes, which the next panel shares."""
     cells = cells.assign(floor=cells["orthogonality_l1"] / cells["dimension"] ** 2)
     ax.set(xscale="log", yscale="log")
-    for name in ordered_arms(cells):
+    for name in in_order(cells["arm"]):
         for j, n in enumerate(sizes):
             some = cells[(cells["penalty"] == name) & (cells["dimension"] == n)]
             if len(some):
-                style: dict[str, Any] = dict(
-                    color=colour(name), marker=MARKERS[j], markerfacecolor="white", linewidth=0.6
-                )
-                bars(ax, some, "lr", "floor", **style)
+                style: dict[str, Any] = dict(marker=MARKERS[j], markerfacecolor="white", linewidth=0.6)
+                bars(ax, some, "lr", "floor", color=colour(name), **style)
     rates = np.array(sorted(cells["lr"].unique()))
     ax.plot(rates, forms.l1_floor(1, rates), **LAW)
-    ax.set_xlabel(r"learning rate $\eta$")
-    ax.set_ylabel(r"final mean $|S_{ij}|$")
+    ax.set(xlabel=r"learning rate $\eta$", ylabel=r"final mean $|S_{ij}|$")
     ticks(ax, rates[::-2])  # every second: there is no room for more
     ax.margins(x=0.12, y=0.12)
     decades(ax)
@@ -330,15 +307,11 @@ def _beta1(sizes: list[int], ax: Axes, cells: pd.DataFrame) -> None:
     beta1 = cells["method"].map(lambda spec: spec_options(spec).get("beta1", default))
     cells = cells.assign(beta1=beta1, floor=cells["orthogonality_l1"] / cells["dimension"] ** 2 / cells["lr"])
     for n, some in cells.groupby("dimension"):
-        style: dict[str, Any] = dict(
-            color=colour("l1"), marker=MARKERS[sizes.index(n)], markerfacecolor="white", linestyle="none"
-        )
-        bars(ax, some, "beta1", "floor", **style)
+        style: dict[str, Any] = dict(marker=MARKERS[sizes.index(n)], markerfacecolor="white", linestyle="none")
+        bars(ax, some, "beta1", "floor", color=colour("l1"), **style)
     values = sorted(cells["beta1"].unique())
     ax.plot(values, [forms.l1_constant(value) for value in values], **LAW)
-    ax.set(xlabel=r"momentum $\beta_1$", ylim=(0, None), xticks=[0, 0.5, 1])
-    ax.set_ylabel(r"final mean $|S_{ij}|\,/\,\eta$")
+    ax.set(xlabel=r"momentum $\beta_1$", ylabel=r"final mean $|S_{ij}|\,/\,\eta$", ylim=(0, None), xticks=[0, 0.5, 1])
     style = dict(color=GREY, markerfacecolor="white", linestyle="none")
-    handles = [Line2D([], [], **LAW)] + [Line2D([], [], marker=MARKERS[i], **style) for i in range(len(sizes))]
-    names = ["law", *(f"$n={n}$" for n in sizes)]
-    ax.legend(handles, names, loc="upper right", borderpad=0, borderaxespad=0, handletextpad=0.3, labelspacing=0.25)
+    entries = {"law": LAW} | {f"$n={n}$": dict(marker=MARKERS[i], **style) for i, n in enumerate(sizes)}
+    legend(ax, entries, loc="upper right", borderpad=0, borderaxespad=0, handletextpad=0.3, labelspacing=0.25)

@@ -137,10 +137,8 @@ def _by_inputs(ax: Axes, cells: pd.DataFrame, x: str, k: np.ndarray, at: np.ndar
         for bias, some in cells[cells["inputs"] == kind].groupby("bias"):
             step = 1 + 0.03 * (i - (len(kinds) - 1) / 2) if x == "samples" else 1
             some = some.assign(place=some[x] * step)
-            style: dict[str, Any] = dict(
-                color=colour, marker=marker, markerfacecolor=colour if bias else "white", markersize=4.2 - i
-            )
-            bars(ax, some, "place", "distance", linestyle="none", **style)
+            style: dict[str, Any] = dict(color=colour, marker=marker, linestyle="none", markersize=4.2 - i)
+            bars(ax, some, "place", "distance", markerfacecolor=colour if bias else "white", **style)
         ax.plot(at, _law(cells, kind, k), **LAW | dict(color=colour))
 
 

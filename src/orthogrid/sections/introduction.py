@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from ..run.run import Run
 from ..theory import forms
 
 PRINTED = dict(color="black", marker="o", linestyle="none", markersize=2, zorder=5)
+PLATEAU = ("thread_a", "thread_b", "large_convergence")  # the blocks of the first panel
 GAMMA = 8.0  # in units of 2 lambda, of the well that is drawn
 
 
@@ -26,12 +26,7 @@ GAMMA = 8.0  # in units of 2 lambda, of the well that is drawn
 def draw_teaser(run: Run) -> Figure:
     """Why it is hard, in three panels: a penalty without gradient, too few samples, a barrier; and what cures the first and the last."""
     panels = [
-        Panel(
-            "no gradient, a plateau",
-            partial(_plateau, run),
-            run.block("thread_a", "thread_b", "large_convergence"),
-            1.25,
-        ),
+        Panel("no gradient, a plateau", partial(_plateau, run), run.block(*PLATEAU), 1.25),
         Panel("few samples, another matrix", partial(_samples, run), run.block("identifiability", "thread_b"), 0.9),
         Panel("wrong side, a trap", _well, run.block("large_trap", "large_cure"), 1.05),
     ]
@@ -41,8 +36,7 @@ def draw_teaser(run: Run) -> Figure:
 def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
     """Mean |S_ij| over steps. Of the cures the weight with the least ‖S‖_F among those whose data loss ends small, as in the ledger."""
     trace = run.trace(cells).assign(mean=lambda t: t["orthogonality_l1"] / t["dimension"] ** 2)
-    blocks = ("thread_a", "thread_b", "large_convergence")
-    a, b, large = (trace[trace["key"].isin(run.block(name)["key"])] for name in blocks)
+    a, b, large = (trace[trace["key"].isin(run.block(name)["key"])] for name in PLATEAU)
     printed = run.log_a[run.log_a["step"] > 0]
     ax.set(xscale="log", yscale="log", xlabel="step")
     ax.plot(printed["step"], printed["orthogonality_l1"] / Cell().dimension ** 2, **PRINTED)
@@ -109,10 +103,8 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
             counts["unfinished"] = ~(counts["on the wrong side"] | counts["recovered"])
             parts = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
             text = f"one row more, no barrier:\n{', '.join(parts)}" if lifted else ",\n".join(parts)
-            place: dict[str, Any] = (
-                dict(xy=(1.2, -0.25), ha="right", va="top") if lifted else dict(xy=(-0.62, 0.84), va="bottom")
-            )
-            note(ax, text, place.pop("xy"), color=COLOURS[outcome], **place)
+            at, ha, va = ((1.2, -0.25), "right", "top") if lifted else ((-0.62, 0.84), "left", "bottom")
+            note(ax, text, at, color=COLOURS[outcome], ha=ha, va=va)
     top = float(forms.path_loss(0.0, reg, 1.0)) / unit
     note(ax, f"$\\gamma={2 * GAMMA:g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])
     ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-1.35, 1.06 * top))

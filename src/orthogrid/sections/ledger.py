@@ -27,11 +27,8 @@ def differences(verdicts: pd.DataFrame) -> str:
     other = verdicts[(verdicts["explored"] != "") & (verdicts["explored"] != verdicts["verdict"])]
     if (verdicts["explored"] == "").all():
         return "none can be told, for this one is exploratory itself"
-    return (
-        enumeration(f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples())
-        if len(other)
-        else "none"
-    )
+    each = [f"{code(row.id)} ({row.explored}, here {row.verdict})" for row in other.itertuples()]
+    return enumeration(each) if each else "none"
 
 
 def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:

@@ -6,7 +6,6 @@ import math
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..analysis.intervals import mean, share
 from ..analysis.select import at_best_rate, by_seed, methods, only, problems, resting, roughness, step_costs
@@ -95,27 +94,21 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
     cells, large = run.block("methods"), run.block("step_cost")
     costs = [step_costs(block) for block in (cells, large)]
     rows: list[list[str]] = []
-    group = None
+    before = 0
     for name in sorted(cells["method"].unique(), key=_rank):
-        if rows and _rank(name)[0] != group:
-            rows.append([])
         group = _rank(name)[0]
+        rows += [[]] if rows and group != before else []
+        before = group
         same = at_best_rate(only(cells, method=name))
         few, many = same[same["samples"] < same["dimension"]], same[same["samples"] > same["dimension"]]
         mismatch = only(many, determinant="mismatch")
         trained = known()[spec_name(name)].uses_steps
-        rows.append(
-            [
-                code(name),
-                *(d1(cost[name].value if name in cost else math.nan) for cost in costs),
-                setting(same["lr"].iloc[0]) if len(same) and trained else MISSING,
-                digits2(roughness(same).max()) if len(same) else MISSING,
-                digits2(median(few["fit"])),
-                digits2(median(only(many, determinant="match")["fit"])),
-                d2(median(mismatch.loc[mismatch["lambda_min"] > 0, "fit_over_4lambda"])),
-                out_of(same[same["crossed"]], same),
-            ]
-        )
+        cost = [d1(each[name].value if name in each else math.nan) for each in costs]
+        rate = setting(same["lr"].iloc[0]) if len(same) and trained else MISSING
+        rough = digits2(roughness(same).max()) if len(same) else MISSING
+        losses = [digits2(median(some["fit"])) for some in (few, only(many, determinant="match"))]
+        losses.append(d2(median(mismatch.loc[mismatch["lambda_min"] > 0, "fit_over_4lambda"])))
+        rows.append([code(name), *cost, rate, rough, *losses, out_of(same[same["crossed"]], same)])
     sizes = [f"$n={_size(block)}$" for block in (cells, large)]
     head = ["Method", *sizes, "Rate", r"$\fnorm S/\sqrt n$", "$k<n$", "Match", r"Mismatch/$4\lambda$", "Sign changed"]
     groups = r" & \multicolumn{2}{c}{Cost of a step} & Best & Worst & \multicolumn{3}{c}{Data loss} & \\"
@@ -164,10 +157,8 @@ def draw_methods(run: Run) -> Figure:
     for (start, wrong), same in some.groupby(["determinant", "wrong"]):
         place = same["row"] + (0.15 if start == "mismatch" else -0.15)
         style = dict(color="black" if start == "mismatch" else "0.55", marker="o" if start == "mismatch" else "D")
-        face = style["color"] if wrong else "white"
-        right.plot(
-            same["fit_over_4lambda"].clip(lower=1.7 * low), place, linestyle="none", markerfacecolor=face, **style
-        )
+        style |= dict(linestyle="none", markerfacecolor=style["color"] if wrong else "white")
+        right.plot(same["fit_over_4lambda"].clip(lower=1.7 * low), place, **style)
     right.axvline(1, **LAW)
     right.set(xscale="log", xlim=(low, max(high, 3)), xlabel=rf"final {DATA_LOSS} $/\,4\lambda$")
     titles = ("cost", "orthogonality", "data loss, $k>n$")
@@ -176,11 +167,8 @@ def draw_methods(run: Run) -> Figure:
         decades(ax, "x", most=5)
         ax.set_title(rf"$\mathbf{{{letter}}}$  {said}")
     dot = dict(linestyle="none", marker="o", color="black")
-    handles = {
-        "start wrong": Line2D([], [], **dot),
-        "start right": Line2D([], [], **dot | dict(marker="D", color="0.55", markerfacecolor="white")),
-        "hollow: ended right": Line2D([], [], **dot, markerfacecolor="white"),
-        r"$4\lambda$": Line2D([], [], **LAW),
-    }
-    legend(fig, handles)
+    right_start = dot | dict(marker="D", color="0.55", markerfacecolor="white")
+    hollow = dot | dict(markerfacecolor="white")
+    entries = {"start wrong": dot, "start right": right_start, "hollow: ended right": hollow, r"$4\lambda$": LAW}
+    legend(fig, entries)
     return fig

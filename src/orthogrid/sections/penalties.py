@@ -6,26 +6,15 @@ import math
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from ..analysis import select
 from ..analysis.intervals import share
-from ..analysis.select import (
-    agreement,
-    attached,
-    best_roughness,
-    best_setting,
-    boundaries,
-    law_shares,
-    only,
-    reached,
-    seed_ratio,
-    with_trap,
-)
+from ..analysis.select import only
 from ..analysis.settings import LAW_SHARE, ORTHOGONAL
 from ..presenting.formats import MISSING, code, digits2, median, number, out_of, setting
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
 from ..presenting.panels import canvas, dots, legend, outcome_marks
-from ..presenting.style import GREY, LAW, UNIT, figure, nonempty, ordered_arms, word
+from ..presenting.style import GREY, LAW, UNIT, figure, in_order, nonempty, word
 from ..presenting.tables import table, tabular
 from ..run.run import Run
 from ..theory import forms
@@ -38,17 +27,13 @@ from .trap import trap_curve
     "{ORTHOGONAL}: a census of the penalties tried. Partly from one half.",
 )  # fmt: skip
 def reach(run: Run, cells: pd.DataFrame) -> Measurement:
-    best = reached(cells)
+    best = select.reached(cells)
     if best.empty:
         return UNTESTED
     missed = best.index[~(best < ORTHOGONAL)]
-    value, used = (len(best) - len(missed)) / len(best), attached(cells)
-    return measured(
-        value,
-        1.0,
-        used[used["penalty"].isin(best.index)],
-        partly=f"not by {', '.join(missed)}" if 0.5 <= value < 1 else "",
-    )
+    value, used = (len(best) - len(missed)) / len(best), select.attached(cells)
+    partly = f"not by {', '.join(missed)}" if 0.5 <= value < 1 else ""
+    return measured(value, 1.0, used[used["penalty"].isin(best.index)], partly)
 
 
 @claim(
@@ -58,10 +43,10 @@ def reach(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
     few = cells[cells["samples"] < cells["dimension"]]
-    sides = [attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
+    sides = [select.attached(only(few, penalty=name)) for name in ("fro2", "offdiag")]
     if any(side.empty for side in sides):
         return UNTESTED
-    return measured(seed_ratio(*map(best_roughness, sides)), 10.0, pd.concat(sides))
+    return measured(select.seed_ratio(*map(select.best_roughness, sides)), 10.0, pd.concat(sides))
 
 
 @claim(
@@ -72,11 +57,11 @@ def offdiag(run: Run, cells: pd.DataFrame) -> Measurement:
     "together pass and that one does not.",
 )  # fmt: skip
 def dual_norm(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = agreement(cells)
+    used = select.agreement(cells)
     used = used[used["both"]]
     if used.empty:
         return UNTESTED
-    shares = law_shares(used)
+    shares = select.law_shares(used)
     worst = min(shares, key=lambda name: shares[name].value)
     some = shares[worst].value < LAW_SHARE <= share(used["agrees"]).low
     return measured(shares[worst], 1.0, used, partly=f"not for {worst}" if some else "")
@@ -86,7 +71,7 @@ def held_from(cells: pd.DataFrame) -> str:
     """The bracket of reg/lambda from which runs end wrong, geometric mean over seeds; or that all or none of the weights do."""
     if cells.empty:
         return MISSING
-    seen = boundaries(cells, "relative")
+    seen = select.boundaries(cells, "relative")
     if seen.empty:
         return "all" if cells["wrong"].all() else "none" if not cells["wrong"].any() else MISSING
     low, high = (math.exp(seen[side].map(math.log).mean()) for side in ("low", "high"))
@@ -96,28 +81,21 @@ def held_from(cells: pd.DataFrame) -> str:
 @table("penalties law")
 def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
     """By penalty: ‖S‖_F/√n at its best under either schedule, data loss there; threshold at the twin as predicted and observed."""
-    cells, law = attached(run.block("penalties")), with_trap(run.block("law"))
+    cells, law = select.attached(run.block("penalties")), select.with_trap(run.block("law"))
     law = law.assign(relative=law["reg"] / law["lambda_min"], known=law["predicted_trap_threshold"] / law["lambda_min"])
     rows = []
     for name in sorted(set(cells["penalty"]) | set(law["penalty"])):
         row = [code(name)]
         for schedule in ("constant", "cosine"):
             same = only(cells, penalty=name, schedule=schedule)
-            best = best_setting(same, "reg")
+            best = select.best_setting(same, "reg")
             few = best[best["samples"] < best["dimension"]]
-            row += [
-                digits2(median(best_roughness(same, "reg"))) if len(best) else MISSING,
-                setting(best["reg"].iloc[0]) if len(best) else MISSING,
-                digits2(median(few["fit"])) if len(few) else MISSING,
-            ]
+            weight = setting(best["reg"].iloc[0]) if len(best) else MISSING
+            row += [digits2(median(select.best_roughness(same, "reg"))), weight, digits2(median(few["fit"]))]
         held = only(law, penalty=name)
-        used = agreement(held)
-        row += [
-            digits2(median(held["known"])) if len(held) else MISSING,
-            held_from(held),
-            out_of(used[used["agrees"]], used) if len(used) else MISSING,
-        ]
-        rows.append(row)
+        used = select.agreement(held)
+        agree = out_of(used[used["agrees"]], used) if len(used) else MISSING
+        rows.append([*row, digits2(median(held["known"])), held_from(held), agree])
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
     groups = r" & \multicolumn{3}{c}{Constant rate} & \multicolumn{3}{c}{Cosine rate} & \multicolumn{3}{c}{Twin, $\reg/\lambda$} \\"
     rules = r"\cmidrule(r){2-4}\cmidrule(lr){5-7}\cmidrule(l){8-10}"
@@ -132,7 +110,7 @@ def draw_law(run: Run) -> Figure:
     cells = cells.assign(relative=cells["predicted_trap_threshold"] / cells["lambda_min"])
     held = cells.groupby("arm")["relative"].median().where(lambda value: (value > 0) & (value < math.inf))
     # Penalties with a threshold first: these share the axis.
-    names = sorted(ordered_arms(cells), key=lambda arm: math.isnan(held[arm]))
+    names = sorted(in_order(cells["arm"]), key=lambda arm: math.isnan(held[arm]))
     unit = cells["relative"].where(cells["arm"].map(held).notna(), forms.trap_threshold("fro2", 1.0))
     cells = cells.assign(x=cells["reg"] / (unit * cells["lambda_min"]))
     across = min(len(names), 4)
@@ -155,14 +133,12 @@ def draw_law(run: Run) -> Figure:
         if i + across >= len(names):  # nothing below it
             ax.set_xlabel(UNIT if math.isnan(held[name]) else r"$\gamma/\gamma_{*}$")
             ax.tick_params(labelbottom=True)
-    last = axes[-1, 0]
-    last.set(
-        xlim=(low, high), ylim=(-0.08, max(1.28, min(1.05 * cells["fit_over_4lambda"].max(), 2))), yticks=[0, 0.5, 1]
-    )
+    last, top = axes[-1, 0], max(1.28, min(1.05 * cells["fit_over_4lambda"].max(), 2))
+    last.set(xlim=(low, high), ylim=(-0.08, top), yticks=[0, 0.5, 1])
     powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
     last.set_xticks([10.0**p for p in powers if p % (1 + (len(powers) > 5)) == 0])
     last.minorticks_off()
     fig.supylabel(r"final data loss $/\,4\lambda$", fontsize=8)
-    law = {"closed form": Line2D([], [], **LAW), r"$\gamma=\gamma_{*}$": Line2D([], [], color=GREY, linewidth=0.5)}
+    law = {"closed form": LAW, r"$\gamma=\gamma_{*}$": dict(color=GREY, linewidth=0.5)}
     legend(fig, outcome_marks(cells) | law)
     return fig

@@ -15,7 +15,7 @@ from ..analysis.settings import COARSER
 from ..cells.cell import AXES
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
 from ..presenting.panels import Panel, bars, decades, inside, note, side_by_side, ticks, wrong_shares
-from ..presenting.style import GREY, MARKERS, S_FRO, colour, figure, ordered_arms, word
+from ..presenting.style import GREY, MARKERS, S_FRO, colour, figure, in_order, word
 from ..run.run import Run
 
 DTYPES = AXES["dtype"].choices  # from fine to coarse
@@ -86,7 +86,7 @@ def draw_precision(run: Run) -> Figure:
 def _by_format(ax: Axes, cells: pd.DataFrame) -> pd.DataFrame:
     """The cells with their arm, its colour named in the panel, and their place on an axis of formats."""
     names = [name for name in AXES["dtype"].choices if name in set(cells["dtype"])]  # from fine to coarse
-    present = ordered_arms(cells)
+    present = in_order(cells["arm"])
     aside = {arm: 0.18 * (i - (len(present) - 1) / 2) for i, arm in enumerate(present)}
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_xlim(-0.5, len(names) - 0.5)

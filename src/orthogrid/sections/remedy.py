@@ -94,14 +94,9 @@ def widened(run: Run, cells: pd.DataFrame) -> Measurement:
 
 STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left
 CURES = {
-    "adam": "no cure",
-    "reg_ramp": "weight ramped up",
-    "early_rate": "large rate early",
-    "restart": "fresh restart",
-    "reflection": "reflection",
-    "widened": "twice as wide",
-    "lifted": "one row more",
-}
+    "adam": "no cure", "reg_ramp": "weight ramped up", "early_rate": "large rate early", "restart": "fresh restart",
+    "reflection": "reflection", "widened": "twice as wide", "lifted": "one row more",
+}  # fmt: skip
 
 
 @figure("cures cures_uniform large_trap large_cure")
@@ -136,8 +131,7 @@ def _stack(ax: Axes, row: int, cells: pd.DataFrame) -> None:
         count = int((sided(cells) == name).sum())
         if count:
             ax.barh(row, count / len(cells), 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
-            style = dict(
-                ha="center", va="center_baseline", size=7, color="black" if name.startswith("unfinished") else "white"
-            )
-            ax.text(left + count / len(cells) / 2, row, f"{count}", **style)
+            ink = "black" if name.startswith("unfinished") else "white"
+            place = left + count / len(cells) / 2
+            ax.text(place, row, f"{count}", ha="center", va="center_baseline", size=7, color=ink)
             left += count / len(cells)

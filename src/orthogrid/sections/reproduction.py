@@ -20,6 +20,8 @@ from ..theory.outcomes import NEAR
 
 HUBER_DELTA = penalties()["huber"].options["delta"]  # from its source: the definition itself would import torch
 
+PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "snakemake")  # that render the paper
+
 
 @values("*")
 def run_values(run: Run) -> dict[str, Value | str]:
@@ -96,10 +98,7 @@ def versions_table(run: Run, verdicts: pd.DataFrame) -> str:
 
     rows = [["Rows", "device", distinct("device")], ["", "torch", distinct("torch")], []]
     rows.append(["Paper", "Python", platform.python_version()])
-    rows += [
-        ["", package, _version(package)]
-        for package in ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "snakemake")
-    ]
+    rows += [["", package, _version(package)] for package in PACKAGES]
     return tabular(rf"ll{ragged(70)}", ["", "", "Version"], rows)
 
 

@@ -8,27 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from ..analysis.intervals import farthest, mean
 from ..analysis.select import block_size, by_seed, only, plateau_by_seed, predicted_plateau, printed_plateau
 from ..analysis.settings import EARLY_STEPS, FITTED, ORTHOGONAL, ROUNDING
 from ..cells.cell import Cell
-from ..presenting.formats import (
-    MISSING,
-    d0,
-    d1,
-    d2,
-    decimals,
-    digits2,
-    estimate,
-    integer,
-    median,
-    scientific,
-    setting,
-    text,
-)
+from ..presenting import formats
+from ..presenting.formats import MISSING, d1, integer, median, setting
 from ..presenting.ledger import ANSWERER, QUESTIONER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import canvas, decades, inside, legend, limits, note, over_steps, steps_axis
 from ..presenting.style import (
@@ -123,19 +110,18 @@ def both_low(run: Run, cells: pd.DataFrame) -> Measurement:
 @values("thread_a", tables="traces log_a")
 def thread_values(run: Run) -> dict[str, Value | str]:
     script, levels = Cell(), plateau_by_seed(run)
+    level = median(levels)
     return {
         "thread-dimension": integer(script.dimension),
         "thread-samples": integer(script.samples),
         "thread-seed": str(script.seed),
         "thread-reg-a": setting(LOG_A.reg),
         "thread-reg-b": setting(script.reg),
-        "thread-a-plateau": d0(printed_plateau(run)),
-        "thread-a-entry": digits2(printed_plateau(run) / LOG_A.dimension**2),
+        "thread-a-plateau": formats.d0(printed_plateau(run)),
+        "thread-a-entry": formats.digits2(printed_plateau(run) / LOG_A.dimension**2),
         # Block thread_a: plateau, median over seeds, and the closed form.
-        "ours-a-plateau": Value(
-            d0(median(levels)), median(levels), levels.min(), levels.max(), "thread_a", len(levels)
-        ),
-        "predicted-a-plateau": d0(predicted_plateau(run)),
+        "ours-a-plateau": Value(formats.d0(level), level, levels.min(), levels.max(), "thread_a", len(levels)),
+        "predicted-a-plateau": formats.d0(predicted_plateau(run)),
         # Last step of log B that is compared digit by digit.
         "thread-b-early-steps": integer(EARLY_STEPS),
         "circle-start": "({:.2f}, {:.2f})".format(*CIRCLE_START),
@@ -152,19 +138,13 @@ def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
     ours = run.thread.set_index(["log", "quantity", "step"])["ours"]
 
     def at(log: str, quantity: str, step: int) -> tuple[str, str]:
-        form = (lambda v: scientific(v, 3)) if quantity == "orthogonality_fro2" else (lambda v: decimals(v, 3))
-        return form(median(only(printed[log], step=step)[quantity])), form(ours.get((log, quantity, step)))
+        form = formats.scientific if quantity == "orthogonality_fro2" else formats.decimals
+        return form(median(only(printed[log], step=step)[quantity]), 3), form(ours.get((log, quantity, step)), 3)
 
     full = block_size(run, "thread_a")[0] == LOG_A.dimension
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
-    plateau = d1(printed_plateau(run))
-    rows = [
-        [
-            r"A: plateau of $\sum|S_{ij}|$", plateau, d1(median(levels)) if full else MISSING,
-            d1(predicted) if full else MISSING,
-        ],
-        [],
-    ]  # fmt: skip
+    ends = [d1(median(levels)), d1(predicted)] if full else [MISSING, MISSING]
+    rows = [[r"A: plateau of $\sum|S_{ij}|$", d1(printed_plateau(run)), *ends], []]
     steps = (1, 10, 100, 200, 500)
     for quantity, name in (("fit", "data loss"), ("orthogonality_fro2", r"$\fnorm S^2$")):
         rows += [[f"B: {name}, step {integer(step)}", *at("b", quantity, step), MISSING] for step in steps]
@@ -175,33 +155,23 @@ def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
         ("distance_rho_l1", r"$\sum|W-\rho|$", 2 * n),
         ("distance_l1", r"$\sum|W-\rho\T|$", 2 * (n - forms.effective_rank(n, k))),
     ):
-        model = float(forms.entrywise_l1(n, squared))
-        rows.append([f"B: closing {name}", d2(LOG_B_CLOSING[quantity]), d2(closing.get(quantity)), d1(model)])
+        told, mine = (formats.d2(table.get(quantity)) for table in (LOG_B_CLOSING, closing))
+        rows.append([f"B: closing {name}", told, mine, d1(float(forms.entrywise_l1(n, squared)))])
     return tabular("lrrr", ["Quantity", "Thread", "This run", "Closed form"], rows)
 
 
 @table()
 def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The thread's sentences as claims: the words, the statement tested, what was measured, the verdict."""
-    lines = []
+    rows: list[list[str]] = []
     for title, author in (("In the question", QUESTIONER), ("In the answer", ANSWERER)):
-        lines.append(rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}")
+        rows += [[rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}"], []]
         for row in verdicts[verdicts["author"] == author].itertuples():
-            seen = estimate(row.measured, row.interval_low, row.interval_high)
-            verdict = rf"\claimword{{{row.verdict}}}{{{row.id}}}"
-            lines.append(
-                " & ".join(
-                    [
-                        rf"\enquote{{{text(row.quote.replace('“', '‘').replace('”', '’'))}}}",
-                        text(row.statement),
-                        seen,
-                        verdict,
-                    ]
-                )
-            )
+            words = rf"\enquote{{{formats.text(row.quote.replace('“', '‘').replace('”', '’'))}}}"
+            seen = formats.estimate(row.measured, row.interval_low, row.interval_high)
+            rows += [[words, formats.text(row.statement), seen, rf"\claimword{{{row.verdict}}}{{{row.id}}}"], []]
     head = ["Words", "Statement tested", "Measured", "Verdict"]
-    spaced = [row for line in lines for row in ([line], [])]
-    return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, spaced[:-1])
+    return tabular(rf"{ragged(45)}{ragged(46)}{ragged(33)}l", head, rows[:-1])
 
 
 # Its logs, drawn.
@@ -270,7 +240,7 @@ def draw_convergence(run: Run) -> Figure:
     """‖S‖_F and data loss over the steps of the longest runs, by Adam and by gradient descent: a column a penalty, a colour a weight."""
     cells = nonempty(run.block("convergence", "convergence_sgd"))
     cells = cells[cells["steps"] == cells["steps"].max()]
-    names, regs = in_order(list(cells["penalty"].unique())), sorted(cells["reg"].unique())
+    names, regs = in_order(cells["penalty"]), sorted(cells["reg"].unique())
     rows = [(method, column) for method in sorted(cells["method"].unique()) for column in ("orthogonality_fro", "fit")]
     colours = shades(regs)
     fig, axes = canvas(0.5 + 0.95 * len(rows), len(rows), len(names), sharex=True, sharey="row")
@@ -289,9 +259,8 @@ def draw_convergence(run: Run) -> Figure:
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(word(name))
     labels = [f"{REG} = {regs[0]:g}", *map(tick_label, regs[1:])]
-    handles = {label: Line2D([], [], color=colours[reg]) for label, reg in zip(labels, regs, strict=True)}
-    handles |= {name: Line2D([], [], color=GREY, linestyle=style) for name, style in SCHEDULES.items()}
-    legend(fig, handles)
+    entries = {label: dict(color=colours[reg]) for label, reg in zip(labels, regs, strict=True)}
+    legend(fig, entries | {name: dict(color=GREY, linestyle=style) for name, style in SCHEDULES.items()})
     return fig
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ..analysis.intervals import mean, share
 from ..analysis.select import by_seed, of_squares, only, outside_margin, problems, resting
@@ -94,8 +93,7 @@ def draw_double_well(run: Run) -> Figure:
     panels = [Panel("loss along one reflection", _curves, known, 0.8), Panel("runs started at the twin", _ends, cells)]
     fig = side_by_side(2.3, panels)
     if len(cells):
-        handles = outcome_marks(cells) | {"closed form": Line2D([], [], **LAW)}
-        legend(fig, handles)
+        legend(fig, outcome_marks(cells) | {"closed form": LAW})
     return fig
 
 

@@ -16,8 +16,7 @@ ALIGNED = 0.9  # the least overlap of a reflection with an eigenvector
 def with_outcomes(cells: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """A run's cells with the column `outcome`; empty where a cell has no row."""
     known = predictions.set_index("key")[["trap_threshold", "trap_position"]].add_prefix("predicted_")
-    outcome = classify(cells.join(known, on="key"))
-    return cells.assign(outcome=outcome)
+    return cells.assign(outcome=classify(cells.join(known, on="key")))
 
 
 def classify(cells: pd.DataFrame) -> pd.Series:
@@ -27,10 +26,8 @@ def classify(cells: pd.DataFrame) -> pd.Series:
     trapped = determined & (distance_to_trap(cells) <= NEAR)
     position = cells["predicted_trap_position"]
     resting = (cells["gradient_norm"] <= FLAT) & (cells["curvature"] > 0) & (cells["overlap"] >= ALIGNED)
-    # Without a known point: where the threshold is not known either.
-    trapped |= (
-        determined & position.isna() & cells["predicted_trap_threshold"].isna() & resting & (cells["position"] < 0)
-    )
+    unknown = position.isna() & cells["predicted_trap_threshold"].isna()
+    trapped |= determined & unknown & resting & (cells["position"] < 0)
     unidentified = ~determined & (cells["distance_seen"] <= NEAR)
     chosen = np.select(
         [cells["status"] == "diverged", cells["status"] != "ok", recovered, trapped, unidentified],

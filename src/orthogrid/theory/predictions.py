@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +58,7 @@ def predict_cells(
     drawn once for all runs of the same code. `progress` hears of problems that are drawn.
     """
     problems = {cell.problem: cell for cell in reversed(config.cells)}
-    spectra = _spectra(problems, progress, Kept(Path(cache)) if cache else None)
+    spectra = _spectra(problems, progress, cache_file(Path(cache)) if cache else None)
     rows = [{"key": cell.key} | _predict(cell, spectra[cell.problem]) for cell in config.cells]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -91,21 +90,18 @@ def _predict(cell: Cell, of: Spectrum) -> dict[str, float]:
 
 
 def _spectra(
-    problems: Mapping[ProblemSettings, Cell], progress: Progress, kept: Kept | None
+    problems: Mapping[ProblemSettings, Cell], progress: Progress, kept: Path | None
 ) -> dict[ProblemSettings, Spectrum]:
     """The spectra of problems, each given with a cell that has it: kept ones, and new ones drawn on all cores and kept from now on."""
-    held = kept.read() if kept else {}
-    spectra = {problem: held[problem.key] for problem in problems if problem.key in held}
-    new = [problem for problem in problems if problem not in spectra]
-    if not new:
-        return spectra
-    drawn = _draw([problems[problem] for problem in new])
+    held = read_kept(kept) if kept else {}
+    new = [problem for problem in problems if problem.key not in held]
+    drawn = _draw([problems[problem] for problem in new]) if new else []
     for done, (problem, spectrum) in enumerate(zip(new, drawn, strict=True), start=1):
-        spectra[problem] = spectrum
+        held[problem.key] = spectrum
         progress(done, len(new))
-    if kept:
-        kept.write(held | {problem.key: spectra[problem] for problem in new})
-    return spectra
+    if kept and new:
+        write_kept(held, kept)
+    return {problem: held[problem.key] for problem in problems}
 
 
 def _draw(cells: Sequence[Cell]) -> Iterator[Spectrum]:
@@ -129,41 +125,31 @@ def _spectrum(cell: Cell) -> Spectrum:
     return Spectrum(drawn.rank, values[0], larger[0] if len(larger) else math.nan, values[-1], least, w)
 
 
-class Kept:
-    """Spectra by problem key in one file of a folder, named by the code and the library that found them."""
+def cache_file(folder: Path) -> Path:
+    """Where spectra are kept, named by the code and the library that found them."""
+    return folder / f"{digest_of('theory/predictions.py')}-{metadata.version('torch')}.npz"
 
-    def __init__(self, folder: Path):
-        self.folder = folder
 
-    @cached_property
-    def path(self) -> Path:
-        return self.folder / f"{digest_of('theory/predictions.py')}-{metadata.version('torch')}.npz"
+def read_kept(path: Path) -> dict[str, Spectrum]:
+    """Spectra by problem key; none where the file is missing or damaged, of which its checksums tell."""
+    try:
+        with np.load(path) as file:
+            keys, numbers, sizes, w = (file[name] for name in ("keys", "numbers", "sizes", "w"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return {}
+    each = zip(keys.tolist(), numbers.tolist(), np.split(w, np.cumsum(sizes)[:-1]), strict=True)
+    return {key: Spectrum._make([int(rank), *rest, w]) for key, (rank, *rest), w in each}
 
-    def read(self) -> dict[str, Spectrum]:
-        """All that are kept; none where the file is missing or damaged, of which its checksums tell."""
-        try:
-            with np.load(self.path) as file:
-                keys, ranks, values, sizes, parts = (file[name] for name in ("keys", "ranks", "values", "sizes", "w"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            return {}
-        each = zip(keys, ranks, values, np.split(parts, np.cumsum(sizes)[:-1]), strict=True)
-        return {
-            str(key): Spectrum(int(rank), float(smallest), float(following), float(largest), float(least), w)
-            for key, rank, (smallest, following, largest, least), w in each
-        }
 
-    def write(self, spectra: Mapping[str, Spectrum]) -> None:
-        """In place of what other code found."""
-        ranks, *values, parts = zip(*spectra.values(), strict=True)
-        data = io.BytesIO()
-        np.savez(
-            data, keys=list(spectra), ranks=ranks, values=np.transpose(values), sizes=[len(w) for w in parts],
-            w=np.concatenate(parts),
-        )  # fmt: skip
-        write_bytes(data.getvalue(), self.path)
-        for old in self.folder.glob("*.npz"):
-            if old != self.path:
-                old.unlink(missing_ok=True)
+def write_kept(spectra: Mapping[str, Spectrum], path: Path) -> None:
+    """In place of what other code found."""
+    *numbers, parts = zip(*spectra.values(), strict=True)
+    data, sizes = io.BytesIO(), [len(w) for w in parts]
+    np.savez(data, keys=list(spectra), numbers=np.transpose(numbers), sizes=sizes, w=np.concatenate(parts))
+    write_bytes(data.getvalue(), path)
+    for old in path.parent.glob("*.npz"):
+        if old != path:
+            old.unlink(missing_ok=True)
 
 
 def predict_trap(cell: Cell, of: Spectrum) -> tuple[float, float, float]:

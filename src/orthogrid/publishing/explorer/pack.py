@@ -36,6 +36,8 @@ MEASURES: dict[str, tuple[str, str, str]] = {
     "predicted_lambda_max": ("μ, largest eigenvalue of the Gram matrix", "", ""),
     "seconds": ("seconds of a core", "", ""),
 }
+# What is read beside these.
+READ = ("predicted_capture_threshold", "predicted_l1_floor", "penalty_value", "orthogonality_l1", "outcome")
 
 
 def pack(run: Run) -> tuple[dict[str, Any], bytes]:
@@ -84,17 +86,8 @@ def pack(run: Run) -> tuple[dict[str, Any], bytes]:
 
 def _measured(cells: pd.DataFrame) -> pd.DataFrame:
     """With what is computed of other columns; a column that a run lacks is empty."""
-    laws = {law for _, law, _ in MEASURES.values()} - {""}
-    every = {
-        *MEASURES,
-        *laws,
-        "predicted_capture_threshold",
-        "predicted_l1_floor",
-        "penalty_value",
-        "orthogonality_l1",
-        "outcome",
-    }
-    cells = cells.reindex(columns=list(dict.fromkeys([*cells.columns, *sorted(every)])))
+    laws = [law for _, law, _ in MEASURES.values() if law]
+    cells = cells.reindex(columns=list(dict.fromkeys([*cells.columns, *MEASURES, *laws, *READ])))
     reg = cells["reg"]
     with np.errstate(divide="ignore", invalid="ignore"):
         return cells.assign(
