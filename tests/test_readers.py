@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, tiny_config
 
+from orthogrid.cells import sources
 from orthogrid.cells.config import Config, check_config, load_config
 from orthogrid.cells.declarations import WHOLE, complaints, missing_blocks, readers
 from orthogrid.cells.sources import files_digest, imported_files
@@ -110,8 +111,10 @@ def test_the_source_tells_what_the_registers_hold():
 
 
 def test_a_declaration_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
-    with pytest.raises(ValueError, match=r"mine\.py, line 1"):
+    (tmp_path / "mine.py").write_text(
+        "from orthogrid.presenting.tables import table\n@table(BLOCKS)\ndef mine(run): ...\n"
+    )
+    with pytest.raises(ValueError, match=r"mine\.py, line 3"):
         readers(tmp_path)
 
 
@@ -154,8 +157,9 @@ def test_readers_import_neither_torch_nor_plotting():
 # Imports.
 
 
-def test_imports_are_followed_within_the_package(tmp_path):
+def test_imports_are_followed_within_the_package(tmp_path, monkeypatch):
     package = tmp_path / "pack"
+    monkeypatch.setattr(sources, "PACKAGE", package)
     for folder in ("a", "b"):
         (package / folder).mkdir(parents=True)
     for name, text in {
@@ -169,13 +173,13 @@ def test_imports_are_followed_within_the_package(tmp_path):
         "b/mine": "from .. import base\nfrom ..a.used import f\nfrom ..a import other\nimport pack.base",
     }.items():
         (package / f"{name}.py").write_text(text)
-    found = [path.relative_to(package).as_posix() for path in imported_files(package / "b" / "mine.py", package)]
+    found = [path.relative_to(package).as_posix() for path in imported_files(package / "b" / "mine.py")]
     assert found == ["a/other.py", "a/used.py", "b/mine.py", "base.py", "deep.py"]
-    before = files_digest(imported_files(package / "b" / "mine.py", package))
+    before = files_digest(imported_files(package / "b" / "mine.py"))
     (package / "unused.py").write_text("changed = 1")
-    assert files_digest(imported_files(package / "b" / "mine.py", package)) == before
+    assert files_digest(imported_files(package / "b" / "mine.py")) == before
     (package / "deep.py").write_text("changed = 1")
-    assert files_digest(imported_files(package / "b" / "mine.py", package)) != before
+    assert files_digest(imported_files(package / "b" / "mine.py")) != before
 
 
 def test_a_figure_hangs_on_its_module_and_the_shared_ones_only():

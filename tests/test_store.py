@@ -69,7 +69,7 @@ def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trai
     store = Store(tmp_path)
     records = [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:3])]
     store.append("x", records)
-    journal = store.journal_file("x")
+    journal = store.file("journal", "x")
     journal.write_bytes(journal.read_bytes()[:-200])  # a crash in the middle of the last line
     store.append("x", records[2:])  # goes to a line of its own
     assert set(store.finished(CELLS)[0]["key"]) == {cell.key for cell in CELLS[:3]}
@@ -131,7 +131,7 @@ def test_rows_without_the_column_of_checksums_count_as_damaged(run, name):
 def test_a_foreign_journal_line_is_skipped(tmp_path, line):
     store = Store(tmp_path)
     store.append("x", [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:2])])
-    with store.journal_file("x").open("a", encoding="utf-8") as file:
+    with store.file("journal", "x").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     assert len(store.finished(CELLS)[0]) == 2
 
@@ -229,7 +229,7 @@ def test_a_doubled_row_counts_once(run):
 def test_a_journal_whose_record_was_altered_gives_the_others(tmp_path):
     store = Store(tmp_path)
     store.append("x", [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:3])])
-    journal = store.journal_file("x")
+    journal = store.file("journal", "x")
     first, second, third = journal.read_text().strip().splitlines(keepends=True)
     assert second.count('"seed": ') == 1
     journal.write_text(first + second.replace('"seed": ', '"seed": 1') + third)

@@ -170,20 +170,27 @@ def origin(path: Path, node: ast.AST) -> tuple[Path | None, str]:
     return None, dotted(node)
 
 
-def _aliases(path: Path) -> Iterator[tuple[ast.alias, Path | None]]:
+def _aliases(path: Path) -> tuple[tuple[ast.alias, Path | None], ...]:
     """What a file imports, with the file each comes from if that is the package's or lies beside it."""
-    roots = (
-        [PACKAGE.parent] if path.is_relative_to(PACKAGE) else [path.parent, PACKAGE.parent]
-    )  # a user's own come first
+    return _aliases_of(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _aliases_of(path: Path, changed: int) -> tuple[tuple[ast.alias, Path | None], ...]:
+    # A user's own come first.
+    roots = [PACKAGE.parent] if path.is_relative_to(PACKAGE) else [path.parent, PACKAGE.parent]
+    found = []
     for node in ast.walk(parsed(path)):
         for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
             if isinstance(node, ast.Import):
-                yield alias, _file(path, roots, [alias.name.split(".")])
+                file = _file(path, roots, [alias.name.split(".")])
             else:
                 folders = [path.parents[node.level - 1]] if node.level else roots
                 parts = node.module.split(".") if node.module else []
                 # A name is a module of its own, or something defined in the module before it.
-                yield alias, _file(path, folders, [[*parts, alias.name], parts])
+                file = _file(path, folders, [[*parts, alias.name], parts])
+            found.append((alias, file))
+    return tuple(found)
 
 
 def _file(importer: Path, folders: list[Path], names: list[list[str]]) -> Path | None:

@@ -104,7 +104,7 @@ def pieces(
             rows, traces = store.rows(name), store.trace_texts(name)
             if number and traces["key"] != header:
                 raise RowsError(
-                    f"the traces of {store.traces_file(name)} have other columns than those of other files; train its cells again"
+                    f"the traces of {store.file('traces', name)} have other columns than those of other files; train its cells again"
                 )
             header = traces["key"]
             columns |= dict.fromkeys(rows.columns)
