@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -176,11 +176,6 @@ class Cell:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Cell:
-        """The cell of a row of cells.csv or of a rows file, read by anything: of its columns the axes count."""
-        return cls(**{name: row[name] for name in AXES})
-
     @cached_property
     def key(self) -> str:
         """Twelve hex digits that depend on the settings alone: not on their order or spelling, nor on block or run."""
@@ -194,6 +189,11 @@ class Cell:
     def code(self) -> str:
         """The digest of the code that trains it."""
         return components.code_digest(spec_name(self.penalty), spec_name(self.method))
+
+    @property
+    def code_parts(self) -> dict[str, str]:
+        """The files behind that digest, each with a digest of its own."""
+        return components.code_parts(spec_name(self.penalty), spec_name(self.method))
 
     @property
     def label(self) -> str:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..cells.cell import AXES, Cell
-from ..cells.components import ConfigError, changes, code_parts, methods, use_code
+from ..cells.components import ConfigError, changes, methods, use_code
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name, operations
 from ..cells.shape import shape_of, spec_name
@@ -121,10 +121,7 @@ class Plan:
     def why_stale(self) -> list[str]:
         """What changed in the code since stale rows were made, with how many rows, most rows first."""
         stale = [cell for cell in self.missing if cell.key in self.stale]
-        today = {
-            cell.code: code_parts(spec_name(cell.penalty), spec_name(cell.method))
-            for cell in {cell.code: cell for cell in stale}.values()
-        }
+        today = {cell.code: cell.code_parts for cell in {cell.code: cell for cell in stale}.values()}
         reasons: Counter[str] = Counter()
         for (old, new), count in Counter((self.stale[cell.key], cell.code) for cell in stale).items():
             reasons[changes(self.store.code_parts(old), today[new])] += count
@@ -205,10 +202,10 @@ def summary(plan: Plan, workers: int) -> list[str]:
     return lines
 
 
-def measured_costs(store: Store) -> Costs:
-    """Costs as rows tell them that a processor like this one made."""
-    here = cpu_name()
-    return Costs(row for row in store.timed_rows() if row["device"] == here)
+def measured_costs(store: Store, device: str | None = None) -> Costs:
+    """Costs as rows tell them that a device of this name made: a processor like this one, if none is named."""
+    device = device or cpu_name()
+    return Costs(row for row in store.timed_rows() if row["device"] == device)
 
 
 def _headline(plan: Plan, workers: int, costs: Costs) -> str:

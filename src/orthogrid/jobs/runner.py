@@ -18,15 +18,15 @@ from typing import Any
 import torch
 
 from ..cells.cell import Cell
-from ..cells.components import ConfigError, code_parts, methods, penalties
+from ..cells.components import ConfigError, methods, penalties
 from ..cells.config import Config
-from ..cells.costs import Costs, bytes_needed, cpu_name
+from ..cells.costs import bytes_needed, cpu_name
 from ..cells.shape import spec_name
 from ..methods import METHODS
 from ..penalties import PENALTIES
 from ..training.train import Result, train_batch
 from .own import load_code, loaded_code, run_again, try_penalties
-from .plan import batches, parts, require_libraries, shared_out
+from .plan import batches, measured_costs, parts, require_libraries, shared_out
 from .progress import Progress, how_many
 from .store import Store, shard_name
 from .workers import Outcome, WorkerDied, Workers
@@ -66,8 +66,7 @@ def find_device(wanted: str) -> torch.device:
             f"device 'cuda': torch {torch.__version__} sees no GPU; set device: auto or cpu, "
             "or install a CUDA build of torch (see docs/gpu.md)"
         )
-    use_gpu = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_gpu else "cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def device_name(device: torch.device) -> str:
@@ -157,7 +156,7 @@ def train_cells(
                 job.run(stop, Progress("training", job.seconds, log), len(done))
         finally:
             for code, cell in {cell.code: cell for cell in missing}.items():
-                store.keep_code(code, code_parts(spec_name(cell.penalty), spec_name(cell.method)))
+                store.keep_code(code, cell.code_parts)
             store.settle(name, cells)
     if stop.requested:
         raise KeyboardInterrupt
@@ -198,7 +197,7 @@ class Job:
         self, store: Store, name: str, cells: list[Cell], device: torch.device, workers: int, minutes: float | None
     ):
         self.store, self.name, self.cells, self.device = store, name, cells, device
-        self.costs = Costs(row for row in store.timed_rows() if row["device"] == device_name(device))
+        self.costs = measured_costs(store, device_name(device))
         self.seconds = sum(map(self.costs.seconds, cells))
         self.workers = workers if self.seconds > WORTH_WORKERS[device.type] else 1
         if device.type == "cuda" and self.workers > 1:

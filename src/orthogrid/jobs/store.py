@@ -223,8 +223,8 @@ class Store:
         found: set[str] = set()
         for any_of_them in (False, True) if any_code else (False,):
             for name, codes in held.items():
-                fits = {k for k, code in codes.items() if wanted.get(k) == code or (any_of_them and k in wanted)}
-                if fits - found:
+                there = codes.keys() & wanted.keys() - found
+                if fits := {key for key in there if any_of_them or codes[key] == wanted[key]}:
                     names.add(name)
                     found |= fits
         return sorted(names), found
