@@ -274,35 +274,36 @@ class Job:
         most = min(self.workers, len(self.waiting))
         work, prepare = partial(_train_at_once, self.device), partial(_prepare, loaded_code(), self.device)
         workers = Workers(work, self.waiting, most, prepare, forks=not on_gpu)
-        waiting, retry = deque(range(len(seconds))), deque[int]()
-        retried: set[int] = set()
+        waiting, died = deque(range(len(seconds))), deque[int]()
+
+        def outcomes(numbers: deque[int]) -> Iterator[Outcome]:
+            while (numbers or workers.running) and not stop.requested:
+                if self._late():
+                    numbers.clear()
+                while numbers and workers.free:
+                    workers.start(numbers.popleft())
+                yield from workers.wait(1.0)
+                report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
+
         any_result = False
         try:
-            while waiting or workers.running or (retry and not on_gpu):
-                if stop.requested:
-                    break
-                if self._late():
+            for outcome in outcomes(waiting):
+                if not isinstance(outcome.error, WorkerDied):
+                    any_result = True
+                    yield self._results(outcome)
+                    continue
+                died.append(outcome.number)
+                if on_gpu and not any_result and len(died) >= most:
+                    died.extend(waiting)
                     waiting.clear()
-                while waiting and workers.free:
-                    workers.start(waiting.popleft())
-                if retry and not workers.running and not on_gpu:
-                    retried.add(retry[0])
-                    workers.start(retry.popleft())
-                for outcome in workers.wait(1.0):
-                    if isinstance(outcome.error, WorkerDied) and outcome.number not in retried:
-                        retry.append(outcome.number)
-                    else:
-                        any_result = True
-                        yield self._results(outcome)
-                if on_gpu and not any_result and len(retry) >= most:
-                    retry.extend(waiting)
-                    waiting.clear()
-                report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
+            if not on_gpu:
+                workers.most = 1
+                yield from map(self._results, outcomes(died))
         finally:
             finished = workers.stop()
         yield from map(self._results, finished)
         if on_gpu:
-            self.waiting = [self.waiting[number] for number in retry]
+            self.waiting = [self.waiting[number] for number in died]
             yield from self._here(stop, report)
 
     def _results(self, outcome: Outcome) -> list[Trained]:
