@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from . import components
-from .components import ConfigError, Entry
+from .components import ConfigError, Entry, is_number
 from .shape import ProblemSettings, spec_name
 
 
@@ -218,8 +217,9 @@ AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.me
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+def nearest(word: str, known: Iterable[str], likeness: float = 0.5) -> str:
+    """The known word that is most like another, as the end of a message; empty where none is alike enough."""
+    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=likeness)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
@@ -229,10 +229,7 @@ def as_number(value: Any) -> float | int | None:
         for kind in (int, float):
             with suppress(ValueError):
                 return as_number(kind(value))
-    with suppress(OverflowError):  # an integer beyond any float
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return value
-    return None
+    return value if is_number(value) else None
 
 
 def as_bool(value: Any) -> bool | None:

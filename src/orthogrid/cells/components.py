@@ -16,6 +16,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -116,7 +117,9 @@ class Entry:
 
 def is_number(value: Any) -> bool:
     """Whether an option's or trait's value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    with suppress(OverflowError):  # an integer beyond any float
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return False
 
 
 _user_files: dict[Path, bytes] = {}  # with the text that was read

@@ -8,7 +8,6 @@ in the paper, and a figure without its blocks is left out. Parsing takes millise
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cell import nearest
 from .components import ConfigError, Definition, code_files
 from .sources import PACKAGE, origin, parsed
 
@@ -171,8 +171,7 @@ def complaints(config: Config) -> list[str]:
     lines = []
     for block in there:
         if block not in read:
-            near = difflib.get_close_matches(block, missing, n=1, cutoff=0.6)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = nearest(block, missing, 0.6)
             lines.append(f"block '{block}' is new to the paper, which gives it a section of its own{hint}")
     if len(missing) > MOST_LISTED:
         lines.append(

@@ -6,7 +6,6 @@ A *batch* is cells stepped together on one core. A *shard* is the batches of one
 from __future__ import annotations
 
 import heapq
-import importlib.util
 import json
 import math
 from collections import Counter
@@ -16,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ..cells.cell import AXES, Cell
-from ..cells.components import ConfigError, changes, methods, use_code
+from ..cells.components import ConfigError, changes, use_code
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name, operations
-from ..cells.shape import shape_of, spec_name
+from ..cells.shape import shape_of
 from .files import write_bytes
 from .progress import duration
 from .store import Store, shard_name
@@ -31,16 +30,6 @@ CPU_MOST = 64
 CPU_SECONDS = 60.0
 # Of a training process before its first cell: torch and its libraries.
 PROCESS_BYTES = 3e8
-
-
-def require_libraries(cells: Sequence[Cell]) -> None:
-    """Raises ConfigError where a cell's method is a library that is not installed."""
-    used = {spec_name(cell.method) for cell in cells}
-    for name, entry in methods().items():
-        if entry.library and name in used and importlib.util.find_spec(name) is None:
-            raise ConfigError(
-                f"method '{name}' needs the library {name}: pip install {name}, or take it from the config's methods"
-            )
 
 
 def batches(
