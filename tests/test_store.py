@@ -98,24 +98,27 @@ def test_rows_and_traces_are_on_the_disk_before_their_journal_goes(tmp_path, mon
 
 
 def test_a_file_that_another_process_replaces_is_looked_for_again(calm, monkeypatch):
-    looks, real = [], Store._finished
+    looks, real = [], Store.files_of
 
     def vanishing(times):
-        def finished(self, cells):
+        def files_of(self, cells):
             looks.append(1)
             if len(looks) <= times:
                 raise FileNotFoundError("replaced meanwhile")
             return real(self, cells)
 
-        return finished
+        return files_of
 
-    monkeypatch.setattr(Store, "_finished", vanishing(LOOKS - 1))
-    assert len(Store(calm).finished(CELLS)[0]) == len(CELLS) and len(looks) == LOOKS == 5
-    looks.clear()
-    monkeypatch.setattr(Store, "_finished", vanishing(LOOKS))
-    with pytest.raises(FileNotFoundError):
-        Store(calm).finished(CELLS)
-    assert len(looks) == LOOKS
+    for read in (Store.finished_keys, Store.finished):
+        looks.clear()
+        monkeypatch.setattr(Store, "files_of", vanishing(LOOKS - 1))
+        read(Store(calm), CELLS)
+        assert len(looks) == LOOKS == 5
+        looks.clear()
+        monkeypatch.setattr(Store, "files_of", vanishing(LOOKS))
+        with pytest.raises(FileNotFoundError):
+            read(Store(calm), CELLS)
+        assert len(looks) == LOOKS
 
 
 @pytest.mark.parametrize("name", ["aaa", "checksums", "Checksum"])

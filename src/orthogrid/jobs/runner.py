@@ -136,7 +136,7 @@ def train_cells(
         if not cells:
             return 0
         name = shard_name(cells)
-    done = set(store.finished(cells)[0]["key"])
+    done = store.finished_keys(cells)
     missing = [cell for cell in cells if cell.key not in done]
     require_trainable(missing)
     for odd in try_penalties(cell.penalty for cell in missing):

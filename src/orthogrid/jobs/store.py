@@ -22,9 +22,10 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
@@ -44,7 +45,7 @@ FILES = {
 CHECKSUM = "checksum"
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-# How often rows are read when another process replaces a file between the list and the reading.
+# How often rows are read at most.
 LOOKS = 5
 
 
@@ -69,6 +70,19 @@ def _name(codes: Mapping[str, str]) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _looking_again(read: Callable) -> Callable:
+    """A method that is called again where another process replaces a file between the list and the reading."""
+
+    @wraps(read)
+    def looking(*arguments):
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):
+                return read(*arguments)
+        return read(*arguments)
+
+    return looking
 
 
 @dataclass(frozen=True)
@@ -234,14 +248,9 @@ class Store:
         _, found = self.files_of(cells)
         return [cell for cell in cells if cell.key not in found]
 
+    @_looking_again
     def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of the cells that are finished with today's code, from all rows files and the journals."""
-        for _ in range(LOOKS - 1):
-            with suppress(FileNotFoundError):
-                return self._finished(cells)
-        return self._finished(cells)
-
-    def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
         wanted = _codes(cells)
@@ -251,7 +260,7 @@ class Store:
             table, trace = self.rows(name), self.traces(name)
             rows.append(table[table["key"].map(wanted) == table["code"]])
             traces.append(trace[trace["key"].isin(rows[-1]["key"])])
-        if len(found) < len(wanted) and (records := self._journals(wanted)):
+        if len(found) < len(wanted) and (records := list(self._journals(wanted))):
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
         if not rows:
@@ -262,13 +271,13 @@ class Store:
             pd.concat(traces).drop_duplicates(["key", "step"]).reset_index(drop=True),
         )
 
-    def journalled(self, cells: Sequence[Cell]) -> int:
-        """How many of these cells a job had finished that was killed, or is at work."""
-        return len({record["row"]["key"] for record in self._journals(_codes(cells))})
+    @_looking_again
+    def finished_keys(self, cells: Sequence[Cell]) -> set[str]:
+        """The keys of these cells, without reading their tables. Those that no rows file holds are in a job's journal."""
+        return self.files_of(cells)[1] | {record["row"]["key"] for record in self._journals(_codes(cells))}
 
-    def _journals(self, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _journals(self, wanted: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """The sound records of these cells, by key with their code."""
-        records = []
         for path in sorted(self.root.glob(FILES["journal"].format("*"))):
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
@@ -277,8 +286,7 @@ class Store:
                     continue  # torn by a crash, or damaged: that cell is not finished
                 sound = isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record))
                 if sound and wanted.get(record["row"]["key"]) == record["row"]["code"]:
-                    records.append(record)
-        return records
+                    yield record
 
     def write(self, cells: Sequence[Cell]) -> str:
         """Write the rows and traces files of some finished cells, ordered by key, unless they are there. Returns their name.
@@ -306,7 +314,7 @@ class Store:
 
         The file holds all cells of the job or, while some are not finished, those that no other file holds.
         """
-        done = set(self.finished(cells)[0]["key"])
+        done = self.finished_keys(cells)
         whole = all(cell.key in done for cell in cells)
         if fresh := cells if whole else [cell for cell in self.unfiled(cells) if cell.key in done]:
             self.write(fresh)
