@@ -28,7 +28,7 @@ from orthogrid.cells.config import load_config
 from orthogrid.cells.costs import Costs
 from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.plan import Plan, batches, describe, shards
-from orthogrid.jobs.store import SUFFIX, Store, shard_name
+from orthogrid.jobs.store import Store, shard_name
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.theory.predictions import predict_cells
@@ -97,7 +97,7 @@ def _predict(path: Path) -> None:
 
 def _collect(path: Path) -> None:
     config = load_config(path)
-    names = [file.name.removesuffix(SUFFIX) for file in Store(config.root).rows_files()]
+    names = sorted(file.name.partition(".")[0] for file in (config.root / "rows").iterdir())
     logs = read_table(THREAD / "log_a.csv"), read_table(THREAD / "log_b.csv")
     collect(config, names, read_table(config.root / "predictions.csv"), logs)
 

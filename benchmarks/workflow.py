@@ -82,7 +82,7 @@ def run_from_nothing(folder: Path, say) -> tuple[Path, list[dict]]:
     rows += [
         (f"job {name}", s, "s")
         for name, s in job_seconds(results).items()
-        if not Store(results).rows_file(name).exists()
+        if not Store(results).file("rows", name).exists()
     ]
     return project, [record(f"smoke: {what}", value, unit, cells) for what, value, unit in rows]
 

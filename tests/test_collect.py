@@ -42,7 +42,7 @@ def test_collected_in_pieces_the_tables_have_the_same_bytes(tmp_path, size):
     root = tmp_path / "x"
     train(CELLS[:4], root)
     train(CELLS[2:], root)
-    Store(root).write(shard_name(CELLS[2:]), CELLS[2:])  # of these, all lie in two files
+    Store(root).write(CELLS[2:])  # of these, all lie in two files
     config = config_of([*reversed(CELLS), replace(CELLS[0], seed=9)], tmp_path, partial=True)
     predictions = predict_cells(config)
     logs = [read_table(ROOT / "data" / "thread" / f"log_{name}.csv") for name in "ab"]
@@ -123,8 +123,8 @@ def test_a_cell_that_two_files_hold_is_taken_from_the_first_named_alone(tmp_path
     root = tmp_path / "x"
     train(CELLS[:4], root)
     train(CELLS[2:], root)
-    store, both = Store(root), shard_name(CELLS[2:])
-    store.write(both, CELLS[2:])
+    store = Store(root)
+    both = store.write(CELLS[2:])
     whole = shard_name(CELLS[:4])
     store.put(whole, store.rows(whole).assign(seconds=7.0), store.traces(whole))
     assert sum(map(len, store.held().values())) == len(CELLS) + 4

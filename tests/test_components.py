@@ -41,9 +41,10 @@ def house(tmp_path, monkeypatch) -> Path:
 
 def digests() -> dict[str, str]:
     """By component: of a penalty with adam, of a method without a penalty. Read anew."""
-    components._forget_what_was_read()
+    components._filed.cache_clear()
+    components.code_digest.cache_clear()
     sources._text.cache_clear()
-    sources._parsed.cache_clear()
+    sources._read.cache_clear()
     of_penalties = {name: code_digest(name, "adam") for name in components.penalties()}
     return of_penalties | {name: code_digest("none", name) for name in components.methods()}
 

@@ -262,8 +262,8 @@ def test_what_stands_in_the_way_of_a_file_is_named(tmp_path, capsys, kind):
     if kind in ("rows", "traces", "journal"):
         main(["train", "--config", str(config), "--workers", "1"])
         name = shard_name([cell])
-        path = getattr(store, f"{kind}_file")(name)
-        store.rows_file(name).unlink()
+        path = store.file(kind, name)
+        store.file("rows", name).unlink()
         path.unlink(missing_ok=True)
         path.mkdir(parents=True)
     else:

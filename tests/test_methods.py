@@ -10,7 +10,7 @@ from orthogrid.cells import components, costs
 from orthogrid.cells.cell import Cell, ConfigError
 from orthogrid.cells.shape import shape_of
 from orthogrid.cells.sources import PACKAGE
-from orthogrid.jobs import plan
+from orthogrid.jobs import runner
 from orthogrid.jobs.runner import train_cells
 from orthogrid.training.train import train_batch
 
@@ -73,8 +73,8 @@ def test_a_missing_library_is_told_before_anything_trains(library, monkeypatch, 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == library else real(name, *rest))
     cells = [Cell(dimension=4), Cell(dimension=4, method=library)]
     with pytest.raises(ConfigError, match=f"pip install {library}"):
-        plan.require_libraries(cells)
-    plan.require_libraries(cells[:1])
+        runner.require_trainable(cells)
+    runner.require_trainable(cells[:1])
     monkeypatch.setattr("orthogrid.jobs.runner.train_batch", lambda *_: pytest.fail("something trained"))
     with pytest.raises(ConfigError, match=library):
         train_cells(cells, tmp_path, device="cpu")

@@ -141,8 +141,12 @@ def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_
     assert {cell.penalty for cell in Plan(edited).missing} == {"quartic"}
     after = digests(run, ["quartic", "law"])
     assert after["quartic"] != before["quartic"] and after["law"] == before["law"]
-    load_code(edited.code)  # edited, so run again
-    assert train_run(edited, edited.cells, device="cpu", workers=1) == 6
+    with pytest.raises(
+        ConfigError, match=r"my/penalties\.py was edited since it ran in this process; start Python again"
+    ):
+        train_run(edited, edited.cells, device="cpu", workers=1)
+    trained = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    assert '"trained": 6' in trained.stdout
 
 
 def test_predictions_and_costs_of_what_nobody_knows(mine):
@@ -285,8 +289,12 @@ def test_a_penalty_without_a_gradient_at_the_start_is_noted_and_may_be_trained(m
     config.write_text(config.read_text().replace("dimension: 8", "dimension: 8\n    penalty: [mine, fro2]"))
     assert main(["check", "--config", "config/mine.yaml"]) == 0
     assert capsys.readouterr().out.count("has no finite gradient at S = 0") == 1
-    detached = PENALTY.format("mine").replace("register()", "register(attached=False)").replace("s**4", "s.detach()")
-    write(mine / "my" / "penalties.py", detached)
+
+
+def test_a_penalty_that_is_measured_only_needs_no_gradient(mine, capsys):
+    fault(mine, PENALTY.format("mine").replace("register()", "register(attached=False)").replace("s**4", "s.detach()"))
+    config = mine / "config" / "mine.yaml"
+    config.write_text(config.read_text().replace("dimension: 8", "dimension: 8\n    penalty: mine"))
     assert main(["check", "--config", "config/mine.yaml"]) == 0
     assert "gradient" not in capsys.readouterr().out
 

@@ -111,8 +111,10 @@ def test_the_source_tells_what_the_registers_hold():
 
 
 def test_a_declaration_that_is_no_text_is_refused(tmp_path):
-    (tmp_path / "mine.py").write_text("@table(BLOCKS)\ndef mine(run): ...\n")
-    with pytest.raises(ValueError, match=r"mine\.py, line 1"):
+    (tmp_path / "mine.py").write_text(
+        "from orthogrid.presenting.tables import table\n@table(BLOCKS)\ndef mine(run): ...\n"
+    )
+    with pytest.raises(ValueError, match=r"mine\.py, line 3"):
         readers(tmp_path)
 
 

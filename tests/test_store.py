@@ -69,7 +69,7 @@ def test_a_torn_journal_line_is_trained_again_and_spoils_no_other(tmp_path, trai
     store = Store(tmp_path)
     records = [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:3])]
     store.append("x", records)
-    journal = store.journal_file("x")
+    journal = store.file("journal", "x")
     journal.write_bytes(journal.read_bytes()[:-200])  # a crash in the middle of the last line
     store.append("x", records[2:])  # goes to a line of its own
     assert set(store.finished(CELLS)[0]["key"]) == {cell.key for cell in CELLS[:3]}
@@ -98,24 +98,27 @@ def test_rows_and_traces_are_on_the_disk_before_their_journal_goes(tmp_path, mon
 
 
 def test_a_file_that_another_process_replaces_is_looked_for_again(calm, monkeypatch):
-    looks, real = [], Store._finished
+    looks, real = [], Store.files_of
 
     def vanishing(times):
-        def finished(self, cells):
+        def files_of(self, cells):
             looks.append(1)
             if len(looks) <= times:
                 raise FileNotFoundError("replaced meanwhile")
             return real(self, cells)
 
-        return finished
+        return files_of
 
-    monkeypatch.setattr(Store, "_finished", vanishing(LOOKS - 1))
-    assert len(Store(calm).finished(CELLS)[0]) == len(CELLS) and len(looks) == LOOKS == 5
-    looks.clear()
-    monkeypatch.setattr(Store, "_finished", vanishing(LOOKS))
-    with pytest.raises(FileNotFoundError):
-        Store(calm).finished(CELLS)
-    assert len(looks) == LOOKS
+    for read in (Store.finished_keys, Store.finished):
+        looks.clear()
+        monkeypatch.setattr(Store, "files_of", vanishing(LOOKS - 1))
+        read(Store(calm), CELLS)
+        assert len(looks) == LOOKS == 5
+        looks.clear()
+        monkeypatch.setattr(Store, "files_of", vanishing(LOOKS))
+        with pytest.raises(FileNotFoundError):
+            read(Store(calm), CELLS)
+        assert len(looks) == LOOKS
 
 
 @pytest.mark.parametrize("name", ["aaa", "checksums", "Checksum"])
@@ -131,7 +134,7 @@ def test_rows_without_the_column_of_checksums_count_as_damaged(run, name):
 def test_a_foreign_journal_line_is_skipped(tmp_path, line):
     store = Store(tmp_path)
     store.append("x", [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:2])])
-    with store.journal_file("x").open("a", encoding="utf-8") as file:
+    with store.file("journal", "x").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     assert len(store.finished(CELLS)[0]) == 2
 
@@ -229,7 +232,7 @@ def test_a_doubled_row_counts_once(run):
 def test_a_journal_whose_record_was_altered_gives_the_others(tmp_path):
     store = Store(tmp_path)
     store.append("x", [runner._record(r, torch.device("cpu")) for r in REAL(CELLS[:3])])
-    journal = store.journal_file("x")
+    journal = store.file("journal", "x")
     first, second, third = journal.read_text().strip().splitlines(keepends=True)
     assert second.count('"seed": ') == 1
     journal.write_text(first + second.replace('"seed": ', '"seed": 1') + third)

@@ -8,16 +8,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from . import components
-from .components import ConfigError, Entry
+from .components import ConfigError, Entry, is_number
 from .shape import ProblemSettings, spec_name
 
 
@@ -176,11 +175,6 @@ class Cell:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Cell:
-        """The cell of a row of cells.csv or of a rows file, read by anything: of its columns the axes count."""
-        return cls(**{name: row[name] for name in AXES})
-
     @cached_property
     def key(self) -> str:
         """Twelve hex digits that depend on the settings alone: not on their order or spelling, nor on block or run."""
@@ -194,6 +188,11 @@ class Cell:
     def code(self) -> str:
         """The digest of the code that trains it."""
         return components.code_digest(spec_name(self.penalty), spec_name(self.method))
+
+    @property
+    def code_parts(self) -> dict[str, str]:
+        """The files behind that digest, each with a digest of its own."""
+        return components.code_parts(spec_name(self.penalty), spec_name(self.method))
 
     @property
     def label(self) -> str:
@@ -218,8 +217,9 @@ AXES: dict[str, Axis] = {f.name: Axis(f.name, type(f.default), f.default, **f.me
 _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+def nearest(word: str, known: Iterable[str], likeness: float = 0.5) -> str:
+    """The known word that is most like another, as the end of a message; empty where none is alike enough."""
+    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=likeness)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
@@ -229,10 +229,7 @@ def as_number(value: Any) -> float | int | None:
         for kind in (int, float):
             with suppress(ValueError):
                 return as_number(kind(value))
-    with suppress(OverflowError):  # an integer beyond any float
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return value
-    return None
+    return value if is_number(value) else None
 
 
 def as_bool(value: Any) -> bool | None:

@@ -16,6 +16,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -116,7 +117,9 @@ class Entry:
 
 def is_number(value: Any) -> bool:
     """Whether an option's or trait's value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    with suppress(OverflowError):  # an integer beyond any float
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return False
 
 
 _user_files: dict[Path, bytes] = {}  # with the text that was read
@@ -176,48 +179,39 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
         if not path.is_file():
             raise ConfigError(f"{path}: there is no such file; name a Python file that is there")
     texts = {path: path.read_bytes() for path in files}
-    if all(_user_files.get(path) == text for path, text in texts.items()):
+    if _user_files.items() >= texts.items():
         return
-    before, run_time = dict(_user_files), dict(_run_time)
+    entries = _filed(tuple((_user_files | texts).items()))
+    for key, entry in entries.items():
+        known, _ = _run_time.get(key, (entry, []))
+        if not _same_file(known, entry):
+            raise _taken(entry, known)
+        if Path(entry.file) in texts:
+            _require_readable(entry)
+    for key in entries:  # the file says more than what a notebook saw of it
+        _run_time.pop(key, None)
     _user_files.update(texts)
-    _forget_what_was_read()
-    try:
-        for key, entry in _filed().items():
-            known, _ = _run_time.pop(key, (entry, []))  # the file says more than what a notebook saw of it
-            if not _same_file(known, entry):
-                raise _taken(entry, known)
-            if Path(entry.file) in texts:
-                _require_readable(entry)
-    except Exception:
-        _user_files.clear()
-        _user_files.update(before)
-        _run_time.update(run_time)
-        _forget_what_was_read()
-        raise
+    code_digest.cache_clear()
 
 
 def forget_code() -> None:
     """Forget users' files and what notebooks registered. For tests."""
     _user_files.clear()
     _run_time.clear()
-    _forget_what_was_read()
-
-
-def _forget_what_was_read() -> None:
     _filed.cache_clear()
     code_digest.cache_clear()
 
 
 def _entries(kind: str) -> dict[str, Entry]:
-    entries = (*_filed().values(), *(entry for entry, _ in _run_time.values()))
+    entries = (*_filed(tuple(_user_files.items())).values(), *(entry for entry, _ in _run_time.values()))
     return {entry.name: entry for entry in entries if entry.kind == kind}
 
 
 @cache
-def _filed() -> dict[tuple[str, str], Entry]:
-    """The entries of the package's files, then those of a user's."""
+def _filed(user_files: tuple[tuple[Path, bytes], ...]) -> dict[tuple[str, str], Entry]:
+    """The entries of the package's files, then those of a user's, which are given with their text."""
     found: dict[tuple[str, str], Entry] = {}
-    for path in (*component_files("penalty"), *component_files("method"), *_user_files):
+    for path in (*component_files("penalty"), *component_files("method"), *(path for path, _ in user_files)):
         for entry in _components_of(path):
             known = found.setdefault((entry.kind, entry.name), entry)
             if known is not entry:
@@ -360,8 +354,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
     options = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
     summary = (inspect.getdoc(definition) or "").split("\n")[0]
     entry = Entry(definition.__name__, kind, options, summary, traits, file, code.co_firstlineno if code else 0)
-    known = _filed().get((kind, entry.name))
-    if known is not None:
+    if known := _filed(tuple(_user_files.items())).get((kind, entry.name)):
         if not _same_file(entry, known):
             raise _taken(entry, known)
         return known

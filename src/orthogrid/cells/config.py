@@ -193,33 +193,34 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{source}: expected a mapping with the keys {', '.join(CONFIG_KEYS)}")
-    problems = [
+    wrong = [
         f"{source}: key '{key}' lets Snakemake run what stands in the file as Python; a config is data, so take it out"
         for key in RUNS_CODE
         if key in raw
     ]
     given = {key: value for key, value in raw.items() if key not in RUNS_CODE}
-    values, wrong = _read_keys(given, CONFIG_KEYS, source)
-    problems += wrong
+    values = _read_keys(given, CONFIG_KEYS, source, wrong)
     blocks: list[Block] = []
     try:
         components.use_code(values["code"] or [])
     except ConfigError as error:  # which penalties there are is not known before the files can be read
-        problems.append(f"code: {error}")
+        wrong.append(f"code: {error}")
     else:
-        blocks, wrong = _read_blocks(values["blocks"], values["defaults"])
-        problems += wrong
-    if problems:
-        listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+        blocks = _read_blocks(values["blocks"], values["defaults"], wrong)
+    if wrong:
+        listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(wrong))
         raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
     title = values["title"] if "title" in raw else values["run"]
     how = {name: values[name] for name in ("run", "device", "partial", "shards", "results")}
     return Config(**how, title=title, code=tuple(values["code"]), blocks=tuple(blocks), source=source)
 
 
-def _read_keys(raw: Mapping[Any, Any], keys: Mapping[str, Key], where: str) -> tuple[dict[str, Any], list[str]]:
-    """The value of every key, None for one that is not allowed; and what is wrong."""
-    wrong = [f"{where}: unknown key '{k}'{nearest(k, keys)} (keys: {', '.join(keys)})" for k in raw if k not in keys]
+# What is wrong is added to the list `wrong`, in words.
+
+
+def _read_keys(raw: Mapping[Any, Any], keys: Mapping[str, Key], where: str, wrong: list[str]) -> dict[str, Any]:
+    """The value of every key, None for one that is not allowed."""
+    wrong += [f"{where}: unknown key '{k}'{nearest(k, keys)} (keys: {', '.join(keys)})" for k in raw if k not in keys]
     wrong += [f"{where}: key '{k}' is missing" for k, key in keys.items() if key.required and k not in raw]
     values = {}
     for k, key in keys.items():
@@ -229,12 +230,11 @@ def _read_keys(raw: Mapping[Any, Any], keys: Mapping[str, Key], where: str) -> t
             near = nearest(value, key.schema.get("enum", ()))
             place = f"{k}:" if keys is CONFIG_KEYS else f"{where}: {k}"
             wrong.append(f"{place} '{value}' is not allowed: {key.allowed}{near}")
-    return values, wrong
+    return values
 
 
-def _read_blocks(given: Any, defaults: Any) -> tuple[list[Block], list[str]]:
-    """The blocks of a config with its defaults, and what is wrong with both."""
-    wrong: list[str] = []
+def _read_blocks(given: Any, defaults: Any, wrong: list[str]) -> list[Block]:
+    """The blocks of a config with its defaults."""
     defaults = {} if defaults is None else defaults
     if not isinstance(defaults, Mapping):
         wrong.append(f"defaults: '{defaults}' is not allowed: a mapping from axis to value")
@@ -243,15 +243,14 @@ def _read_blocks(given: Any, defaults: Any) -> tuple[list[Block], list[str]]:
         if isinstance(value, list):
             wrong.append(f"defaults.{name}: a default is a single value; put lists into a block's axes")
     if not isinstance(given, list) or not given:
-        missing = given == CONFIG_KEYS["blocks"].default  # the key is, which was said already
-        return [], wrong if missing else [*wrong, "blocks: expected a list with at least one block"]
+        if given != CONFIG_KEYS["blocks"].default:  # else the key is missing, which was said already
+            wrong.append("blocks: expected a list with at least one block")
+        return []
     axes = [block.get("axes") for block in given if isinstance(block, Mapping)]
     total = sum(_count({**defaults, **values}) for values in axes if isinstance(values, Mapping))
     if total > MOST_CELLS:
-        return [], [
-            *wrong,
-            f"blocks: the config asks for {total} cells; at most {MOST_CELLS} are allowed: shorten its lists",
-        ]
+        wrong.append(f"blocks: the config asks for {total} cells; at most {MOST_CELLS} are allowed: shorten its lists")
+        return []
     blocks: dict[str, Block] = {}
     for number, block in enumerate(given, start=1):
         if not isinstance(block, Mapping):
@@ -259,18 +258,16 @@ def _read_blocks(given: Any, defaults: Any) -> tuple[list[Block], list[str]]:
             continue
         name = str(block.get("name", f"blocks[{number}]"))
         where = f"block '{name}'"
-        values, problems = _read_keys(block, BLOCK_KEYS, where)
+        values = _read_keys(block, BLOCK_KEYS, where, wrong)
         if name in blocks:
-            problems.append(f"{where}: the name is used twice; each block needs its own")
+            wrong.append(f"{where}: the name is used twice; each block needs its own")
         cells: list[Cell] = []
         if isinstance(values["axes"], Mapping):
-            cells, unfit = _expand({**defaults, **values["axes"]})
-            problems += [f"{where}: {problem}" for problem in unfit]
+            cells = _expand({**defaults, **values["axes"]}, where, wrong)
         else:
-            problems.append(f"{where}: axes: expected a mapping from axis to value or list of values")
+            wrong.append(f"{where}: axes: expected a mapping from axis to value or list of values")
         blocks[name] = Block(name, values["question"], tuple(cells))
-        wrong += problems
-    return list(blocks.values()), wrong
+    return list(blocks.values())
 
 
 def _count(axes: Mapping[str, Any]) -> int:
@@ -278,36 +275,38 @@ def _count(axes: Mapping[str, Any]) -> int:
     return math.prod(len(set(map(repr, values))) if isinstance(values, list) else 1 for values in axes.values())
 
 
-def _expand(axes: Mapping[str, Any]) -> tuple[list[Cell], list[str]]:
-    """The cells of a cross product, and what is wrong with its values."""
+def _expand(axes: Mapping[str, Any], where: str, wrong: list[str]) -> list[Cell]:
+    """The cells of a block's cross product; none where its values exclude each other."""
     values: dict[str, list[Any]] = {}
-    wrong: list[str] = []
     for name, given in axes.items():
         if (axis := AXES.get(name)) is None:
-            wrong.append(f"unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
+            wrong.append(f"{where}: unknown axis '{name}'{nearest(name, AXES)} (axes: {', '.join(AXES)})")
             continue
         options = given if isinstance(given, list) else [given]
         if not options:
-            wrong.append(f"{name}: the list is empty; give at least one value ({axis.allowed}), or leave the axis out")
+            empty = f"the list is empty; give at least one value ({axis.allowed}), or leave the axis out"
+            wrong.append(f"{where}: {name}: {empty}")
         canonical: dict[Any, None] = {}  # in order, each once
         for option in options:
             try:
                 canonical[axis.canonical(option)] = None
             except ValueError as error:
-                wrong.append(f"{name}: {error}")
+                wrong.append(f"{where}: {name}: {error}")
         values[name] = list(canonical)
     cells: dict[str, Cell] = {}
-    for combination in itertools.product(*values.values()):
-        try:
+    try:
+        for combination in itertools.product(*values.values()):
             cell = Cell(**dict(zip(values, combination, strict=True)))
-        except ConfigError as error:
-            return [], [*wrong, str(error)]
-        if cell.steps > MOST_STEPS or bytes_needed(cell) > MOST_BYTES:
-            size = f"dimension {cell.dimension}, samples {cell.samples}, steps {cell.steps}"
-            limits = f"at most {MOST_STEPS} steps, and a terabyte of memory a cell"
-            return [], [*wrong, f"{size}: no machine trains that: {limits}"]
-        cells[cell.key] = cell
-    return list(cells.values()), wrong
+            if cell.steps > MOST_STEPS or bytes_needed(cell) > MOST_BYTES:
+                raise ConfigError(
+                    f"dimension {cell.dimension}, samples {cell.samples}, steps {cell.steps}: no machine trains that: "
+                    f"at most {MOST_STEPS} steps, and a terabyte of memory a cell"
+                )
+            cells[cell.key] = cell
+    except ConfigError as error:
+        wrong.append(f"{where}: {error}")
+        return []
+    return list(cells.values())
 
 
 def load_config(path: str | Path, results: str | None = None) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import platform
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -44,13 +45,11 @@ class Costs:
 
     def __init__(self, rows: Iterable[Mapping[str, str]] = ()):
         """`rows` as a CSV has them: the settings as text, with `seconds` and `seconds_per_step`."""
-        taken: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+        taken: defaultdict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
         for row in rows:
             step, seconds, steps = (float(row[name] or "nan") for name in ("seconds_per_step", "seconds", "steps"))
             if math.isfinite(step) and math.isfinite(seconds):
-                taken.setdefault(tuple(row[name] for name in TIMED), []).append(
-                    (step, max(0.0, seconds - step * steps))
-                )
+                taken[tuple(row[name] for name in TIMED)].append((step, max(0.0, seconds - step * steps)))
         self._taken = {shape: tuple(map(median, zip(*times, strict=True))) for shape, times in taken.items()}
         self._known: dict[tuple[str, ...], float] = {}
 
@@ -58,10 +57,8 @@ class Costs:
         """Expected seconds of one core, in a batch of ordinary size."""
         shape = tuple(str(getattr(cell, name)) for name in (*TIMED, "steps"))
         if shape not in self._known:
-            if (measured := self._taken.get(shape[:-1])) is not None:
-                self._known[shape] = measured[0] * cell.steps + measured[1]
-            else:
-                self._known[shape] = step_seconds(cell) * cell.steps + around_seconds(cell)
+            step, around = self._taken.get(shape[:-1]) or (step_seconds(cell), around_seconds(cell))
+            self._known[shape] = step * cell.steps + around
         return self._known[shape]
 
     def measured(self, cell: Cell) -> bool:
@@ -115,11 +112,10 @@ def around_seconds(cell: Cell) -> float:
 
 @cache
 def _table() -> dict[tuple[str, str, str], list[tuple[float, float]]]:
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    found: defaultdict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     with TABLE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            place = (row["penalty"], row["method"], row["route"])
-            found.setdefault(place, []).append((float(row["dimension"]), float(row["seconds"])))
+            found[row["penalty"], row["method"], row["route"]].append((float(row["dimension"]), float(row["seconds"])))
     return {place: sorted(points) for place, points in found.items()}
 
 

@@ -8,14 +8,14 @@ in the paper, and a figure without its blocks is left out. Parsing takes millise
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
+from .cell import nearest
 from .components import ConfigError, Definition, code_files
 from .sources import PACKAGE, origin, parsed
 
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 WHOLE = "*"  # declared by what reads the whole run, its config included
 BLOCK_FIGURE = "block_"  # begins the name of the figure of a block that the package does not know
 MOST_LISTED = 6  # missing blocks are listed up to this number, and counted above it
-# decorator: the part of a function's name that is not the reader's
-KINDS = {"figure": "draw_", "table": "_table", "values": "_values", "claim": ""}
-# decorator of a user's file: (how its function is written, what the name must look like, an example)
-OWN = {
-    "figure": ("def draw_{}(run)", r"[A-Za-z][A-Za-z0-9_]*", '@figure("law grid")'),
+# decorator: how its function is written, what the name must look like, an example
+KINDS = {
+    "figure": ("def draw_{}(run)", r"[A-Za-z]\w*", '@figure("law grid")'),
+    "table": ("def {}_table(run, verdicts)", r"[A-Za-z]\w*", '@table("law grid")'),
+    "values": ("def {}_values(run)", r"[A-Za-z]\w*", '@values("law grid")'),
     "claim": ("def {}(run, cells)", r"[a-z0-9]+(-[a-z0-9]+)*", '@claim("an-id", "…", ">", blocks="law grid")'),
 }
+OWN = ("figure", "claim")  # what a user's file may declare
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,8 @@ class Reader:
 
 @cache
 def readers(folder: Path = PACKAGE / "sections") -> tuple[Reader, ...]:
-    """All of the package, by kind and file. Raises ValueError for a declaration that is no plain text."""
-    found = []
-    for path in sorted(folder.glob("*.py")):
-        for node in filter(_is_definition, ast.parse(path.read_bytes()).body):
-            for call in node.decorator_list:
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in KINDS:
-                    if (declared := _declared(call, call.func.id, node.name)) is None:
-                        raise ValueError(
-                            f"{path}, line {call.lineno}: the blocks that {node.name} reads must stand there as text"
-                        )
-                    found.append(Reader(call.func.id, *declared, path, ast.get_docstring(node) or "", node.lineno))
+    """All of the package, by kind and file."""
+    found = [reader for path in sorted(folder.glob("*.py")) for reader in _declared_in(path, KINDS)]
     return tuple(sorted(found, key=lambda reader: list(KINDS).index(reader.kind)))
 
 
@@ -72,7 +64,7 @@ def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
     """
     found: dict[str, Reader] = {}
     for path in code_files(paths):
-        for reader in _own(path):
+        for reader in _declared_in(path, OWN):
             taken = found.get(str(reader)) or next((r for r in readers() if str(r) == str(reader)), None)
             if taken is not None:
                 owner = f"{taken.file}, line {taken.line}" if str(reader) in found else "the package"
@@ -86,54 +78,44 @@ def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
     return [reader.name for reader in own_readers(paths) if reader.kind == "figure"]
 
 
-def _own(path: Path) -> Iterator[Reader]:
+def _declared_in(path: Path, kinds: Iterable[str]) -> Iterator[Reader]:
+    """What a file declares under decorators of the package, by whatever name. Raises ConfigError for what its text does not tell."""
     tree = parsed(path)
-    for node in filter(_is_definition, ast.walk(tree)):
-        for decorator in node.decorator_list:
-            kind = _kind(path, decorator)
-            if kind is None:
+    for node in ast.walk(tree):
+        for decorator in node.decorator_list if isinstance(node, Definition) else ():
+            file, name = origin(path, decorator)
+            kind = name.rpartition(".")[2]
+            if file is None or not file.is_relative_to(PACKAGE) or kind not in kinds:
                 continue
-            place, (written, allowed, example) = f"{path}, line {node.lineno}", OWN[kind]
+            place, (written, allowed, example) = f"{path}, line {node.lineno}", KINDS[kind]
+            before, after = written.removeprefix("def ").partition("(")[0].split("{}")
+            stem = node.name.removeprefix(before).removesuffix(after)
             if node not in tree.body:
                 raise ConfigError(f"{place}: {kind} '{node.name}' must stand at the top level of the file")
-            declared = _declared(decorator, kind, node.name) if isinstance(decorator, ast.Call) else None
-            if declared is None:
+            try:
+                name, blocks = _declared(decorator, kind, stem)
+            except (ValueError, KeyError, AttributeError, TypeError):
                 raise ConfigError(
                     f"{place}: the blocks that {node.name} reads must stand in its decorator as text: {example}"
-                )
-            name, blocks = declared
+                ) from None
             if not re.fullmatch(allowed, str(name), re.ASCII):
                 raise ConfigError(f"{place}: {kind} '{name}': a name is of plain letters and digits: {allowed}")
             if not _takes(node, written.count(",") + 1):
                 given = "a class" if isinstance(node, ast.ClassDef) else ast.unparse(node.args)
-                written = written.format(node.name.removeprefix("draw_"))
-                raise ConfigError(f"{place}: {kind} '{name}' has ({given}); it must be written {written}")
+                raise ConfigError(f"{place}: {kind} '{name}' has ({given}); it must be written {written.format(stem)}")
             yield Reader(kind, name, blocks, path, ast.get_docstring(node) or "", node.lineno)
 
 
-def _is_definition(node: ast.AST) -> TypeGuard[Definition]:
-    return isinstance(node, Definition)
-
-
-def _kind(path: Path, decorator: ast.expr) -> str | None:
-    """Whether a decorator is the package's `figure` or `claim`, by whatever name."""
-    file, name = origin(path, decorator)
-    name = name.rpartition(".")[2]
-    return name if file is not None and file.is_relative_to(PACKAGE) and name in OWN else None
-
-
-def _declared(call: ast.Call, kind: str, name: str) -> tuple[str, tuple[str, ...]] | None:
-    """The reader's name and its blocks, as its decorator states them; None where that is no plain text."""
-    given = {keyword.arg: keyword.value for keyword in call.keywords}
-    try:
-        if kind == "claim":
-            return ast.literal_eval(call.args[0] if call.args else given["id"]), tuple(
-                ast.literal_eval(given["blocks"]).split()
-            )
-        blocks = given.get("blocks", call.args[0] if call.args else ast.Constant(""))
-        return name.replace(KINDS[kind], ""), tuple(ast.literal_eval(blocks).split())
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
+def _declared(decorator: ast.expr, kind: str, stem: str) -> tuple[str, tuple[str, ...]]:
+    """The reader's name and its blocks, as its decorator states them. Raises one of several errors where that is no plain text."""
+    if not isinstance(decorator, ast.Call):
+        raise ValueError("without blocks")
+    given = {keyword.arg: keyword.value for keyword in decorator.keywords}
+    if kind == "claim":
+        name = ast.literal_eval(decorator.args[0] if decorator.args else given["id"])
+        return name, tuple(ast.literal_eval(given["blocks"]).split())
+    blocks = given.get("blocks", decorator.args[0] if decorator.args else ast.Constant(""))
+    return stem, tuple(ast.literal_eval(blocks).split())
 
 
 def _takes(node: Definition, wanted: int) -> bool:
@@ -189,8 +171,7 @@ def complaints(config: Config) -> list[str]:
     lines = []
     for block in there:
         if block not in read:
-            near = difflib.get_close_matches(block, missing, n=1, cutoff=0.6)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = nearest(block, missing, 0.6)
             lines.append(f"block '{block}' is new to the paper, which gives it a section of its own{hint}")
     if len(missing) > MOST_LISTED:
         lines.append(

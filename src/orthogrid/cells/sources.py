@@ -140,12 +140,18 @@ def _is_silent(node: ast.AST) -> bool:
 
 def parsed(path: Path) -> ast.Module:
     """A file's syntax tree. Raises SyntaxError, ValueError or OSError where it is no Python."""
-    return _parsed(path, path.stat().st_mtime_ns)
+    return _read(path, path.stat().st_mtime_ns)[0]
+
+
+def _aliases(path: Path) -> list[tuple[ast.alias, Path | None]]:
+    """What a file imports, with the file each comes from if that is the package's or lies beside it."""
+    return _read(path, path.stat().st_mtime_ns)[1]
 
 
 @cache
-def _parsed(path: Path, changed: int) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+def _read(path: Path, changed: int) -> tuple[ast.Module, list[tuple[ast.alias, Path | None]]]:
+    tree = ast.parse(path.read_bytes(), str(path))
+    return tree, list(_imports(path, tree))
 
 
 def dotted(node: ast.AST) -> str:
@@ -170,12 +176,10 @@ def origin(path: Path, node: ast.AST) -> tuple[Path | None, str]:
     return None, dotted(node)
 
 
-def _aliases(path: Path) -> Iterator[tuple[ast.alias, Path | None]]:
-    """What a file imports, with the file each comes from if that is the package's or lies beside it."""
-    roots = (
-        [PACKAGE.parent] if path.is_relative_to(PACKAGE) else [path.parent, PACKAGE.parent]
-    )  # a user's own come first
-    for node in ast.walk(parsed(path)):
+def _imports(path: Path, tree: ast.Module) -> Iterator[tuple[ast.alias, Path | None]]:
+    # A user's own come first.
+    roots = [PACKAGE.parent] if path.is_relative_to(PACKAGE) else [path.parent, PACKAGE.parent]
+    for node in ast.walk(tree):
         for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
             if isinstance(node, ast.Import):
                 yield alias, _file(path, roots, [alias.name.split(".")])

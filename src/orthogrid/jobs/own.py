@@ -7,40 +7,47 @@ known before (`components`); here they show whether they run. `python -m orthogr
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.machinery import SourceFileLoader
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..cells import components
 from ..cells.components import ConfigError
+from ..cells.declarations import own_readers
+from ..cells.shape import spec_name, spec_options
 from ..cells.sources import PACKAGE, imported_files
+
+if TYPE_CHECKING:
+    import torch
 
 _ran: dict[Path, bytes] = {}  # with the text that ran
 
 
 def load_code(paths: str | Path | Iterable[str | Path], quiet: bool = False) -> None:
-    """Run a user's files, those that ran before in this process only if they were edited.
+    """Run a user's files, each once in a process.
 
-    They may import files beside them. Raises ConfigError that names file, line and cause for one that cannot be run.
+    They may import files beside them. Raises ConfigError that names file, line and cause for one that cannot be run, and for one
+    that was edited since it ran.
     """
-    components.use_code(paths)
-    for path in components.code_files(paths):
+    files = components.code_files(paths)
+    components.use_code(files)
+    own_readers(files)  # a wrong figure or claim, too, is told from the text
+    for path in files:
         given = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
         text = path.read_bytes()
-        if _ran.get(path) != text:
-            if path in _ran or _imported_before(path) is None:
-                if not quiet:
-                    print(f"code: running {given}", file=sys.stderr, flush=True)
-                settings, names = _settings(), _names()
-                _run(given, path)
-                _refuse_changes(given, settings, names)
-            _ran[path] = text
+        if _ran.get(path, text) != text:
+            raise ConfigError(f"code: {given} was edited since it ran in this process; start Python again")
+        if path not in _ran and _module_of(path) is None:
+            if not quiet:
+                print(f"code: running {given}", file=sys.stderr, flush=True)
+            with _no_changes(given):
+                _run(given, path, text)
+        _ran[path] = text
 
 
 def _settings() -> dict[str, str]:
@@ -75,8 +82,11 @@ def _names() -> dict[str, Any]:
     return found
 
 
-def _refuse_changes(given: Path, settings: dict[str, str], names: dict[str, Any]) -> None:
-    """Raises ConfigError where a file changed what other rows are made by: their keys and code would not tell."""
+@contextmanager
+def _no_changes(given: Path) -> Iterator[None]:
+    """Raises ConfigError where a file that runs inside changes what other rows are made by: their keys and code would not tell."""
+    settings, names = _settings(), _names()
+    yield
     now, after = _settings(), _names()
     changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
     changed += [name for name, value in names.items() if after.get(name) is not value]
@@ -94,9 +104,6 @@ def try_penalties(specs: Iterable[str]) -> list[str]:
     """
     import torch
 
-    from ..cells.shape import spec_name, spec_options
-    from ..penalties import PENALTIES
-
     known, notes = components.penalties(), []
     near = torch.tensor([[0.0, 0.1, 0.02], [0.1, 0.03, -0.05], [0.02, -0.05, -0.01]], dtype=torch.float64)
     for spec in dict.fromkeys(specs):
@@ -104,34 +111,37 @@ def try_penalties(specs: Iterable[str]) -> list[str]:
         if not entry.file or Path(entry.file).is_relative_to(PACKAGE):
             continue
         where = f"penalty '{spec}' ({entry.file}, line {entry.line})"
-
-        def value(s: torch.Tensor, spec: str = spec, where: str = where) -> torch.Tensor:
-            try:
-                found = PENALTIES[spec_name(spec)].value(s, **spec_options(spec))
-            except Exception as error:
-                raise ConfigError(f"{where} cannot be computed: {type(error).__name__}: {error}") from error
-            if not isinstance(found, torch.Tensor) or found.shape != s.shape[:1]:
-                what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else repr(found)
-                raise ConfigError(
-                    f"{where} must return one value for each matrix, a tensor of shape (B,) for S of shape (B, n, n); "
-                    f"for S of shape {tuple(s.shape)} it returns {what}; sum over the last two axes: (...).sum((1, 2))"
-                )
-            return found
-
-        s = torch.stack([near, -2 * near]).requires_grad_()
+        value = _value(spec, torch.stack([near, -2 * near]).requires_grad_(), where)
         if not entry.attached:
-            value(s)
             continue
-        if not value(s).requires_grad:
+        if not value.requires_grad:
             raise ConfigError(
                 f"{where} has no gradient: compute it from S by torch alone, without detach, .data or numpy; "
                 "or say that it is meant so: @register(attached=False)"
             )
-        zero = torch.zeros_like(s).requires_grad_()
-        (gradient,) = torch.autograd.grad(value(zero).sum(), zero)
+        zero = torch.zeros(2, 3, 3, dtype=near.dtype, requires_grad=True)
+        (gradient,) = torch.autograd.grad(_value(spec, zero, where).sum(), zero)
         if not gradient.isfinite().all():
             notes.append(f"{where} has no finite gradient at S = 0, where every run starts: such runs diverge at once")
     return notes
+
+
+def _value(spec: str, s: torch.Tensor, where: str) -> torch.Tensor:
+    import torch
+
+    from ..penalties import PENALTIES
+
+    try:
+        value = PENALTIES[spec_name(spec)].value(s, **spec_options(spec))
+    except Exception as error:
+        raise ConfigError(f"{where} cannot be computed: {type(error).__name__}: {error}") from error
+    if isinstance(value, torch.Tensor) and value.shape == s.shape[:1]:
+        return value
+    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+    raise ConfigError(
+        f"{where} must return one value for each matrix, a tensor of shape (B,) for S of shape (B, n, n); "
+        f"for S of shape {tuple(s.shape)} it returns {what}; sum over the last two axes: (...).sum((1, 2))"
+    )
 
 
 def loaded_code() -> dict[Path, bytes]:
@@ -147,44 +157,30 @@ def run_again(texts: Mapping[Path, bytes]) -> None:
     load_code(texts, quiet=True)
 
 
-def _imported_before(path: Path) -> ModuleType | None:
-    """The module that a file became because another one imports it, or because Python was started with it."""
+def _module_of(path: Path) -> ModuleType | None:
+    """The module that a file is, because it ran, another one imports it, or Python was started with it."""
     return next((module for module in list(sys.modules.values()) if _file(module) == path), None)
 
 
-def _file(module: ModuleType | None) -> Path | None:
+def _file(module: ModuleType) -> Path | None:
     file = getattr(module, "__file__", None)
     return Path(file).resolve() if isinstance(file, str) else None
 
 
-class _Uncached(SourceFileLoader):
-    """Keeps no bytecode, which knows an edited file by whole seconds and its size: a quick edit would not run."""
-
-    def path_stats(self, path: str):
-        raise OSError
-
-
-def _run(given: Path, path: Path) -> None:
+def _run(given: Path, path: Path, text: bytes) -> None:
+    _refuse_hidden(given, path)
     folder = str(path.parent)
     # Files of equal name in two folders are two modules.
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if path in _ran:
-        for imported, _ in _siblings(path):
-            sys.modules.pop(imported, None)
-    _refuse_hidden(given, path)
-    loader = _Uncached(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None, "there is one wherever a loader is given"
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}")
+    module.__file__ = str(path)
     # A file beside this one that ran before is not run again when this one imports it.
-    beside = {p.stem: m for p in _ran if p.parent == path.parent and p != path and (m := _imported_before(p))}
-    beside = {stem: m for stem, m in beside.items() if stem not in sys.modules}
-    sys.modules.update({name: module, **beside})
+    beside = {p.stem: m for p in _ran if p.parent == path.parent and p.stem not in sys.modules and (m := _module_of(p))}
+    sys.modules.update({module.__name__: module, **beside})
     sys.path.insert(0, folder)
     try:
-        loader.exec_module(module)
+        exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        del sys.modules[module.__name__]
         raise ConfigError(f"code: {_told(error, given, path)}") from None
     finally:
         sys.path.remove(folder)
@@ -194,17 +190,17 @@ def _run(given: Path, path: Path) -> None:
         sys.path.append(folder)  # for what a function imports when it is called
 
 
-def _siblings(path: Path) -> Iterator[tuple[str, Path]]:
-    """The user's files that a file imports, each with its name as a module."""
-    for file in imported_files(path):
-        if file != path and not file.is_relative_to(PACKAGE) and file.is_relative_to(path.parent):
-            parts = file.relative_to(path.parent).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+def _own_files(path: Path) -> list[Path]:
+    """A user's file, and those of the user's that it imports."""
+    return [file for file in imported_files(path) if not file.is_relative_to(PACKAGE)]
 
 
 def _refuse_hidden(given: Path, path: Path) -> None:
     """A file beside this one whose name another module has would not be the one that Python imports."""
-    for name, file in _siblings(path):
+    for file in _own_files(path):
+        if file == path or not file.is_relative_to(path.parent):
+            continue
+        name = ".".join(file.relative_to(path.parent).with_suffix("").parts).removesuffix(".__init__")
         known = sys.modules.get(name)
         if known is not None and _file(known) != file:
             where = f"is already {known.__file__}" if _file(known) else "is Python's own"
@@ -218,13 +214,11 @@ def _told(error: BaseException, given: Path, path: Path) -> str:
     if isinstance(error, ConfigError):
         return str(error).removeprefix("code: ")  # of @register, which names the place
     if isinstance(error, SyntaxError) and error.filename:
-        place, cause = (error.filename, error.lineno), error.msg
+        file, line, cause = error.filename, error.lineno, error.msg
     else:
-        frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
-        files = {str(path), *(str(file) for _, file in _siblings(path))}
-        own = [frame for frame in frames if frame[0] in files]
-        place, cause = (own or [(str(path), None)])[-1], " ".join(str(error).split())
-    file, line = place
+        own, frames = set(map(str, _own_files(path))), traceback.extract_tb(error.__traceback__)
+        places = [(str(path), None), *((frame.filename, frame.lineno) for frame in frames if frame.filename in own)]
+        (file, line), cause = places[-1], " ".join(str(error).split())
     shown = given.parent / Path(file).relative_to(path.parent) if Path(file).is_relative_to(path.parent) else file
     where = f"{shown}, line {line}" if line else f"{shown}"
     return f"{where}: {type(error).__name__}: {cause}; mend it, or take {given} out of the config's code"

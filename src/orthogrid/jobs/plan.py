@@ -6,7 +6,6 @@ A *batch* is cells stepped together on one core. A *shard* is the batches of one
 from __future__ import annotations
 
 import heapq
-import importlib.util
 import json
 import math
 from collections import Counter
@@ -16,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 
 from ..cells.cell import AXES, Cell
-from ..cells.components import ConfigError, changes, code_parts, methods, use_code
+from ..cells.components import ConfigError, changes, use_code
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name, operations
-from ..cells.shape import shape_of, spec_name
+from ..cells.shape import shape_of
 from .files import write_bytes
 from .progress import duration
 from .store import Store, shard_name
@@ -31,16 +30,6 @@ CPU_MOST = 64
 CPU_SECONDS = 60.0
 # Of a training process before its first cell: torch and its libraries.
 PROCESS_BYTES = 3e8
-
-
-def require_libraries(cells: Sequence[Cell]) -> None:
-    """Raises ConfigError where a cell's method is a library that is not installed."""
-    used = {spec_name(cell.method) for cell in cells}
-    for name, entry in methods().items():
-        if entry.library and name in used and importlib.util.find_spec(name) is None:
-            raise ConfigError(
-                f"method '{name}' needs the library {name}: pip install {name}, or take it from the config's methods"
-            )
 
 
 def batches(
@@ -121,10 +110,7 @@ class Plan:
     def why_stale(self) -> list[str]:
         """What changed in the code since stale rows were made, with how many rows, most rows first."""
         stale = [cell for cell in self.missing if cell.key in self.stale]
-        today = {
-            cell.code: code_parts(spec_name(cell.penalty), spec_name(cell.method))
-            for cell in {cell.code: cell for cell in stale}.values()
-        }
+        today = {cell.code: cell.code_parts for cell in {cell.code: cell for cell in stale}.values()}
         reasons: Counter[str] = Counter()
         for (old, new), count in Counter((self.stale[cell.key], cell.code) for cell in stale).items():
             reasons[changes(self.store.code_parts(old), today[new])] += count
@@ -196,7 +182,7 @@ def describe(plan: Plan, workers: int) -> str:
 def summary(plan: Plan, workers: int) -> list[str]:
     """A plan in a few lines: what is stale and why, what is to be trained and what it costs, and what is odd about the rows."""
     lines = [*plan.why_stale(), _headline(plan, workers, measured_costs(plan.store)), *plan.store.damaged().values()]
-    if count := plan.store.journalled(plan.missing):
+    if count := len(plan.store.finished_keys(plan.missing)):
         lines.append(
             f"{count} of these are trained already: they are in the journal of a job that was killed or is at work."
         )
@@ -205,10 +191,10 @@ def summary(plan: Plan, workers: int) -> list[str]:
     return lines
 
 
-def measured_costs(store: Store) -> Costs:
-    """Costs as rows tell them that a processor like this one made."""
-    here = cpu_name()
-    return Costs(row for row in store.timed_rows() if row["device"] == here)
+def measured_costs(store: Store, device: str | None = None) -> Costs:
+    """Costs as rows tell them that a device of this name made: a processor like this one, if none is named."""
+    device = device or cpu_name()
+    return Costs(row for row in store.timed_rows() if row["device"] == device)
 
 
 def _headline(plan: Plan, workers: int, costs: Costs) -> str:

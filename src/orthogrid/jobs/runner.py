@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import signal
 import sys
@@ -10,23 +11,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..cells.cell import Cell
-from ..cells.components import ConfigError, code_parts, methods, penalties
+from ..cells.components import ConfigError, methods, penalties
 from ..cells.config import Config
-from ..cells.costs import Costs, bytes_needed, cpu_name
+from ..cells.costs import bytes_needed, cpu_name
 from ..cells.shape import spec_name
 from ..methods import METHODS
 from ..penalties import PENALTIES
 from ..training.train import Result, train_batch
 from .own import load_code, loaded_code, run_again, try_penalties
-from .plan import batches, parts, require_libraries, shared_out
+from .plan import batches, measured_costs, parts, shared_out
 from .progress import Progress, how_many
 from .store import Store, shard_name
 from .workers import Outcome, WorkerDied, Workers
@@ -66,8 +67,7 @@ def find_device(wanted: str) -> torch.device:
             f"device 'cuda': torch {torch.__version__} sees no GPU; set device: auto or cpu, "
             "or install a CUDA build of torch (see docs/gpu.md)"
         )
-    use_gpu = wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_gpu else "cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def device_name(device: torch.device) -> str:
@@ -89,29 +89,22 @@ def gpu_workers(device: torch.device, workers: int) -> int:
     return max(1, min(workers, SHARE_GPU, int(free / SHARE_BYTES)))
 
 
-class Stop:
-    """Whether the work inside was asked to stop: by Ctrl-C, SIGTERM or a closed terminal (SIGHUP).
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """The signals that ask the work inside to stop, as they come: Ctrl-C, SIGTERM or a closed terminal (SIGHUP).
 
-    A signal sets a flag that is looked at where nothing can be lost, rather than raise in the middle of a write.
+    The list is looked at where nothing can be lost. To raise could be in the middle of a write.
     """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():  # no other may handle signals
-            # SIGINT by name: a shell starts background jobs with it ignored.
-            numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-            self._before = {number: signal.signal(number, self._request) for number in numbers}
-        return self
-
-    def __exit__(self, *error) -> None:
-        for number, handler in self._before.items():
+    stop: list[int] = []
+    here = threading.current_thread() is threading.main_thread()  # no other may handle signals
+    # SIGINT by name: a shell starts background jobs with it ignored.
+    numbers = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if here and hasattr(signal, n)]
+    before = {number: signal.signal(number, lambda number, frame: stop.append(number)) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
             signal.signal(number, handler)
-
-    def _request(self, number, frame) -> None:
-        self.requested = True
 
 
 def train_cells(
@@ -143,23 +136,22 @@ def train_cells(
         if not cells:
             return 0
         name = shard_name(cells)
-    done = set(store.finished(cells)[0]["key"])
+    done = store.finished_keys(cells)
     missing = [cell for cell in cells if cell.key not in done]
-    require_libraries(missing)
-    require_running(missing)
+    require_trainable(missing)
     for odd in try_penalties(cell.penalty for cell in missing):
         print(f"note: {odd}", file=sys.stderr, flush=True)
     workers = workers or (os.cpu_count() or 1 if target.type == "cpu" else 1)
     job = Job(store, name, missing, target, workers, minutes)
-    with Stop() as stop:
+    with stopping() as stop:
         try:
             if missing:
                 job.run(stop, Progress("training", job.seconds, log), len(done))
         finally:
             for code, cell in {cell.code: cell for cell in missing}.items():
-                store.keep_code(code, code_parts(spec_name(cell.penalty), spec_name(cell.method)))
+                store.keep_code(code, cell.code_parts)
             store.settle(name, cells)
-    if stop.requested:
+    if stop:
         raise KeyboardInterrupt
     if job.failures:
         number = sum(len(failure.cells) for failure in job.failures)
@@ -168,14 +160,19 @@ def train_cells(
     return job.count
 
 
-def require_running(cells: Sequence[Cell]) -> None:
-    """Raises ConfigError where a penalty or method is known from a user's file that did not run in this process."""
+def require_trainable(cells: Sequence[Cell]) -> None:
+    """Raises ConfigError where a method is a library that is not installed, or a user's file has not run in this process."""
     for registry, known, axis in ((PENALTIES, penalties(), "penalty"), (METHODS, methods(), "method")):
-        for name in {spec_name(getattr(cell, axis)) for cell in cells} - set(registry):
-            file = known[name].file
-            raise ConfigError(
-                f"{axis} '{name}' stands in {file}, which has not run: orthogrid.jobs.own.load_code('{file}')"
-            )
+        for name in {spec_name(getattr(cell, axis)) for cell in cells}:
+            if axis == "method" and known[name].library and importlib.util.find_spec(name) is None:
+                raise ConfigError(
+                    f"method '{name}' needs the library {name}: pip install {name}, or take it from the config's methods"
+                )
+            if name not in registry:
+                file = known[name].file
+                raise ConfigError(
+                    f"{axis} '{name}' stands in {file}, which has not run: orthogrid.jobs.own.load_code('{file}')"
+                )
 
 
 def train_run(config: Config, cells: Sequence[Cell], **how) -> int:
@@ -198,7 +195,7 @@ class Job:
         self, store: Store, name: str, cells: list[Cell], device: torch.device, workers: int, minutes: float | None
     ):
         self.store, self.name, self.cells, self.device = store, name, cells, device
-        self.costs = Costs(row for row in store.timed_rows() if row["device"] == device_name(device))
+        self.costs = measured_costs(store, device_name(device))
         self.seconds = sum(map(self.costs.seconds, cells))
         self.workers = workers if self.seconds > WORTH_WORKERS[device.type] else 1
         if device.type == "cuda" and self.workers > 1:
@@ -212,7 +209,7 @@ class Job:
         self.count = 0
         self.failures: list[Failure] = []
 
-    def run(self, stop: Stop, progress: Progress, done: int) -> None:
+    def run(self, stop: Sequence[int], progress: Progress, done: int) -> None:
         """Train batch by batch and journal what is finished, until all is done or something asks to stop.
 
         `done` is how many more cells of the job were finished before.
@@ -232,7 +229,7 @@ class Job:
             diverged += sum(result.row["status"] == "diverged" for result in results)
             self.failures += [each for each in trained if isinstance(each, Failure)]
         left = len(self.cells) - self.count
-        if stop.requested:
+        if stop:
             progress.close(f"interrupted; {self.count} cells are kept, run the same command again to go on. Stopped")
         else:
             lost = f", {diverged} of them diverged" if diverged else ""
@@ -241,19 +238,19 @@ class Job:
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def _here(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Trained]]:
+    def _here(self, stop: Sequence[int], report: Callable[[float], None]) -> Iterator[list[Trained]]:
         """The results of the batches that wait, trained one after another in this process.
 
         `report` is called with the seconds of work that are done.
         """
         done = self.seconds - sum(map(self.costs.batch_seconds, self.waiting))
         for batch in self.waiting:
-            if stop.requested or self._late():
+            if stop or self._late():
                 return
             work = self.costs.batch_seconds(batch)
 
             def advance(fraction: float, done: float = done, work: float = work) -> None:
-                if stop.requested:
+                if stop:
                     raise KeyboardInterrupt
                 report(done + fraction * work)
 
@@ -263,7 +260,7 @@ class Job:
                 return
             done += work
 
-    def _in_workers(self, stop: Stop, report: Callable[[float], None]) -> Iterator[list[Trained]]:
+    def _in_workers(self, stop: Sequence[int], report: Callable[[float], None]) -> Iterator[list[Trained]]:
         """The results of the batches that wait, as they come from the workers.
 
         A batch whose worker died is tried once more when all others are done, alone: on a CPU by a worker that has the machine's
@@ -275,35 +272,36 @@ class Job:
         most = min(self.workers, len(self.waiting))
         work, prepare = partial(_train_at_once, self.device), partial(_prepare, loaded_code(), self.device)
         workers = Workers(work, self.waiting, most, prepare, forks=not on_gpu)
-        waiting, retry = deque(range(len(seconds))), deque[int]()
-        retried: set[int] = set()
+        waiting, died = deque(range(len(seconds))), deque[int]()
+
+        def outcomes(numbers: deque[int]) -> Iterator[Outcome]:
+            while (numbers or workers.running) and not stop:
+                if self._late():
+                    numbers.clear()
+                while numbers and workers.free:
+                    workers.start(numbers.popleft())
+                yield from workers.wait(1.0)
+                report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
+
         any_result = False
         try:
-            while waiting or workers.running or (retry and not on_gpu):
-                if stop.requested:
-                    break
-                if self._late():
+            for outcome in outcomes(waiting):
+                if not isinstance(outcome.error, WorkerDied):
+                    any_result = True
+                    yield self._results(outcome)
+                    continue
+                died.append(outcome.number)
+                if on_gpu and not any_result and len(died) >= most:
+                    died.extend(waiting)
                     waiting.clear()
-                while waiting and workers.free:
-                    workers.start(waiting.popleft())
-                if retry and not workers.running and not on_gpu:
-                    retried.add(retry[0])
-                    workers.start(retry.popleft())
-                for outcome in workers.wait(1.0):
-                    if isinstance(outcome.error, WorkerDied) and outcome.number not in retried:
-                        retry.append(outcome.number)
-                    else:
-                        any_result = True
-                        yield self._results(outcome)
-                if on_gpu and not any_result and len(retry) >= most:
-                    retry.extend(waiting)
-                    waiting.clear()
-                report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
+            if not on_gpu:
+                workers.most = 1
+                yield from map(self._results, outcomes(died))
         finally:
             finished = workers.stop()
         yield from map(self._results, finished)
         if on_gpu:
-            self.waiting = [self.waiting[number] for number in retry]
+            self.waiting = [self.waiting[number] for number in died]
             yield from self._here(stop, report)
 
     def _results(self, outcome: Outcome) -> list[Trained]:

@@ -22,9 +22,10 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
@@ -36,11 +37,15 @@ from .files import open_own, read_table, table_text, write_bytes
 if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
     import pandas as pd
 
-SUFFIX = ".csv.gz"
+# The files of a run by what they hold, with the name that `shard_name` gives or a code digest.
+FILES = {
+    "rows": "rows/{}.csv.gz", "traces": "traces/{}.csv.gz", "journal": "journal/{}.jsonl", "mark": "shards/{}.trained",
+    "code": "code/{}.json",
+}  # fmt: skip
 CHECKSUM = "checksum"
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-# How often rows are read when another process replaces a file between the list and the reading.
+# How often rows are read at most.
 LOOKS = 5
 
 
@@ -65,6 +70,19 @@ def _name(codes: Mapping[str, str]) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _looking_again(read: Callable) -> Callable:
+    """A method that is called again where another process replaces a file between the list and the reading."""
+
+    @wraps(read)
+    def looking(*arguments):
+        for _ in range(LOOKS - 1):
+            with suppress(FileNotFoundError):
+                return read(*arguments)
+        return read(*arguments)
+
+    return looking
 
 
 @dataclass(frozen=True)
@@ -92,37 +110,26 @@ class Store:
         self.root = Path(root)
         self._read: dict[str, tuple[tuple[int, ...], RowsFile]] = {}
 
-    def rows_file(self, name: str) -> Path:
-        return self.root / "rows" / f"{name}{SUFFIX}"
+    def file(self, kind: str, name: str) -> Path:
+        """The place of a file, for a kind of FILES."""
+        return self.root / FILES[kind].format(name)
 
-    def traces_file(self, name: str) -> Path:
-        return self.root / "traces" / f"{name}{SUFFIX}"
-
-    def rows_files(self) -> list[Path]:
-        """Those that there are, in the order of names."""
-        return sorted(self.root.glob(f"rows/*{SUFFIX}"))
-
-    def journal_file(self, name: str) -> Path:
-        return self.root / "journal" / f"{name}.jsonl"
-
-    def code_file(self, code: str) -> Path:
-        return self.root / "code" / f"{code}.json"
-
-    def mark_file(self, name: str) -> Path:
-        return self.root / "shards" / f"{name}.trained"
+    def pair(self, name: str) -> tuple[Path, Path]:
+        """The places of a rows file and its traces."""
+        return self.file("rows", name), self.file("traces", name)
 
     def mark(self, name: str) -> None:
         """Mark a rows file as there, no earlier than it was written. Raises FileNotFoundError where it is not."""
-        path = self.mark_file(name)
-        written = max(file.stat().st_mtime_ns for file in (self.rows_file(name), self.traces_file(name)))
+        path = self.file("mark", name)
+        written = max(file.stat().st_mtime_ns for file in self.pair(name))
         if not path.exists() or path.stat().st_mtime_ns < written:
             write_bytes(b"", path)
             os.utime(path, ns=(written, written))
 
     def unmark(self) -> None:
         """Remove the marks of rows files that are gone. A job writes rows before their mark, so one at work keeps its own."""
-        for path in self.root.glob("shards/*.trained"):
-            if not self.rows_file(path.stem).exists():
+        for path in self.root.glob(FILES["mark"].format("*")):
+            if not self.file("rows", path.stem).exists():
                 path.unlink(missing_ok=True)
 
     def holds(self, name: str) -> bool:
@@ -135,19 +142,19 @@ class Store:
 
     def keep_code(self, code: str, parts: dict[str, str]) -> None:
         """Put the parts of some code on record."""
-        if not self.code_file(code).exists():
-            write_bytes((json.dumps(parts, indent=0) + "\n").encode(), self.code_file(code))
+        if not (path := self.file("code", code)).exists():
+            write_bytes((json.dumps(parts, indent=0) + "\n").encode(), path)
 
     def code_parts(self, code: str) -> dict[str, str] | None:
         """The parts of some code; None where they are not on record."""
         try:
-            return json.loads(self.code_file(code).read_text(encoding="utf-8"))
+            return json.loads(self.file("code", code).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
 
     def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
         """Put finished cells ({'row': …, 'trace': […]}) into a journal, on disk before this returns."""
-        path = self.journal_file(name)
+        path = self.file("journal", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_own(path) as file:
             # The first line end closes a line that was torn by a crash. Such a line, and an empty one, is skipped when read.
@@ -160,14 +167,14 @@ class Store:
         return {name: file.codes for name, file in self._files()}
 
     def _files(self) -> Iterator[tuple[str, RowsFile]]:
-        for path in self.rows_files():
-            name = path.name.removesuffix(SUFFIX)
+        for path in sorted(self.root.glob(FILES["rows"].format("*"))):
+            name = path.name.partition(".")[0]
             with suppress(FileNotFoundError):  # without traces, or replaced meanwhile by another file
                 yield name, self.sound(name)
 
     def sound(self, name: str) -> RowsFile:
         """A rows file, each row held against its checksum. Raises FileNotFoundError, also where the traces are missing."""
-        paths = self.rows_file(name), self.traces_file(name)
+        paths = self.pair(name)
         stamp = tuple(number for path in paths for number in (path.stat().st_mtime_ns, path.stat().st_size))
         if name not in self._read or self._read[name][0] != stamp:
             self._read[name] = stamp, _check(*paths)
@@ -184,12 +191,12 @@ class Store:
 
     def trace_texts(self, name: str) -> dict[str, str]:
         """All traces of a rows file as they stand there: the lines of each by cell key, their header under `key`."""
-        return _by_key(_readable(self.traces_file(name))[0])
+        return _by_key(_readable(self.file("traces", name))[0])
 
     def damaged(self) -> dict[str, str]:
         """A message for each rows file that was damaged or edited, by name."""
         return {
-            name: f"{self.rows_file(name)}, or its traces, was damaged or edited: "
+            name: f"{self.file('rows', name)}, or its traces, was damaged or edited: "
             f"{len(file.lines)} of its cells agree with their checksums; the others count as not there, and are trained again "
             "where the config asks for them."
             for name, file in self._files()
@@ -203,8 +210,8 @@ class Store:
             file = self.sound(name)
             tables = (file.table(), self.traces(name)) if file.lines else None
             aside.mkdir(exist_ok=True)
-            for kind, old in (("rows", self.rows_file(name)), ("traces", self.traces_file(name))):
-                os.replace(old, aside / f"{kind}-{old.name}")
+            for old in self.pair(name):
+                os.replace(old, aside / f"{old.parent.name}-{old.name}")
             if tables:
                 self.put(_name(file.codes), *tables)
         return [f"{message} It is now in {aside}." for message in messages.values()]
@@ -230,8 +237,8 @@ class Store:
         found: set[str] = set()
         for any_of_them in (False, True) if any_code else (False,):
             for name, codes in held.items():
-                fits = {k for k, code in codes.items() if wanted.get(k) == code or (any_of_them and k in wanted)}
-                if fits - found:
+                there = codes.keys() & wanted.keys() - found
+                if fits := {key for key in there if any_of_them or codes[key] == wanted[key]}:
                     names.add(name)
                     found |= fits
         return sorted(names), found
@@ -241,14 +248,9 @@ class Store:
         _, found = self.files_of(cells)
         return [cell for cell in cells if cell.key not in found]
 
+    @_looking_again
     def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of the cells that are finished with today's code, from all rows files and the journals."""
-        for _ in range(LOOKS - 1):
-            with suppress(FileNotFoundError):
-                return self._finished(cells)
-        return self._finished(cells)
-
-    def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
         wanted = _codes(cells)
@@ -258,7 +260,7 @@ class Store:
             table, trace = self.rows(name), self.traces(name)
             rows.append(table[table["key"].map(wanted) == table["code"]])
             traces.append(trace[trace["key"].isin(rows[-1]["key"])])
-        if len(found) < len(wanted) and (records := self._journals(wanted)):
+        if len(found) < len(wanted) and (records := list(self._journals(wanted))):
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
         if not rows:
@@ -269,14 +271,14 @@ class Store:
             pd.concat(traces).drop_duplicates(["key", "step"]).reset_index(drop=True),
         )
 
-    def journalled(self, cells: Sequence[Cell]) -> int:
-        """How many of these cells a job had finished that was killed, or is at work."""
-        return len({record["row"]["key"] for record in self._journals(_codes(cells))})
+    @_looking_again
+    def finished_keys(self, cells: Sequence[Cell]) -> set[str]:
+        """The keys of these cells, without reading their tables. Those that no rows file holds are in a job's journal."""
+        return self.files_of(cells)[1] | {record["row"]["key"] for record in self._journals(_codes(cells))}
 
-    def _journals(self, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+    def _journals(self, wanted: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """The sound records of these cells, by key with their code."""
-        records = []
-        for path in sorted(self.root.glob("journal/*.jsonl")):
+        for path in sorted(self.root.glob(FILES["journal"].format("*"))):
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
@@ -284,17 +286,17 @@ class Store:
                     continue  # torn by a crash, or damaged: that cell is not finished
                 sound = isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record))
                 if sound and wanted.get(record["row"]["key"]) == record["row"]["code"]:
-                    records.append(record)
-        return records
+                    yield record
 
-    def write(self, name: str, cells: Sequence[Cell]) -> None:
-        """Write the rows and traces files of some finished cells, ordered by key. Raises KeyError if one is missing."""
-        rows, traces = self.finished(cells)
-        keys = sorted(cell.key for cell in cells)
-        missing = set(keys) - set(rows["key"])
-        if missing:
-            raise KeyError(f"{len(missing)} cells of {name} are not finished")
-        self.put(name, rows.set_index("key").loc[keys].reset_index(), traces)
+    def write(self, cells: Sequence[Cell]) -> str:
+        """Write the rows and traces files of some finished cells, ordered by key, unless they are there. Returns their name.
+
+        Raises KeyError where a cell is not finished.
+        """
+        if not self.holds(name := shard_name(cells)):
+            rows, traces = self.finished(cells)
+            self.put(name, rows.set_index("key").loc[sorted(cell.key for cell in cells)].reset_index(), traces)
+        return name
 
     def put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
         """Write a rows file and its traces, each row with its checksum. They are on the disk before this returns."""
@@ -303,39 +305,33 @@ class Store:
         of_key = _by_key(trace)
         sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
         table = "\n".join([f"{columns},{CHECKSUM}", *sealed, ""])
-        for path, text in ((self.traces_file(name), trace), (self.rows_file(name), table)):
+        rows_file, traces_file = self.pair(name)
+        for path, text in ((traces_file, trace), (rows_file, table)):
             write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0), path, sync=True)
 
-    def settle(self, name: str, cells: Sequence[Cell]) -> set[str]:
-        """Write the journal's finished cells to a rows file, then delete the journal. Returns the keys of all that are finished.
+    def settle(self, name: str, cells: Sequence[Cell]) -> None:
+        """Write a job's finished cells to a rows file, then delete the journal of that name.
 
-        `name` is the job's. A file that holds all of its cells has that name, another is named by what it holds.
+        The file holds all cells of the job or, while some are not finished, those that no other file holds.
         """
-        done = set(self.finished(cells)[0]["key"])
-        if done == set(codes := _codes(cells)):
-            if self.held().get(name) != codes:
-                self.write(name, cells)
-        elif fresh := [cell for cell in self.unfiled(cells) if cell.key in done]:
-            self.write(shard_name(fresh), fresh)
-        self.journal_file(name).unlink(missing_ok=True)
-        return done
+        done = self.finished_keys(cells)
+        whole = all(cell.key in done for cell in cells)
+        if fresh := cells if whole else [cell for cell in self.unfiled(cells) if cell.key in done]:
+            self.write(fresh)
+        self.file("journal", name).unlink(missing_ok=True)
 
     def gather(self, cells: Sequence[Cell]) -> int:
-        """Write all that is finished of some cells to one rows file, and remove the files that hold nothing else.
+        """Write all that is filed of some cells to one rows file, and remove the files that hold nothing else.
 
-        Returns how many cells are finished.
+        Returns how many cells these are.
         """
-        names, found = self.files_of(cells)
-        there = [cell for cell in cells if cell.key in found]
-        if not there:
-            return 0
-        name = shard_name(there)
-        if names != [name]:
-            self.write(name, there)
-        for other, codes in self.held().items():
-            if other != name and set(codes) <= found:
-                self.rows_file(other).unlink(missing_ok=True)
-                self.traces_file(other).unlink(missing_ok=True)
+        _, found = self.files_of(cells)
+        if there := [cell for cell in cells if cell.key in found]:
+            name = self.write(there)
+            for other, codes in self.held().items():
+                if other != name and set(codes) <= found:
+                    for path in self.pair(other):
+                        path.unlink(missing_ok=True)
         return len(there)
 
     def clear(self, cells: Sequence[Cell]) -> list[Path]:
@@ -346,8 +342,8 @@ class Store:
         names, found = self.files_of(cells)
         if len(found) < len({cell.key for cell in cells}):
             return []
-        needed = {file(name) for name in names for file in (self.rows_file, self.traces_file, self.mark_file)}
-        kinds = (f"rows/*{SUFFIX}", f"traces/*{SUFFIX}", "journal/*.jsonl", "damaged/*", "shards/*.trained")
+        needed = {self.file(kind, name) for name in names for kind in ("rows", "traces", "mark")}
+        kinds = ("damaged/*", *(pattern.format("*") for kind, pattern in FILES.items() if kind != "code"))
         linked = [path for path in (self.root, *self.root.iterdir()) if path.is_symlink()]
         old = [path for kind in kinds for path in sorted(self.root.glob(kind)) if path not in needed]
         old = [path for path in old if OWN_NAME.fullmatch(path.name) and path.parent not in linked]

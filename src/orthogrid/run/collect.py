@@ -6,13 +6,17 @@ They are written piece by piece: but for the config itself, a million cells need
 from __future__ import annotations
 
 import json
+import math
 import os
+import pickle
 import platform
 import subprocess
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date
+from functools import partial
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import pandas as pd
@@ -20,12 +24,13 @@ import pandas as pd
 from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
-from ..jobs.store import CHECKSUM, Store, parse_traces
+from ..jobs.store import Store, parse_traces
 from ..theory.outcomes import with_outcomes
 from .thread import compare_thread, thread_cells
 
 HERE = Path(__file__).parents[1]  # whose repository is asked
 PIECE = 50_000  # cells that are in memory at once
+SPOOL_BYTES = 2 * 10**8  # of all pieces together; what is more waits on disk
 SUMMARISED = ("key", "status", "code", "torch", "device", "seconds")  # what the summary is of
 
 
@@ -83,26 +88,35 @@ def pieces(
         way = "take partial: true from the config, for a partial run trains none" if config.partial else way
         one = f"{missing[0]} for one ({cells[missing[0]]})"
         raise RowsError(f"{len(missing)} of {len(keys)} cells have no row, {one}; {way}")
-    columns = dict.fromkeys(column for name in names for column in store.sound(name).header.split(","))
-    columns.pop(CHECKSUM, None)
-    header = store.trace_texts(names[0])["key"]
-    for start in range(0, len(keys), size):
-        here, held = keys[start : start + size], defaultdict(set)
-        for key in here:
-            held[whose.get(key)].add(key)
-        blank = [{"key": key, **cells[key].settings, "status": "missing"} for key in here if key not in whose]
-        parts, texts = [pd.DataFrame(blank)] if blank else [], dict[str, str]()
-        for name in filter(held.__contains__, names):
+    columns: dict[str, None] = {}  # in their order
+    place = {key: i // size for i, key in enumerate(keys)}
+    header = "key,step"
+    with ExitStack() as stack:
+        count = math.ceil(len(keys) / size)
+        open_spool = partial(SpooledTemporaryFile, SPOOL_BYTES // count, dir=str(config.root))
+        spools = [stack.enter_context(open_spool()) for _ in range(count)]
+        for number, name in enumerate(names):
             rows, traces = store.rows(name), store.trace_texts(name)
-            if traces["key"] != header:
-                file = store.traces_file(name)
+            if number and traces["key"] != header:
                 raise RowsError(
-                    f"the traces of {file} have other columns than those of other files; train its cells again"
+                    f"the traces of {store.file('traces', name)} have other columns than those of other files; train its cells again"
                 )
-            parts.append(rows[rows["key"].isin(held[name])].drop_duplicates("key"))
-            texts |= {key: traces[key] for key in held[name]}
-        rows = pd.concat(parts, ignore_index=True).set_index("key").loc[here].reset_index()
-        yield rows.reindex(columns=list(columns)), header, {key: texts[key] for key in here if key in texts}
+            header = traces["key"]
+            columns |= dict.fromkeys(rows.columns)
+            rows = rows[rows["key"].map(whose) == name].drop_duplicates("key")
+            for piece, part in rows.groupby(rows["key"].map(place)):
+                pickle.dump((part, {key: traces[key] for key in part["key"]}), spools[int(piece)])
+        for piece, spool in enumerate(spools):
+            here = keys[piece * size : (piece + 1) * size]
+            blank = [{"key": key, **cells[key].settings, "status": "missing"} for key in here if key not in whose]
+            parts: list[pd.DataFrame] = []
+            texts: dict[str, str] = {}
+            for part, some in _dumped(spool):
+                parts.append(part)
+                texts |= some
+            parts += [pd.DataFrame(blank)] if blank else []
+            rows = pd.concat(parts, ignore_index=True).set_index("key").loc[here].reset_index()
+            yield rows.reindex(columns=list(columns)), header, {key: texts[key] for key in here if key in texts}
 
 
 def _whose(store: Store, names: Sequence[str], codes: Mapping[str, str], any_code: bool) -> dict[str, str]:
@@ -114,6 +128,16 @@ def _whose(store: Store, names: Sequence[str], codes: Mapping[str, str], any_cod
             if key in codes:
                 (today if code == codes[key] else other).setdefault(key, name)
     return other | today if any_code else today
+
+
+def _dumped(file: Any) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """What was pickled into a file, one after the other."""
+    file.seek(0)
+    while True:
+        try:
+            yield pickle.load(file)
+        except EOFError:
+            return
 
 
 def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:

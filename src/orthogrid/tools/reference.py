@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..cells.cell import AXES, Axis
 from ..cells.components import methods, penalties
-from ..cells.config import BLOCK_KEYS, CONFIG_KEYS
+from ..cells.config import BLOCK_KEYS, CONFIG_KEYS, Key
 
 TITLE = """# The config
 
@@ -20,11 +20,8 @@ a cell for each combination. `defaults` are usual values for all blocks.
 def config_page() -> str:
     """The page in Markdown: every key of a config, every axis, every penalty and method."""
     tables: dict[str, tuple[str, Mapping[str, str]]] = {
-        "Keys": ("key", {name: _required(key.description, key.required) for name, key in CONFIG_KEYS.items()}),
-        "Keys of a block": (
-            "key",
-            {name: _required(key.description, key.required) for name, key in BLOCK_KEYS.items()},
-        ),
+        "Keys": ("key", _keys(CONFIG_KEYS)),
+        "Keys of a block": ("key", _keys(BLOCK_KEYS)),
         "Axes": ("axis", {name: _axis(axis) for name, axis in AXES.items()}),
         "Penalties": ("penalty", {name: entry.summary for name, entry in penalties().items()}),
         "Methods": ("method", {name: entry.summary for name, entry in methods().items()}),
@@ -36,8 +33,8 @@ def config_page() -> str:
     return "\n".join(lines)
 
 
-def _required(text: str, required: bool) -> str:
-    return f"{text} Required." if required else text
+def _keys(keys: Mapping[str, Key]) -> dict[str, str]:
+    return {name: key.description + " Required." * key.required for name, key in keys.items()}
 
 
 def _axis(axis: Axis) -> str:

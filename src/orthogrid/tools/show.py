@@ -20,13 +20,15 @@ DRAWN = ("fit", "orthogonality_fro", "distance")
 def find_cell(config: Config, key: str) -> Cell:
     """The configured cell whose key begins so. Raises ConfigError where there is none, or more than one."""
     found = [cell for cell in config.cells if cell.key.startswith(key)]
-    if len(found) == 1 and len(key) >= SHORTEST:
+    if len(key) < SHORTEST:
+        why = f"is shorter than {SHORTEST} digits"
+    elif len(found) == 1:
         return found[0]
-    if len(key) >= SHORTEST and found:
+    elif found:
         some = ", ".join(cell.key for cell in found[:5])
         raise ConfigError(f"key '{key}' is that of {len(found)} cells, {some}; write more of it")
-    short = len(key) < SHORTEST
-    why = f"is shorter than {SHORTEST} digits" if short else f"is no cell of {config.source or config.run}"
+    else:
+        why = f"is no cell of {config.source or config.run}"
     raise ConfigError(f"key '{key}' {why}; take one of the column key of {config.root}/cells.csv")
 
 
