@@ -20,13 +20,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
-from .sources import PACKAGE, Text, closure, digest, dotted, label, makes_rows, origin, parsed, text_of, written
+from .sources import PACKAGE, Definition, Text, decorated, digest, digests, dotted, makes_rows, origin, parsed, written
 
 FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
 TRAINER = PACKAGE / "training" / "train.py"
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class ConfigError(ValueError):
@@ -115,7 +114,7 @@ class Entry:
         return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether an option's or trait's value is a finite number."""
     with suppress(OverflowError):  # an integer beyond any float
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -230,7 +229,7 @@ def _taken(entry: Entry, known: Entry) -> ConfigError:
 
 def _require_readable(entry: Entry) -> None:
     try:
-        closure([Path(entry.file)], makes_rows)
+        digest([Path(entry.file)], makes_rows)
     except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
         raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
 
@@ -243,22 +242,20 @@ def _components_of(path: Path) -> Iterator[Entry]:
         tree = parsed(path)
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"{_cause(error, path)}; name a Python file that runs") from None
-    for stmt in ast.walk(tree):
-        for decorator in stmt.decorator_list if isinstance(stmt, Definition) else ():
-            file, name = origin(path, decorator)
-            if name == "register" == dotted(decorator) and file is None:
-                raise ConfigError(
-                    f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
-                    "register, or the one of methods"
-                )
-            if file is None or not file.is_relative_to(PACKAGE) or name.rpartition(".")[2] != "register":
-                continue
-            if stmt not in tree.body:
-                raise ConfigError(
-                    f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
-                    "move it to the top level of the file, where its name can be read"
-                )
-            yield _entry(path, stmt, decorator)
+    for stmt, decorator, name in decorated(path):
+        if origin(path, decorator) == (None, "register") and dotted(decorator) == "register":
+            raise ConfigError(
+                f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
+                "register, or the one of methods"
+            )
+        if name != "register":
+            continue
+        if stmt not in tree.body:
+            raise ConfigError(
+                f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
+                "move it to the top level of the file, where its name can be read"
+            )
+        yield _entry(path, stmt, decorator)
 
 
 def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
@@ -289,7 +286,7 @@ def _traits(path: Path, kind: str, decorator: ast.Call) -> dict[str, Any]:
     return traits
 
 
-def _options(path: Path, kind: str, name: str, function: ast.FunctionDef) -> dict[str, float]:
+def _options(path: Path, kind: str, name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, float]:
     """Keyword-only arguments and their defaults, once the positional ones are found right."""
     arguments = function.args
     wanted = 1 if kind == "penalty" else 2
@@ -397,11 +394,7 @@ def code_digest(penalty: str, method: str) -> str:
 
 def code_parts(penalty: str, method: str) -> dict[str, str]:
     """The files behind a code digest, as `penalties/huber.py`, each with twelve hex digits of its own text."""
-    roots = _roots(penalty, method)
-    texts = {label(path): text_of(path, makes_rows, UNHEARD) for path in closure(roots, makes_rows, UNHEARD)}
-    if own := [piece for piece in roots if isinstance(piece, str)]:
-        texts["a notebook"] = own
-    return {name: digest([p if isinstance(p, str) else label(p) for p in text]) for name, text in texts.items()}
+    return digests(_roots(penalty, method), makes_rows, UNHEARD)
 
 
 def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> str:
