@@ -96,17 +96,13 @@ class Entry:
     file: str = ""
     line: int = 0
 
-    def trait(self, name: str) -> Any:
-        """A trait that the decorator states, or its default."""
-        if name == "products" and not self.traits.get("attached", True):
-            return self.traits.get(name, 0)
-        return self.traits.get(name, TRAITS[self.kind][name].default)
-
     def __getattr__(self, name: str) -> Any:
-        # Only names of traits, since copying asks for others before there is a kind.
-        if any(name in traits for traits in TRAITS.values()) and name in TRAITS[self.kind]:
-            return self.trait(name)
-        raise AttributeError(f"a component has no attribute '{name}'")
+        """A trait that the decorator states, or its default."""
+        known = TRAITS.get(self.__dict__.get("kind", ""), {})  # copying asks for names before there is a kind
+        if name not in known:
+            raise AttributeError(f"a component has no attribute '{name}'")
+        none = name == "products" and not self.traits.get("attached", True)
+        return self.traits.get(name, 0 if none else known[name].default)
 
     @property
     def place(self) -> str:
@@ -138,7 +134,7 @@ def methods() -> dict[str, Entry]:
 def having(kind: str, **traits: Any) -> tuple[str, ...]:
     """The names of the penalties or methods with these traits: `having("method", keeps="on")`."""
     entries = _entries(kind).values()
-    return tuple(e.name for e in entries if all(e.trait(name) == value for name, value in traits.items()))
+    return tuple(e.name for e in entries if all(getattr(e, name) == value for name, value in traits.items()))
 
 
 def component_files(kind: str) -> list[Path]:
@@ -155,11 +151,9 @@ def component_files(kind: str) -> list[Path]:
 def code_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """The files that a config's `code:` means: each that it names and, of a folder laid out like the package, its components."""
     named = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    inside = {
-        path: [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))]
-        for path in named
-    }
-    files = [file for path in named for file in (inside[path] or [path])]
+    files: list[Path] = []
+    for path in named:
+        files += [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))] or [path]
     return list(dict.fromkeys(file.resolve() for file in files))
 
 
@@ -171,12 +165,10 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
     """
     files = code_files(paths)
     for path in files:
-        if path.is_dir():
-            raise ConfigError(
-                f"{path}: is a folder without a Python file, also in penalties/ and methods/; name a Python file"
-            )
         if not path.is_file():
-            raise ConfigError(f"{path}: there is no such file; name a Python file that is there")
+            what = "is a folder without a Python file, also in penalties/ and methods/; name a Python file"
+            missing = "there is no such file; name a Python file that is there"
+            raise ConfigError(f"{path}: {what if path.is_dir() else missing}")
     texts = {path: path.read_bytes() for path in files}
     if _user_files.items() >= texts.items():
         return
@@ -363,7 +355,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
     for name, value in options.items():
         if not is_number(value):
             raise ConfigError(f"{entry.place}: option '{name}' must have a number as its default, such as 0.25")
-    counted = sorted((name, entry.trait(name)) for name in TRAITS[kind] if name in _COUNTING)
+    counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name in _COUNTING)
     # It may take anything of the package's components, whose files no notebook names.
     files = [file for folder in FOLDERS for file in component_files(folder)]
     _run_time[kind, entry.name] = (
