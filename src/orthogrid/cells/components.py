@@ -20,13 +20,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
-from .sources import PACKAGE, Text, closure, digest, dotted, label, makes_rows, origin, parsed, text_of, written
+from .sources import PACKAGE, Definition, Text, decorated, digest, digests, dotted, makes_rows, origin, parsed, written
 
 FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
 TRAINER = PACKAGE / "training" / "train.py"
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class ConfigError(ValueError):
@@ -97,17 +96,13 @@ class Entry:
     file: str = ""
     line: int = 0
 
-    def trait(self, name: str) -> Any:
-        """A trait that the decorator states, or its default."""
-        if name == "products" and not self.traits.get("attached", True):
-            return self.traits.get(name, 0)
-        return self.traits.get(name, TRAITS[self.kind][name].default)
-
     def __getattr__(self, name: str) -> Any:
-        # Only names of traits, since copying asks for others before there is a kind.
-        if any(name in traits for traits in TRAITS.values()) and name in TRAITS[self.kind]:
-            return self.trait(name)
-        raise AttributeError(f"a component has no attribute '{name}'")
+        """A trait that the decorator states, or its default."""
+        known = TRAITS.get(self.__dict__.get("kind", ""), {})  # copying asks for names before there is a kind
+        if name not in known:
+            raise AttributeError(f"a component has no attribute '{name}'")
+        none = name == "products" and not self.traits.get("attached", True)
+        return self.traits.get(name, 0 if none else known[name].default)
 
     @property
     def place(self) -> str:
@@ -115,7 +110,7 @@ class Entry:
         return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether an option's or trait's value is a finite number."""
     with suppress(OverflowError):  # an integer beyond any float
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -139,7 +134,7 @@ def methods() -> dict[str, Entry]:
 def having(kind: str, **traits: Any) -> tuple[str, ...]:
     """The names of the penalties or methods with these traits: `having("method", keeps="on")`."""
     entries = _entries(kind).values()
-    return tuple(e.name for e in entries if all(e.trait(name) == value for name, value in traits.items()))
+    return tuple(e.name for e in entries if all(getattr(e, name) == value for name, value in traits.items()))
 
 
 def component_files(kind: str) -> list[Path]:
@@ -156,11 +151,9 @@ def component_files(kind: str) -> list[Path]:
 def code_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """The files that a config's `code:` means: each that it names and, of a folder laid out like the package, its components."""
     named = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    inside = {
-        path: [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))]
-        for path in named
-    }
-    files = [file for path in named for file in (inside[path] or [path])]
+    files: list[Path] = []
+    for path in named:
+        files += [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))] or [path]
     return list(dict.fromkeys(file.resolve() for file in files))
 
 
@@ -172,12 +165,10 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
     """
     files = code_files(paths)
     for path in files:
-        if path.is_dir():
-            raise ConfigError(
-                f"{path}: is a folder without a Python file, also in penalties/ and methods/; name a Python file"
-            )
         if not path.is_file():
-            raise ConfigError(f"{path}: there is no such file; name a Python file that is there")
+            what = "is a folder without a Python file, also in penalties/ and methods/; name a Python file"
+            missing = "there is no such file; name a Python file that is there"
+            raise ConfigError(f"{path}: {what if path.is_dir() else missing}")
     texts = {path: path.read_bytes() for path in files}
     if _user_files.items() >= texts.items():
         return
@@ -230,7 +221,7 @@ def _taken(entry: Entry, known: Entry) -> ConfigError:
 
 def _require_readable(entry: Entry) -> None:
     try:
-        closure([Path(entry.file)], makes_rows)
+        digest([Path(entry.file)], makes_rows)
     except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
         raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
 
@@ -243,22 +234,20 @@ def _components_of(path: Path) -> Iterator[Entry]:
         tree = parsed(path)
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"{_cause(error, path)}; name a Python file that runs") from None
-    for stmt in ast.walk(tree):
-        for decorator in stmt.decorator_list if isinstance(stmt, Definition) else ():
-            file, name = origin(path, decorator)
-            if name == "register" == dotted(decorator) and file is None:
-                raise ConfigError(
-                    f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
-                    "register, or the one of methods"
-                )
-            if file is None or not file.is_relative_to(PACKAGE) or name.rpartition(".")[2] != "register":
-                continue
-            if stmt not in tree.body:
-                raise ConfigError(
-                    f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
-                    "move it to the top level of the file, where its name can be read"
-                )
-            yield _entry(path, stmt, decorator)
+    for stmt, decorator, name in decorated(path):
+        if origin(path, decorator) == (None, "register") and dotted(decorator) == "register":
+            raise ConfigError(
+                f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
+                "register, or the one of methods"
+            )
+        if name != "register":
+            continue
+        if stmt not in tree.body:
+            raise ConfigError(
+                f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
+                "move it to the top level of the file, where its name can be read"
+            )
+        yield _entry(path, stmt, decorator)
 
 
 def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
@@ -289,7 +278,7 @@ def _traits(path: Path, kind: str, decorator: ast.Call) -> dict[str, Any]:
     return traits
 
 
-def _options(path: Path, kind: str, name: str, function: ast.FunctionDef) -> dict[str, float]:
+def _options(path: Path, kind: str, name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, float]:
     """Keyword-only arguments and their defaults, once the positional ones are found right."""
     arguments = function.args
     wanted = 1 if kind == "penalty" else 2
@@ -366,7 +355,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
     for name, value in options.items():
         if not is_number(value):
             raise ConfigError(f"{entry.place}: option '{name}' must have a number as its default, such as 0.25")
-    counted = sorted((name, entry.trait(name)) for name in TRAITS[kind] if name in _COUNTING)
+    counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name in _COUNTING)
     # It may take anything of the package's components, whose files no notebook names.
     files = [file for folder in FOLDERS for file in component_files(folder)]
     _run_time[kind, entry.name] = (
@@ -397,11 +386,7 @@ def code_digest(penalty: str, method: str) -> str:
 
 def code_parts(penalty: str, method: str) -> dict[str, str]:
     """The files behind a code digest, as `penalties/huber.py`, each with twelve hex digits of its own text."""
-    roots = _roots(penalty, method)
-    texts = {label(path): text_of(path, makes_rows, UNHEARD) for path in closure(roots, makes_rows, UNHEARD)}
-    if own := [piece for piece in roots if isinstance(piece, str)]:
-        texts["a notebook"] = own
-    return {name: digest([p if isinstance(p, str) else label(p) for p in text]) for name, text in texts.items()}
+    return digests(_roots(penalty, method), makes_rows, UNHEARD)
 
 
 def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> str:

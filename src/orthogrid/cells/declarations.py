@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cell import nearest
-from .components import ConfigError, Definition, code_files
-from .sources import PACKAGE, origin, parsed
+from .components import ConfigError, code_files
+from .sources import PACKAGE, Definition, decorated, parsed
 
 if TYPE_CHECKING:
     from .config import Block, Config
@@ -80,30 +80,27 @@ def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
 
 def _declared_in(path: Path, kinds: Iterable[str]) -> Iterator[Reader]:
     """What a file declares under decorators of the package, by whatever name. Raises ConfigError for what its text does not tell."""
-    tree = parsed(path)
-    for node in ast.walk(tree):
-        for decorator in node.decorator_list if isinstance(node, Definition) else ():
-            file, name = origin(path, decorator)
-            kind = name.rpartition(".")[2]
-            if file is None or not file.is_relative_to(PACKAGE) or kind not in kinds:
-                continue
-            place, (written, allowed, example) = f"{path}, line {node.lineno}", KINDS[kind]
-            before, after = written.removeprefix("def ").partition("(")[0].split("{}")
-            stem = node.name.removeprefix(before).removesuffix(after)
-            if node not in tree.body:
-                raise ConfigError(f"{place}: {kind} '{node.name}' must stand at the top level of the file")
-            try:
-                name, blocks = _declared(decorator, kind, stem)
-            except (ValueError, KeyError, AttributeError, TypeError):
-                raise ConfigError(
-                    f"{place}: the blocks that {node.name} reads must stand in its decorator as text: {example}"
-                ) from None
-            if not re.fullmatch(allowed, str(name), re.ASCII):
-                raise ConfigError(f"{place}: {kind} '{name}': a name is of plain letters and digits: {allowed}")
-            if not _takes(node, written.count(",") + 1):
-                given = "a class" if isinstance(node, ast.ClassDef) else ast.unparse(node.args)
-                raise ConfigError(f"{place}: {kind} '{name}' has ({given}); it must be written {written.format(stem)}")
-            yield Reader(kind, name, blocks, path, ast.get_docstring(node) or "", node.lineno)
+    top = parsed(path).body
+    for node, decorator, kind in decorated(path):
+        if kind not in kinds:
+            continue
+        place, (written, allowed, example) = f"{path}, line {node.lineno}", KINDS[kind]
+        before, after = written.removeprefix("def ").partition("(")[0].split("{}")
+        stem = node.name.removeprefix(before).removesuffix(after)
+        if node not in top:
+            raise ConfigError(f"{place}: {kind} '{node.name}' must stand at the top level of the file")
+        try:
+            name, blocks = _declared(decorator, kind, stem)
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise ConfigError(
+                f"{place}: the blocks that {node.name} reads must stand in its decorator as text: {example}"
+            ) from None
+        if not re.fullmatch(allowed, str(name), re.ASCII):
+            raise ConfigError(f"{place}: {kind} '{name}': a name is of plain letters and digits: {allowed}")
+        if not _takes(node, written.count(",") + 1):
+            given = "a class" if isinstance(node, ast.ClassDef) else ast.unparse(node.args)
+            raise ConfigError(f"{place}: {kind} '{name}' has ({given}); it must be written {written.format(stem)}")
+        yield Reader(kind, name, blocks, path, ast.get_docstring(node) or "", node.lineno)
 
 
 def _declared(decorator: ast.expr, kind: str, stem: str) -> tuple[str, tuple[str, ...]]:

@@ -22,6 +22,7 @@ DRAWN = ("figure", "claim")
 # Fields of a tree that do nothing, or that only some Pythons have.
 UNSAID = {"ctx", "kind", "type_comment", "type_params", "returns", "annotation", "simple"}
 
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Text = list[str | Path]  # a tree in words, with other files where it imports from them
 
 
@@ -35,6 +36,14 @@ def digest(roots: Text, counts=lambda path: True, unheard: Iterable[str] = ()) -
     texts = [roots, *(text_of(path, counts, unheard) for path in files)]
     words = [number[piece] if isinstance(piece, Path) else piece for text in texts for piece in text]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
+
+
+def digests(roots: Text, counts=lambda path: True, unheard: Iterable[str] = ()) -> dict[str, str]:
+    """The same for each of these files alone, by what it is called; the words are a notebook's."""
+    texts = {label(path): text_of(path, counts, unheard) for path in closure(roots, counts, unheard)}
+    if any(isinstance(piece, str) for piece in roots):
+        texts["a notebook"] = [piece for piece in roots if isinstance(piece, str)]
+    return {name: digest([p if isinstance(p, str) else label(p) for p in text]) for name, text in texts.items()}
 
 
 def closure(roots: Text, counts=lambda path: True, unheard: Iterable[str] = ()) -> list[Path]:
@@ -176,18 +185,27 @@ def origin(path: Path, node: ast.AST) -> tuple[Path | None, str]:
     return None, dotted(node)
 
 
+def decorated(path: Path) -> Iterator[tuple[Definition, ast.expr, str]]:
+    """A file's definitions with each of their decorators, and what this is called in the package; empty for one from elsewhere."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, Definition):
+            for decorator in node.decorator_list:
+                file, name = origin(path, decorator)
+                inside = file is not None and file.is_relative_to(PACKAGE)
+                yield node, decorator, name.rpartition(".")[2] if inside else ""
+
+
 def _imports(path: Path, tree: ast.Module) -> Iterator[tuple[ast.alias, Path | None]]:
     # A user's own come first.
     roots = [PACKAGE.parent] if path.is_relative_to(PACKAGE) else [path.parent, PACKAGE.parent]
     for node in ast.walk(tree):
-        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
-            if isinstance(node, ast.Import):
-                yield alias, _file(path, roots, [alias.name.split(".")])
-            else:
-                folders = [path.parents[node.level - 1]] if node.level else roots
-                parts = node.module.split(".") if node.module else []
-                # A name is a module of its own, or something defined in the module before it.
-                yield alias, _file(path, folders, [[*parts, alias.name], parts])
+        if isinstance(node, ast.Import):
+            yield from ((alias, _file(path, roots, [alias.name.split(".")])) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            folders = [path.parents[node.level - 1]] if node.level else roots
+            parts = node.module.split(".") if node.module else []
+            # A name is a module of its own, or something defined in the module before it.
+            yield from ((alias, _file(path, folders, [[*parts, alias.name], parts])) for alias in node.names)
 
 
 def _file(importer: Path, folders: list[Path], names: list[list[str]]) -> Path | None:

@@ -77,7 +77,7 @@ def _names() -> dict[str, Any]:
                 found |= {f"{module.__name__}.{name}.{member}": v for member, v in vars(value).items()}
     for kind, register in (("penalty", PENALTIES), ("method", METHODS)):
         for name, made in register.items():
-            if Path(made.entry.file).is_relative_to(PACKAGE):  # a user's own may be edited
+            if Path(made.entry.file).is_relative_to(PACKAGE):  # a user's own are the user's to change
                 found |= {f"{kind} '{name}'": made} | {f"{kind} '{name}', {n}": v for n, v in vars(made).items()}
     return found
 

@@ -18,7 +18,7 @@ from ..cells.cell import AXES, Cell
 from ..cells.components import ConfigError, changes, use_code
 from ..cells.config import Config
 from ..cells.costs import Costs, bytes_needed, cpu_name, operations
-from ..cells.shape import shape_of
+from ..cells.shape import ProblemSettings, shape_of
 from .files import write_bytes
 from .progress import duration
 from .store import Store, shard_name
@@ -39,7 +39,7 @@ def batches(
 
     Within a shape, cells that share a problem stand together: it is drawn once for a batch.
     """
-    shapes: dict[tuple, dict[Cell, list[Cell]]] = {}
+    shapes: dict[tuple, dict[ProblemSettings, list[Cell]]] = {}
     for cell in cells:
         shapes.setdefault(shape_of(cell), {}).setdefault(cell.problem, []).append(cell)
     cut = []
