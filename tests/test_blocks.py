@@ -45,6 +45,14 @@ def own(tmp_path_factory) -> Run:
     return make_run(check_config(OWN), tmp_path_factory.mktemp("own"))
 
 
+def made_up(axes: dict, outcomes: list[str]):
+    """A block of these axes and cells of it, which ended so in turn."""
+    (block,) = check_config(OWN | {"blocks": [{"name": "made_up", "axes": axes}]}).blocks
+    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells])
+    cells = cells.assign(fit=1.234e-5, orthogonality_fro=1.2e-5, distance=1.2e-5)
+    return block, cells.assign(outcome=[outcomes[i % len(outcomes)] for i in range(len(cells))])
+
+
 def test_unknown_is_what_nothing_reads_by_name(own):
     assert [block.name for block in unknown_blocks(own.config)] == ["tenfold_rate"]
     assert block_figure_names(own.config) == ["block_tenfold_rate"]
@@ -74,12 +82,7 @@ def test_its_medians_are_those_of_its_rows(own):
 
 
 def test_an_axis_that_would_make_the_table_too_long_is_pooled():
-    axes = AXES | {"reg": [float(i + 1) for i in range(MOST_ROWS + 1)]}
-    config = check_config(OWN | {"blocks": [{"name": "long", "axes": axes}]})
-    (block,) = config.blocks
-    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells]).assign(
-        outcome="recovered", fit=1.0, orthogonality_fro=1.0, distance=1.0
-    )
+    block, cells = made_up(AXES | {"reg": [float(i + 1) for i in range(MOST_ROWS + 1)]}, ["recovered"])
     table = medians_table(block, cells)
     assert r"\texttt{lr}" in table and r"\texttt{reg}" not in table
     assert f"1 to {MOST_ROWS + 1}, {MOST_ROWS + 1} values" in axes_sentence(block)
@@ -101,9 +104,7 @@ NAMES = {
 
 @pytest.mark.parametrize("outcomes", [["recovered"], list(OUTCOMES)])
 def test_axes_for_which_a_page_is_too_narrow_are_pooled(outcomes):
-    (block,) = check_config(OWN | {"blocks": [{"name": "names", "axes": NAMES}]}).blocks
-    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells])
-    cells["outcome"] = [outcomes[i % len(outcomes)] for i in range(len(cells))]
+    block, cells = made_up(NAMES, outcomes)
     kept = table_axes(block, cells)
     assert len(kept) < len(varied_axes(block)) and len(kept) >= (3 if len(outcomes) == 1 else 0)
 
@@ -119,24 +120,13 @@ def test_a_name_breaks_where_it_may_and_keeps_its_characters():
 @pytest.mark.skipif(bool(missing_latex()), reason="LaTeX or some of its packages are not installed")
 def test_names_with_options_and_every_outcome_fit_the_page(tmp_path):
     """A defect would stop the paper after all was trained: `huber(delta=0.01)` once was wider than its column."""
-    config = check_config(OWN | {"blocks": [{"name": "names", "axes": NAMES}]})
-    (block,) = config.blocks
-    cells = pd.DataFrame([{"key": c.key, **c.settings} for c in block.cells])
-    cells = cells.assign(fit=1.234e-5, orthogonality_fro=1.2e-5, distance=1.2e-5)
     (tmp_path / "values.tex").touch()  # which the style reads
     (tmp_path / "blocks.tex").touch()
     for number, outcomes in enumerate([["unfinished"], list(OUTCOMES)]):
-        cells["outcome"] = [outcomes[i % len(outcomes)] for i in range(len(cells))]
-        source = [
-            r"\documentclass[11pt,a4paper]{article}",
-            r"\usepackage{orthogrid}",
-            r"\begin{document}\footnotesize",
-            medians_table(block, cells),
-        ]
-        (tmp_path / f"{number}.tex").write_text("\n".join([*source, r"\end{document}"]), encoding="utf-8")
-        call = ["lualatex", "-interaction=nonstopmode", f"{number}.tex"]
-        subprocess.run(
-            call, cwd=tmp_path, env=os.environ | {"TEXINPUTS": f"{ROOT / 'paper'}:"}, capture_output=True, check=False
-        )
+        begin = r"\documentclass[11pt,a4paper]{article}\usepackage{orthogrid}\begin{document}\footnotesize"
+        source = "\n".join([begin, medians_table(*made_up(NAMES, outcomes)), r"\end{document}"])
+        (tmp_path / f"{number}.tex").write_text(source, encoding="utf-8")
+        call, paths = ["lualatex", "-interaction=nonstopmode", f"{number}.tex"], {"TEXINPUTS": f"{ROOT / 'paper'}:"}
+        subprocess.run(call, cwd=tmp_path, env=os.environ | paths, capture_output=True, check=False)
         log = (tmp_path / f"{number}.log").read_text(encoding="utf-8", errors="replace")
         assert (tmp_path / f"{number}.pdf").exists() and "Overfull" not in log, log[-1500:]

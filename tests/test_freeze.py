@@ -81,12 +81,13 @@ def test_ledger_and_published_config_are_as_they_were_frozen():
     assert told["ledger_holds"] and told["config_holds"]
 
 
+# In the tree of the frozen commit, by the names that its modules had then.
 JUDGE = """
 import sys
 from pathlib import Path
-from orthogrid.cells.config import load_config
-from orthogrid.sections import judge
-from orthogrid.run.run import Run
+from orthogrid.config import load_config
+from orthogrid.paper import judge
+from orthogrid.run import Run
 judge(Run.read(load_config("config/full.yaml"), sys.argv[1], Path("data/thread"))).to_csv(sys.argv[2], index=False)
 """
 

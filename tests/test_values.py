@@ -145,8 +145,7 @@ def test_run_without_finished_cells(small_run, status):
 @pytest.mark.parametrize("gone", [["thread_a", "convergence", "methods"], ["thread_b", "penalties", "scaling"]])
 def test_run_without_some_blocks(small_run, gone):
     there = small_run.membership[~small_run.membership["block"].isin(gone)]
-    values = flat(replace(small_run, membership=there))
-    assert all(map(safe, values.values()))
+    assert all(map(safe, flat(replace(small_run, membership=there)).values()))
 
 
 def test_best_setting_is_the_one_with_the_smallest_median():

@@ -115,8 +115,8 @@ class Claim:
             return "partly", seen.partly
         if math.isnan(seen.low) or math.isnan(seen.high):
             return "untested", "one seed gives no interval"
-        low, high = RELATIONS[self.relation][1](seen.expected, self.tolerance)
-        open_ends = RELATIONS[self.relation][2]
+        _, satisfying, open_ends = RELATIONS[self.relation]
+        low, high = satisfying(seen.expected, self.tolerance)
         # An end at infinity is no bound: a ratio may be infinite.
         above = low < seen.low if open_ends and math.isfinite(low) else low <= seen.low
         below = seen.high < high if open_ends and math.isfinite(high) else seen.high <= high
@@ -143,9 +143,8 @@ def claim(
         if given not in known:
             raise ConfigError(f"claim '{id}': {what} '{given}' is not allowed: one of {', '.join(known)}")
     if (author == OURS) != (not quote):
-        raise ConfigError(
-            f"claim '{id}': a quote has an author, one of '{QUESTIONER}' and '{ANSWERER}'; ours have none"
-        )
+        authors = f"'{QUESTIONER}' and '{ANSWERER}'"
+        raise ConfigError(f"claim '{id}': a quote has an author, one of {authors}; ours have none")
 
     def enter(function: Callable[[Run, pd.DataFrame], Measurement]):
         package, _, module = str(function.__module__).rpartition(".")

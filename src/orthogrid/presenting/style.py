@@ -54,28 +54,14 @@ WORDS = {"l1": "absolute values", "fro2": "squares", "fro": "norm", "whitened": 
 mathtext.SHRINK_FACTOR, mathtext.GROW_FACTOR = 0.88, 1 / 0.88  # of 8 points: no exponent or index under 7
 TICKS = {"labelsize": 8, "major.width": 0.5, "major.size": 2.5, "major.pad": 2, "minor.size": 1.5}
 STYLE = {
-    "font.family": "STIXGeneral",  # the document's Termes is a Times, too; this one ships with matplotlib
-    "mathtext.fontset": "stix",
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "axes.labelpad": 2.5,
-    "axes.titlesize": 8,
-    "axes.titlepad": 4,
-    "axes.titlelocation": "left",
-    "legend.fontsize": 8,
+    # The document's Termes is a Times, too; this font ships with matplotlib.
+    "font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 8, "pdf.fonttype": 42,
+    "axes.labelsize": 8, "axes.labelpad": 2.5, "axes.titlesize": 8, "axes.titlepad": 4, "axes.titlelocation": "left",
+    "axes.axisbelow": True, "axes.linewidth": 0.5, "axes.spines.top": False, "axes.spines.right": False,
     **{f"{axis}tick.{name}": value for axis in "xy" for name, value in TICKS.items()},
-    "axes.axisbelow": True,
-    "axes.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.1,
-    "lines.markersize": 3.5,
-    "errorbar.capsize": 0,
-    "legend.frameon": False,
-    "legend.handlelength": 1.8,
-    "legend.columnspacing": 1.4,
-    "pdf.fonttype": 42,
-}
+    "lines.linewidth": 1.1, "lines.markersize": 3.5, "errorbar.capsize": 0,
+    "legend.fontsize": 8, "legend.frameon": False, "legend.handlelength": 1.8, "legend.columnspacing": 1.4,
+}  # fmt: skip
 
 
 FIGURES: dict[str, Declared] = {}

@@ -25,7 +25,7 @@ def write_claims_page(verdicts: pd.DataFrame, run: str, path: Path) -> None:
     """Write the page of a run's claims.csv."""
     counts = verdicts["verdict"].value_counts()
     totals = ", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS)
-    rows = "\n".join(_row(row) for row in verdicts.itertuples())
+    rows = "\n".join(map(_row, verdicts.itertuples()))
     title = f"Claims of run {html.escape(run)}"
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'

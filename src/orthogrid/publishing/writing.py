@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,15 @@ def write_values(
     ]
     columns = ["key", "value", "low", "high", "printed", "section", "blocks", "cells"]
     write_table(pd.DataFrame(rows, columns=columns), folder / "values.csv")
+    drawn = map(figures(run.config).__getitem__, asked.figures)
+    shown = [figure for figure in drawn if feeds(run, figure.blocks)]
     tables = [name for name in asked.tables if name == NUMBERS or feeds(run, TABLES[name].blocks)]
     lines = [
         *(rf"\setval{{{key}}}{{{value.printed}}}" for key, value in found.items()),
         *(rf"\setplace{{{key}}}{{{place}}}" for key, value in found.items() if (place := place_of(key, value))),
         *(rf"\setverdict{{{row.id}}}{{{row.verdict}}}" for row in verdicts.itertuples()),
         *(rf"\setblock{{{block.name}}}" for block in run.config.blocks if len(run.block(block.name))),
-        *(
-            rf"\setfigure{{{name}}}{{{source_line(run, figure)}}}"
-            for name, figure in shown_figures(run, asked.figures).items()
-        ),
+        *(rf"\setfigure{{{figure.name}}}{{{source_line(run, figure)}}}" for figure in shown),
         *(rf"\settable{{{name}}}" for name in tables),
     ]
     write_bytes(("\n".join(lines) + "\n").encode(), folder / "values.tex")
@@ -54,12 +53,6 @@ def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], p
     for path in paths:
         table = numbers_table(found) if path.stem == NUMBERS else TABLES[path.stem](run, verdicts)
         write_bytes(table.encode(), path)
-
-
-def shown_figures(run: Run, names: Iterable[str]) -> dict[str, Reader]:
-    """Those of these figures that a run has something for. KeyError for a name that is no figure."""
-    known = figures(run.config)
-    return {name: known[name] for name in names if feeds(run, known[name].blocks)}
 
 
 def source_line(run: Run, figure: Reader) -> str:

@@ -145,10 +145,9 @@ class View:
         return getattr(self._run, name)(*blocks)
 
     def _need_blocks(self, *names: str) -> None:
-        for name in names:
-            if name not in self._blocks and WHOLE not in self._blocks:
-                what = "the whole run" if name == WHOLE else f"block '{name}'"
-                raise UndeclaredRead(f"{what} is read, declared are the blocks: {', '.join(self._blocks) or 'none'}")
+        if undeclared := [name for name in names if not {name, WHOLE} & set(self._blocks)]:
+            what = "the whole run" if undeclared[0] == WHOLE else f"block '{undeclared[0]}'"
+            raise UndeclaredRead(f"{what} is read, declared are the blocks: {', '.join(self._blocks) or 'none'}")
 
     def _need_table(self, name: str) -> None:
         if name not in self._tables:

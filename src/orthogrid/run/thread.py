@@ -33,24 +33,21 @@ def compare_thread(cells: pd.DataFrame, traces: pd.DataFrame, log_a: pd.DataFram
     For log a `ours` is the median over the seeds. Empty where the run does not contain the thread's cells.
     """
     keys = thread_cells(cells)
-    printed_and_ours = []
+    compared = []
     if keys["a"]:
         # The printed loss contains reg times the penalty, the printed penalty does not.
         printed = log_a.assign(fit=log_a["loss"] - LOG_A.reg * log_a["orthogonality_l1"])
         ours = traces[traces["key"].isin(keys["a"])].groupby("step")[["fit", "orthogonality_l1"]].median()
-        printed_and_ours.append(("a", printed, ours.assign(loss=ours["fit"] + LOG_A.reg * ours["orthogonality_l1"])))
+        compared.append(("a", printed, ours.assign(loss=ours["fit"] + LOG_A.reg * ours["orthogonality_l1"])))
     if keys["b"]:
         ours = traces[traces["key"] == keys["b"][0]].set_index("step")
         squares = ours["orthogonality_fro"] ** 2
         ours = ours.assign(orthogonality_fro2=squares, loss=ours["fit"] + Cell().reg * squares)
         closing = cells[cells["key"] == keys["b"][0]].assign(step=Cell().steps).set_index("step")
-        printed_and_ours += [
-            ("b", log_b, ours),
-            ("b", pd.DataFrame({"step": [Cell().steps], **LOG_B_CLOSING}), closing),
-        ]
+        compared += [("b", log_b, ours), ("b", pd.DataFrame({"step": [Cell().steps], **LOG_B_CLOSING}), closing)]
     records = [
         (log, int(step), name, float(value), float(ours.at[step, name]))
-        for log, printed, ours in printed_and_ours
+        for log, printed, ours in compared
         for name in printed.columns.drop("step")
         for step, value in zip(printed["step"], printed[name], strict=True)
         if step in ours.index

@@ -94,11 +94,9 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
     cells, large = run.block("methods"), run.block("step_cost")
     costs = [step_costs(block) for block in (cells, large)]
     rows: list[list[str]] = []
-    before = 0
-    for name in sorted(cells["method"].unique(), key=_rank):
-        group = _rank(name)[0]
-        rows += [[]] if rows and group != before else []
-        before = group
+    names = sorted(cells["method"].unique(), key=_rank)
+    for before, name in zip([*names[:1], *names], names, strict=False):
+        rows += [[]] if _rank(name)[0] != _rank(before)[0] else []
         same = at_best_rate(only(cells, method=name))
         few, many = same[same["samples"] < same["dimension"]], same[same["samples"] > same["dimension"]]
         mismatch = only(many, determinant="mismatch")
@@ -116,7 +114,7 @@ def methods_table(run: Run, verdicts: pd.DataFrame) -> str:
 
 
 def _size(cells: pd.DataFrame) -> str:
-    return str(cells["dimension"].iloc[0]) if len(cells) else r"\mbox{--}"
+    return str(cells["dimension"].iloc[0]) if len(cells) else MISSING
 
 
 def _rank(method: str) -> tuple[int, bool, str]:

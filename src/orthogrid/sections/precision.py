@@ -85,7 +85,7 @@ def draw_precision(run: Run) -> Figure:
 
 def _by_format(ax: Axes, cells: pd.DataFrame) -> pd.DataFrame:
     """The cells with their arm, its colour named in the panel, and their place on an axis of formats."""
-    names = [name for name in AXES["dtype"].choices if name in set(cells["dtype"])]  # from fine to coarse
+    names = [name for name in DTYPES if name in set(cells["dtype"])]
     present = in_order(cells["arm"])
     aside = {arm: 0.18 * (i - (len(present) - 1) / 2) for i, arm in enumerate(present)}
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
