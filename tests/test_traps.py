@@ -61,6 +61,26 @@ def full_objective(w, problem, penalty, reg):
     return data + reg * chosen(s[None], **options)[0]
 
 
+@pytest.mark.parametrize("penalty", SPECTRAL)
+def test_threshold_by_brute_force_on_the_path(penalty):
+    m = np.linspace(1e-5, 1, 20001)
+    values = PENALTIES[penalty](torch.tensor(m**2 - 1)[:, None, None]).numpy()
+    low, high = 0.1, 10.0
+    for _ in range(40):
+        reg = (low + high) / 2
+        slope = np.diff(
+            (1 + m) ** 2 + reg * values
+        )  # rising somewhere towards -s = m = 1: no minimum before it if never falling
+        low, high = (low, reg) if (slope < 0).any() else (reg, high)
+    assert reg == pytest.approx(theory.trap_threshold(penalty, 1.0), rel=1e-3)
+    for factor in (1.05, 2, 50):
+        reg = factor * theory.trap_threshold(penalty, 1.0)
+        total = (1 + m) ** 2 + reg * values
+        position = -float(theory.trap_position(reg, 1.0, penalty))
+        start = np.searchsorted(m, {"vonneumann": theory.VON_NEUMANN_POSITION}.get(penalty, 0.5))
+        assert m[start + total[start:].argmin()] == pytest.approx(position, abs=2e-4)
+
+
 @pytest.mark.parametrize("n", [4, 5])
 @pytest.mark.parametrize("factor", [1.05, 100])
 @pytest.mark.parametrize("penalty", [*SPECTRAL, "logdet"])
