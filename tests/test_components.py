@@ -14,6 +14,7 @@ from conftest import ROOT
 
 from orthogrid.cells import components, sources
 from orthogrid.cells.components import ConfigError, changes, code_digest, code_parts, forget_code, use_code
+from orthogrid.cells.config import check_config
 from orthogrid.cells.sources import COUNTED, PACKAGE, SILENT, closure, imported_files, label, makes_rows, text_of
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -200,6 +201,14 @@ def test_what_cannot_be_read_is_said_with_file_and_line(house, file, old, new, s
     edit(house / file, old, new)
     with pytest.raises(ConfigError, match=rf"(?s)/{file}, line \d+: .*{says}"):
         digests()
+
+
+def test_a_file_of_the_package_that_cannot_be_read_is_told_once(house):
+    (house / "penalties" / "cubic.py").write_text("def cubic(:\n")
+    forget_code()
+    with pytest.raises(ConfigError) as error:
+        check_config({"run": "x", "blocks": [{"name": name, "axes": {"seed": 1}} for name in "abc"]})
+    assert str(error.value).count("cubic.py, line 1: no valid Python") == 1
 
 
 # ---- A user's files ----

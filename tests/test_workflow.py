@@ -358,15 +358,11 @@ def test_a_cell_that_cannot_be_trained_is_named_and_blocks_no_other(tmp_path):
     assert "train_shard" not in planned(snakemake(project, TABLE, *arguments, "--dry-run"))
 
 
-RECIPE = re.search(
-    r"^    @register\(\)\n(?:    .*\n|\n)+?(?=\S)", (ROOT / "docs" / "adding.md").read_text(encoding="utf-8"), re.M
-)[0]
-
-
 @pytest.mark.slow
 def test_a_penalty_by_the_readmes_recipe_reaches_the_paper_and_trains_alone(clone):
-    path = clone / "src" / "orthogrid" / "penalties.py"
-    path.write_text(path.read_text() + "\n\n" + re.sub(r"^    ", "", RECIPE, flags=re.M))
+    page = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+    recipe = re.search(r"`(src/\S+cubic\.py)`[^\0]*?\n\n((?:    .*\n|\n)+)", page)
+    (clone / recipe[1]).write_text(re.sub(r"^    ", "", recipe[2], flags=re.M), encoding="utf-8")
     shipped = rows_files(clone)
     for block in ("convergence", "grid"):
         edit_config(clone, lambda blocks, block=block: blocks[block]["penalty"].append("cubic"))

@@ -203,6 +203,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     blocks: list[Block] = []
     try:
         components.use_code(values["code"] or [])
+        components.penalties()  # also where a file of the package's cannot be read: once, not for every block
     except ConfigError as error:  # which penalties there are is not known before the files can be read
         wrong.append(f"code: {error}")
     else:
