@@ -248,7 +248,7 @@ def test_in_a_browser_a_dot_shows_its_cell_and_what_makes_it_again(browser, page
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
-    browser.open(page, "#x=reg&y=fit")
+    browser.open(page, "#x=reg&y=fit&penalty=fro2")  # a dot with neighbours: a closed form has no reg
     dot = browser.driver.execute_script("""
         const plot = document.getElementById("plot0");
         const k = plot.data.findIndex((t) => t.customdata?.length);
