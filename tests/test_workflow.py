@@ -174,7 +174,7 @@ def test_a_failed_paper_leaves_the_last_one_and_is_not_taken_for_it(smoke):
 
 
 def test_a_finished_run_has_nothing_to_do(smoke):
-    assert "Nothing to be done" in snakemake(smoke, *SMOKE)
+    assert "Nothing to be done" in snakemake(smoke, *SMOKE, "--dry-run")
 
 
 def test_a_run_opens_no_connection(smoke):
