@@ -106,6 +106,7 @@ def test_after_a_signal_nothing_is_lost_left_or_trained_twice(tmp_path, monkeypa
     assert len(keys(rows_files(project, "mini"))) == len(finished_keys(project)) == 32
 
 
+@pytest.mark.slow  # test_runner.py kills workers of its own process
 def test_a_worker_that_is_killed_is_noticed_and_its_batch_tried_once_more(tmp_path):
     project, _ = long_mini(tmp_path)
     process = begin_and_finish_some(project, [*TRAIN, "--workers", "2"])

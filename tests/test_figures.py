@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import tiny_config
 from pypdf import PdfReader
 
 from orthogrid.cells.cell import AXES
@@ -70,9 +71,16 @@ def test_a_run_without_blocks_says_so(small_run, name):
     assert "printed" in text if name == "thread" else "not in this run" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "block"), [(name, block) for name, figure in FIGURES.items() for block in figure.blocks]
-)
+def losses() -> list:
+    """Each figure with each of its blocks; those between the first and the last take minutes in all."""
+    return [
+        pytest.param(name, block, marks=[pytest.mark.slow] * (block in figure.blocks[1:-1]))
+        for name, figure in FIGURES.items()
+        for block in figure.blocks
+    ]
+
+
+@pytest.mark.parametrize(("name", "block"), losses())
 def test_a_run_with_gaps_and_without_one_of_several_blocks_is_drawn(small_run, name, block):
     alone = len(FIGURES[name].blocks) == 1
     text = text_of(with_gaps(small_run if alone else without(small_run, block)), name)
@@ -98,13 +106,22 @@ def test_a_block_is_drawn_by_its_own_axes(small_run):
     with pytest.raises(KeyError):
         drawing_of("no_such_figure")
     assert "block_law" not in FIGURES and drawing_of("block_law").blocks == ("law",)
-    for block in small_run.membership["block"].unique()[::2]:
-        assert "not in this run" not in text_of(small_run, f"block_{block}")
-    for block in ("law", "coin", "beta1", "methods"):
+    for block in ("law", "beta1"):
         assert "no result" in text_of(with_gaps(small_run), f"block_{block}")
     assert "not in this run" in text_of(small_run, "block_of_nobody")
     fig = draw_block(small_run, "capture")
     assert {ax.get_xlabel() for ax in fig.axes} == {figure_style.REG}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        block if block in ("coin", "methods", "thread_b") else pytest.param(block, marks=pytest.mark.slow)
+        for block in (block["name"] for block in tiny_config()["blocks"])
+    ],
+)
+def test_every_block_is_drawn(small_run, block):
+    assert "not in this run" not in text_of(small_run, f"block_{block}")
 
 
 def test_blocks_are_drawn_among_the_figures(small_run, tmp_path):
@@ -139,11 +156,9 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.pdf"))}
 
 
-def test_the_same_rows_give_the_same_bytes(small_run, tmp_path):
-    for folder, workers in (("a", 1), ("b", 2)):
-        assert sorted(draw_figures(small_run, SOME, tmp_path / folder / "figures", workers=workers)) == sorted(SOME)
-    assert len(bytes_in(tmp_path / "a" / "figures")) == len(SOME)
-    assert bytes_in(tmp_path / "a" / "figures") == bytes_in(tmp_path / "b" / "figures")
+def test_the_same_rows_give_the_same_bytes(small_run, drawn_once, tmp_path):
+    assert sorted(draw_figures(small_run, SOME, tmp_path, workers=2)) == sorted(SOME)
+    assert bytes_in(tmp_path) == bytes_in(drawn_once / "figures") and len(bytes_in(tmp_path)) == len(SOME)
 
 
 # Drawing only what changed.
@@ -261,10 +276,10 @@ def test_a_failing_figure_is_named_and_the_others_are_kept(small_run, tmp_path, 
     broken.blocks, broken.tables, broken.source = ("law",), (), FIGURES["law"].source
     monkeypatch.setitem(FIGURES, "law", broken)
     with pytest.raises(FigureError, match="figure 'law': KeyError: 'no such column'") as caught:
-        draw_figures(small_run, SOME, tmp_path / "figures", workers=workers)
+        draw_figures(small_run, ["circle", "law"], tmp_path / "figures", workers=workers)
     assert "in broken" in "".join(caught.value.__cause__.__notes__)  # where in its code, from another process as well
     monkeypatch.undo()
-    assert draw_figures(small_run, SOME, tmp_path / "figures", workers=workers) == ["law"]
+    assert draw_figures(small_run, ["circle", "law"], tmp_path / "figures", workers=workers) == ["law"]
 
 
 def die(name):
