@@ -72,7 +72,7 @@ def test_a_partial_run_takes_rows_of_other_code_where_there_are_none_of_todays(t
     table = store.rows(name)
     table.loc[:1, "code"] = "0123456789ab"
     store.put(name, table, store.traces(name))
-    assert len(Store(tmp_path / "x").files_of(CELLS, any_code=True)[1]) == 6
+    assert len(Store(tmp_path / "x").where(CELLS, any_code=True)) == 6
     with pytest.raises(RowsError, match="2 of 6"):
         collect_cells(config_of(CELLS, tmp_path), names(tmp_path / "x"))
     partial = config_of(CELLS, tmp_path, partial=True)

@@ -23,7 +23,7 @@ from training import (
 )
 
 from orthogrid.jobs import runner
-from orthogrid.jobs.store import LOOKS, Store, shard_name
+from orthogrid.jobs.store import Store, shard_name
 
 
 @pytest.fixture(scope="module")
@@ -97,28 +97,27 @@ def test_rows_and_traces_are_on_the_disk_before_their_journal_goes(tmp_path, mon
         assert events[folder - 1].parent == tmp_path / kind and folder < gone
 
 
-def test_a_file_that_another_process_replaces_is_looked_for_again(calm, monkeypatch):
-    looks, real = [], Store.files_of
+@pytest.mark.parametrize("moment", ["listed", "read"])
+def test_a_journal_that_another_process_settles_meanwhile_is_missed_by_no_reader(tmp_path, monkeypatch, moment):
+    cells, real = CELLS[:3], Path.read_text
+    records = [runner._record(r, torch.device("cpu")) for r in REAL(cells)]
 
-    def vanishing(times):
-        def files_of(self, cells):
-            looks.append(1)
-            if len(looks) <= times:
-                raise FileNotFoundError("replaced meanwhile")
-            return real(self, cells)
+    def settling(path, **how):
+        monkeypatch.setattr(Path, "read_text", real)
+        text = real(path, **how) if moment == "read" else None
+        Store(path.parents[1]).settle("x", cells)
+        return text or real(path, **how)
 
-        return files_of
-
-    for read in (Store.finished_keys, Store.finished):
-        looks.clear()
-        monkeypatch.setattr(Store, "files_of", vanishing(LOOKS - 1))
-        read(Store(calm), CELLS)
-        assert len(looks) == LOOKS == 5
-        looks.clear()
-        monkeypatch.setattr(Store, "files_of", vanishing(LOOKS))
-        with pytest.raises(FileNotFoundError):
-            read(Store(calm), CELLS)
-        assert len(looks) == LOOKS
+    reads = {
+        "keys": lambda store: store.finished_keys(cells),
+        "rows": lambda store: set(store.finished(cells)[0]["key"]),
+    }
+    for name, read in reads.items():
+        store = Store(tmp_path / name)
+        store.append("x", records)
+        monkeypatch.setattr(Path, "read_text", settling)
+        assert read(store) == {cell.key for cell in cells}
+        assert rows_files(store.root) and not store.file("journal", "x").exists()
 
 
 @pytest.mark.parametrize("name", ["aaa", "checksums", "Checksum"])
@@ -142,13 +141,13 @@ def test_a_foreign_journal_line_is_skipped(tmp_path, line):
 def test_rows_of_other_code_are_not_taken(run):
     store, (name,) = Store(run), names(run)
     store.put(name, store.rows(name).assign(code="0123456789ab"), store.traces(name))
-    assert Store(run).files_of(CELLS) == ([], set())
+    assert Store(run).where(CELLS) == {}
     assert train(CELLS[:2], run) == 2
 
 
 def test_rows_without_traces_count_as_not_there(run):
     next((run / "traces").iterdir()).unlink()
-    assert Store(run).files_of(CELLS) == ([], set())
+    assert Store(run).where(CELLS) == {}
 
 
 def rewritten(path, edit):

@@ -92,7 +92,8 @@ class Plan:
     def __init__(self, config: Config):
         self.config = config
         self.store = Store(config.root)
-        self.files, finished = self.store.files_of(config.cells, any_code=config.partial)
+        finished = self.store.where(config.cells, any_code=config.partial)
+        self.files = sorted({*finished.values()})
         self.missing = [cell for cell in config.cells if cell.key not in finished]
         self.shards = {} if config.partial else shards(self.missing, config.shards, Costs())
 

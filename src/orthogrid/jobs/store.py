@@ -22,10 +22,9 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import wraps
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
@@ -45,8 +44,6 @@ FILES = {
 CHECKSUM = "checksum"
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-# How often rows are read at most.
-LOOKS = 5
 
 
 def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
@@ -70,19 +67,6 @@ def _name(codes: Mapping[str, str]) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _looking_again(read: Callable) -> Callable:
-    """A method that is called again where another process replaces a file between the list and the reading."""
-
-    @wraps(read)
-    def looking(*arguments):
-        for _ in range(LOOKS - 1):
-            with suppress(FileNotFoundError):
-                return read(*arguments)
-        return read(*arguments)
-
-    return looking
 
 
 @dataclass(frozen=True)
@@ -227,40 +211,40 @@ class Store:
         seen = {row["key"]: row["torch"] for row in self.timed_rows() if wanted.get(row["key"]) == row["code"]}
         return Counter(seen.values())
 
-    def files_of(self, cells: Sequence[Cell], any_code: bool = False) -> tuple[list[str], set[str]]:
-        """The rows files that are needed to find these cells finished with today's code, and the keys found.
+    def where(
+        self, cells: Sequence[Cell], any_code: bool = False, names: Iterable[str] | None = None
+    ) -> dict[str, str]:
+        """The rows file to take each cell from, by key: the first that holds it with today's code. Without one it is left out.
 
-        With `any_code` a cell that no file holds with today's code is also found with another's.
+        With `any_code` such a cell is taken from the first that holds it with another's. `names`: no other files are looked at.
         """
-        wanted, held = _codes(cells), self.held()
-        names: set[str] = set()
-        found: set[str] = set()
-        for any_of_them in (False, True) if any_code else (False,):
-            for name, codes in held.items():
-                there = codes.keys() & wanted.keys() - found
-                if fits := {key for key in there if any_of_them or codes[key] == wanted[key]}:
-                    names.add(name)
-                    found |= fits
-        return sorted(names), found
+        wanted = _codes(cells)
+        files = self._files() if names is None else ((name, self.sound(name)) for name in names)
+        today: dict[str, str] = {}
+        other: dict[str, str] = {}
+        for name, file in files:
+            codes = file.codes
+            for key in codes.keys() & wanted.keys():
+                (today if codes[key] == wanted[key] else other).setdefault(key, name)
+        return other | today if any_code else today
 
     def unfiled(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells that no rows file holds with today's code."""
-        _, found = self.files_of(cells)
+        found = self.where(cells)
         return [cell for cell in cells if cell.key not in found]
 
-    @_looking_again
     def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of the cells that are finished with today's code, from all rows files and the journals."""
         import pandas as pd
 
         wanted = _codes(cells)
-        names, found = self.files_of(cells)
+        records = list(self._journals(wanted))
         rows, traces = [], []
-        for name in names:
+        for name in sorted({*self.where(cells).values()}):
             table, trace = self.rows(name), self.traces(name)
             rows.append(table[table["key"].map(wanted) == table["code"]])
             traces.append(trace[trace["key"].isin(rows[-1]["key"])])
-        if len(found) < len(wanted) and (records := list(self._journals(wanted))):
+        if records:
             rows.append(pd.DataFrame([r["row"] for r in records]))
             traces.append(pd.DataFrame([{"key": r["row"]["key"], **t} for r in records for t in r["trace"]]))
         if not rows:
@@ -271,15 +255,20 @@ class Store:
             pd.concat(traces).drop_duplicates(["key", "step"]).reset_index(drop=True),
         )
 
-    @_looking_again
     def finished_keys(self, cells: Sequence[Cell]) -> set[str]:
         """The keys of these cells, without reading their tables. Those that no rows file holds are in a job's journal."""
-        return self.files_of(cells)[1] | {record["row"]["key"] for record in self._journals(_codes(cells))}
+        return {record["row"]["key"] for record in self._journals(_codes(cells))} | self.where(cells).keys()
 
     def _journals(self, wanted: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """The sound records of these cells, by key with their code."""
+        """The sound records of these cells, by key with their code. To be read before the rows files.
+
+        A job writes its rows before its journal goes: what was in a journal that is gone is in a rows file.
+        """
         for path in sorted(self.root.glob(FILES["journal"].format("*"))):
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            text = ""
+            with suppress(FileNotFoundError):
+                text = path.read_text(encoding="utf-8", errors="replace")
+            for line in text.splitlines():
                 try:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
@@ -325,11 +314,11 @@ class Store:
 
         Returns how many cells these are.
         """
-        _, found = self.files_of(cells)
+        found = self.where(cells)
         if there := [cell for cell in cells if cell.key in found]:
             name = self.write(there)
             for other, codes in self.held().items():
-                if other != name and set(codes) <= found:
+                if other != name and codes.keys() <= found.keys():
                     for path in self.pair(other):
                         path.unlink(missing_ok=True)
         return len(there)
@@ -339,10 +328,10 @@ class Store:
 
         Nothing is removed while one of the cells is missing, nor what another name or a link says is somebody else's.
         """
-        names, found = self.files_of(cells)
+        found = self.where(cells)
         if len(found) < len({cell.key for cell in cells}):
             return []
-        needed = {self.file(kind, name) for name in names for kind in ("rows", "traces", "mark")}
+        needed = {self.file(kind, name) for name in found.values() for kind in ("rows", "traces", "mark")}
         kinds = ("damaged/*", *(pattern.format("*") for kind, pattern in FILES.items() if kind != "code"))
         linked = [path for path in (self.root, *self.root.iterdir()) if path.is_symlink()]
         old = [path for kind in kinds for path in sorted(self.root.glob(kind)) if path not in needed]

@@ -81,7 +81,7 @@ def pieces(
     store = Store(config.root)
     cells = {cell.key: cell for cell in config.cells}
     keys = list(cells)
-    whose = _whose(store, names, {key: cell.code for key, cell in cells.items()}, config.partial)
+    whose = store.where(config.cells, config.partial, names)
     missing = [key for key in keys if key not in whose]
     if missing and not (config.partial and whose):
         way = "run the same command again to train them, or mark the run partial: true"
@@ -117,17 +117,6 @@ def pieces(
             parts += [pd.DataFrame(blank)] if blank else []
             rows = pd.concat(parts, ignore_index=True).set_index("key").loc[here].reset_index()
             yield rows.reindex(columns=list(columns)), header, {key: texts[key] for key in here if key in texts}
-
-
-def _whose(store: Store, names: Sequence[str], codes: Mapping[str, str], any_code: bool) -> dict[str, str]:
-    """The file that each cell's row is taken from: the first that holds it with today's code, else with another's."""
-    today: dict[str, str] = {}
-    other: dict[str, str] = {}
-    for name in names:
-        for key, code in store.sound(name).codes.items():
-            if key in codes:
-                (today if code == codes[key] else other).setdefault(key, name)
-    return other | today if any_code else today
 
 
 def _dumped(file: Any) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:

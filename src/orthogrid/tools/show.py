@@ -35,12 +35,10 @@ def find_cell(config: Config, key: str) -> Cell:
 def stored_row(config: Config, cell: Cell) -> tuple[dict[str, Any], pd.DataFrame] | None:
     """A cell's row and its trace, made by today's code or else by other code. None where the cell has no row."""
     store = Store(config.root)
-    for name in store.files_of([cell], any_code=True)[0]:
-        rows, traces = store.rows(name), store.traces(name)
-        rows = rows[rows["key"] == cell.key]
-        if len(rows):
-            return rows.iloc[0].to_dict(), traces[traces["key"] == cell.key]
-    return None
+    if (name := store.where([cell], any_code=True).get(cell.key)) is None:
+        return None
+    row, trace = (table[table["key"] == cell.key] for table in (store.rows(name), store.traces(name)))
+    return row.iloc[0].to_dict(), trace
 
 
 def show(config: Config, key: str, png: str | None = None) -> str:

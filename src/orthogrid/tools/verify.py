@@ -111,8 +111,9 @@ def sample(config: Config, cells: Sequence[Cell], costs: Costs, seconds: float, 
 def verify(config: Config, minutes: float, workers: int, seed: int = 1, most: int | None = None) -> tuple[str, bool]:
     """Train a sample again, for about so many minutes. Returns a report, and whether all rows came out as they are stored."""
     store = Store(config.root)
-    files, found = store.files_of(config.cells, any_code=True)
-    stored = pd.concat([store.rows(name) for name in files]).drop_duplicates("key").set_index("key", drop=False)
+    found = store.where(config.cells, any_code=True)
+    tables = [store.rows(name) for name in sorted({*found.values()})]
+    stored = pd.concat(tables).drop_duplicates("key").set_index("key", drop=False)
     # Three quarters of the time: estimates may be off.
     seconds, cells = 45 * minutes * workers, [cell for cell in config.cells if cell.key in found]
     chosen = sample(config, cells, measured_costs(store), seconds, seed)[:most]
