@@ -12,17 +12,16 @@ from __future__ import annotations
 import ast
 import inspect
 import marshal
-import math
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any
 
-from .sources import PACKAGE, Definition, Text, decorated, digest, digests, dotted, makes_rows, origin, parsed, written
+from .sources import PACKAGE, Definition, Text, decorated, digest, digests, dotted, origin, parsed, written
+from .traits import TRAITS, UNHEARD, is_number
 
 FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
 TRAINER = PACKAGE / "training" / "train.py"
@@ -30,58 +29,6 @@ TRAINER = PACKAGE / "training" / "train.py"
 
 class ConfigError(ValueError):
     """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
-
-
-class Trait(NamedTuple):
-    """One thing that others want to know of an entry, stated in its decorator."""
-
-    default: bool | float | str
-    meaning: str
-    counts: bool = False  # whether it can change a row's numbers, so is part of the code digest
-    choices: tuple[str, ...] = ()
-
-    @property
-    def allowed(self) -> str:
-        """What may be written, in words."""
-        if self.choices:
-            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
-        return "True or False" if isinstance(self.default, bool) else "a number ≥ 0, written out"
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is allowed."""
-        if self.choices:
-            return isinstance(value, str) and value in self.choices
-        return isinstance(value, bool) if isinstance(self.default, bool) else is_number(value) and value >= 0
-
-
-KEEPS = 'W orthogonal: "on" at every step, "near" by a correction that leaves a residue, "" not'
-CURES = 'a wrong side: "avoid" keeps a run from the trap, "undo" takes it out, "" neither'
-# Every trait, once. Those that count are read by the trainer or decide which settings a cell keeps.
-TRAITS: dict[str, dict[str, Trait]] = {
-    "penalty": {
-        "attached": Trait(True, "has a gradient; without one it is measured only, the thread's bug", counts=True),
-        "uses_reg": Trait(True, "reg changes its training or its report", counts=True),
-        "decomposes": Trait(False, "its gradient decomposes matrices or looks at values: no GPU graph", counts=True),
-        "products": Trait(2, "matrix products of 2n³ operations a step; 0 by default where it is not attached"),
-    },
-    "method": {
-        "uses_penalty": Trait(False, "trains with the cell's penalty", counts=True),
-        "uses_steps": Trait(True, "trains at all; a closed form does not", counts=True),
-        "decomposes": Trait(False, "a step decomposes matrices: no GPU step is captured", counts=True),
-        "bfloat16": Trait(True, "can train in bfloat16"),
-        "library": Trait(False, "is a library of its own name, which may not be installed"),
-        "products": Trait(0, "matrix products of 2n³ operations a step, beyond the penalty's"),
-        "keeps": Trait("", KEEPS, choices=("on", "near", "")),
-        "constrains": Trait(False, "constrains W instead of penalising it", counts=True),
-        "parametrizes": Trait(False, "trains what W is an orthogonal function of"),
-        "both_sides": Trait(False, "looks for the best W of either determinant, so no trap holds it"),
-        "cures": Trait("", CURES, choices=("avoid", "undo", "")),
-        "matrices": Trait(4, "n × n matrices of its own in a GPU's memory"),
-    },
-}
-# What does not count is no part of a file's text: a better estimate of its cost makes no row stale.
-_COUNTING = {name for traits in TRAITS.values() for name, trait in traits.items() if trait.counts}
-UNHEARD = sorted({name for traits in TRAITS.values() for name in traits} - _COUNTING)
 
 
 @dataclass(frozen=True)
@@ -108,13 +55,6 @@ class Entry:
     def place(self) -> str:
         """Where it stands, for messages."""
         return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether an option's or trait's value is a finite number."""
-    with suppress(OverflowError):  # an integer beyond any float
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return False
 
 
 _user_files: dict[Path, bytes] = {}  # with the text that was read
@@ -177,8 +117,11 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
         known, _ = _run_time.get(key, (entry, []))
         if not _same_file(known, entry):
             raise _taken(entry, known)
-        if Path(entry.file) in texts:
-            _require_readable(entry)
+        try:
+            if Path(entry.file) in texts:
+                digest([Path(entry.file)], rows=True)
+        except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
+            raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
     for key in entries:  # the file says more than what a notebook saw of it
         _run_time.pop(key, None)
     _user_files.update(texts)
@@ -211,19 +154,12 @@ def _filed(user_files: tuple[tuple[Path, bytes], ...]) -> dict[tuple[str, str], 
 
 
 def _same_file(a: Entry, b: Entry) -> bool:
-    return a.file == b.file or (bool(a.file and b.file) and Path(a.file).resolve() == Path(b.file).resolve())
+    return Path(a.file).resolve() == Path(b.file).resolve()
 
 
 def _taken(entry: Entry, known: Entry) -> ConfigError:
     where = f"{known.file or 'an entry made at run time'}, line {known.line}"
     return ConfigError(f"{entry.place}: the name is taken by {where}; give one of the two another name")
-
-
-def _require_readable(entry: Entry) -> None:
-    try:
-        digest([Path(entry.file)], makes_rows)
-    except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
-        raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
 
 
 # A component as its file tells it.
@@ -355,7 +291,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
     for name, value in options.items():
         if not is_number(value):
             raise ConfigError(f"{entry.place}: option '{name}' must have a number as its default, such as 0.25")
-    counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name in _COUNTING)
+    counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name not in UNHEARD)
     # It may take anything of the package's components, whose files no notebook names.
     files = [file for folder in FOLDERS for file in component_files(folder)]
     _run_time[kind, entry.name] = (
@@ -381,12 +317,12 @@ def _run_time_text(definition: Any) -> Text:
 @cache
 def code_digest(penalty: str, method: str) -> str:
     """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
-    return digest(_roots(penalty, method), makes_rows, UNHEARD)
+    return digest(_roots(penalty, method), rows=True)
 
 
 def code_parts(penalty: str, method: str) -> dict[str, str]:
     """The files behind a code digest, as `penalties/huber.py`, each with twelve hex digits of its own text."""
-    return digests(_roots(penalty, method), makes_rows, UNHEARD)
+    return digests(_roots(penalty, method), rows=True)
 
 
 def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> str:
