@@ -84,7 +84,7 @@ STALE = [
     ("penalties/huber.py", "def huber(s: Tensor", "def huber(s", set()),
     ("numerics/graphs.py", "WARM_UP = 3", "WARM_UP = 4", set()),
     ("cells/cell.py", "Time grows with its cube", "Time grows fast", set()),
-    ("cells/components.py", "takes traits by name only", "takes names only", set()),
+    ("cells/reading.py", "takes traits by name only", "takes names only", set()),
 ]  # fmt: skip
 
 

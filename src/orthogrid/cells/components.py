@@ -1,4 +1,4 @@
-"""Penalties and methods as their files tell them: names, options, traits, and the digest of the code that makes a row.
+"""Which penalties and methods there are, and the digest of the code that makes a row.
 
 A component is a file: `penalties/<name>.py`, `methods/<name>.py`, or one of a user's. It has a function (a penalty) or a class
 (a method) under `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
@@ -14,48 +14,17 @@ import inspect
 import marshal
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .sources import PACKAGE, Definition, Text, decorated, digest, digests, dotted, origin, parsed, written
-from .traits import TRAITS, UNHEARD, is_number
+from .reading import cause, components_of
+from .sources import PACKAGE, Text, digest, digests, dotted, parsed, written
+from .traits import TRAITS, UNHEARD, ConfigError, Entry, is_number
 
 FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
 TRAINER = PACKAGE / "training" / "train.py"
-
-
-class ConfigError(ValueError):
-    """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One penalty or method as others know it. A trait is an attribute: `entry.uses_reg`."""
-
-    name: str
-    kind: str  # "penalty" or "method"
-    options: dict[str, float] = field(default_factory=dict)  # keyword-only arguments and their defaults
-    summary: str = ""  # first line of the docstring
-    traits: dict[str, Any] = field(default_factory=dict)  # those that its decorator states
-    file: str = ""
-    line: int = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """A trait that the decorator states, or its default."""
-        known = TRAITS.get(self.__dict__.get("kind", ""), {})  # copying asks for names before there is a kind
-        if name not in known:
-            raise AttributeError(f"a component has no attribute '{name}'")
-        none = name == "products" and not self.traits.get("attached", True)
-        return self.traits.get(name, 0 if none else known[name].default)
-
-    @property
-    def place(self) -> str:
-        """Where it stands, for messages."""
-        return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
-
 
 _user_files: dict[Path, bytes] = {}  # with the text that was read
 _run_time: dict[tuple[str, str], tuple[Entry, Text]] = {}  # what a notebook registered, and its text
@@ -121,7 +90,7 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
             if Path(entry.file) in texts:
                 digest([Path(entry.file)], rows=True)
         except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
-            raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
+            raise ConfigError(f"{entry.place} needs a file that is not readable: {cause(error)}; mend it") from None
     for key in entries:  # the file says more than what a notebook saw of it
         _run_time.pop(key, None)
     _user_files.update(texts)
@@ -146,7 +115,7 @@ def _filed(user_files: tuple[tuple[Path, bytes], ...]) -> dict[tuple[str, str], 
     """The entries of the package's files, then those of a user's, which are given with their text."""
     found: dict[tuple[str, str], Entry] = {}
     for path in (*component_files("penalty"), *component_files("method"), *(path for path, _ in user_files)):
-        for entry in _components_of(path):
+        for entry in components_of(path):
             known = found.setdefault((entry.kind, entry.name), entry)
             if known is not entry:
                 raise _taken(entry, known)
@@ -160,111 +129,6 @@ def _same_file(a: Entry, b: Entry) -> bool:
 def _taken(entry: Entry, known: Entry) -> ConfigError:
     where = f"{known.file or 'an entry made at run time'}, line {known.line}"
     return ConfigError(f"{entry.place}: the name is taken by {where}; give one of the two another name")
-
-
-# A component as its file tells it.
-
-
-def _components_of(path: Path) -> Iterator[Entry]:
-    try:
-        tree = parsed(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"{_cause(error, path)}; name a Python file that runs") from None
-    for stmt, decorator, name in decorated(path):
-        if origin(path, decorator) == (None, "register") and dotted(decorator) == "register":
-            raise ConfigError(
-                f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
-                "register, or the one of methods"
-            )
-        if name != "register":
-            continue
-        if stmt not in tree.body:
-            raise ConfigError(
-                f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
-                "move it to the top level of the file, where its name can be read"
-            )
-        yield _entry(path, stmt, decorator)
-
-
-def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
-    kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
-    traits = _traits(path, kind, decorator) if isinstance(decorator, ast.Call) else {}
-    where, function = _constructor(path, stmt) if isinstance(stmt, ast.ClassDef) else (path, stmt)
-    options = {} if function is None else _options(where, kind, stmt.name, function)
-    summary = (ast.get_docstring(stmt) or "").split("\n")[0]
-    return Entry(stmt.name, kind, options, summary, traits, str(path), stmt.lineno)
-
-
-def _traits(path: Path, kind: str, decorator: ast.Call) -> dict[str, Any]:
-    known, traits = TRAITS[kind], {}
-    if decorator.args:
-        raise ConfigError(f"{path}, line {decorator.lineno}: @register takes traits by name only: {', '.join(known)}")
-    for keyword in decorator.keywords:
-        place, written = f"{path}, line {keyword.lineno}", ast.unparse(keyword.value)
-        if keyword.arg not in known:
-            given = f"'{keyword.arg}'" if keyword.arg else f"**{written}"
-            raise ConfigError(f"{place}: {given} is no trait of a {kind}; @register takes: {', '.join(known)}")
-        value = _literal(keyword.value)
-        if not known[keyword.arg].takes(value):
-            raise ConfigError(
-                f"{place}: trait {keyword.arg}={written} must be written out, since it is read without running the file: "
-                f"{known[keyword.arg].allowed}"
-            )
-        traits[keyword.arg] = value
-    return traits
-
-
-def _options(path: Path, kind: str, name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, float]:
-    """Keyword-only arguments and their defaults, once the positional ones are found right."""
-    arguments = function.args
-    wanted = 1 if kind == "penalty" else 2
-    positional = arguments.posonlyargs + arguments.args
-    if len(positional) != wanted or arguments.defaults or arguments.vararg or arguments.kwarg:
-        must = (
-            f"the function must take exactly one positional argument, then options: def {name}(s, *, delta=0.1)"
-            if kind == "penalty"
-            else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
-        )
-        raise ConfigError(f"{path}, line {function.lineno}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
-    options: dict[str, float] = {}
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        value = None if default is None else _literal(default)
-        if not is_number(value):
-            has = "no default" if default is None else f"the default {ast.unparse(default)}"
-            raise ConfigError(
-                f"{path}, line {argument.lineno}: option '{argument.arg}' of {kind} '{name}' has {has}; it must have a number "
-                "written out, such as 0.25, since it is read without running the file"
-            )
-        options[argument.arg] = float(value)
-    return options
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return None  # no trait or option may be None
-
-
-def _constructor(path: Path, stmt: ast.ClassDef) -> tuple[Path, Any]:
-    """The `__init__` of a class or of the nearest base whose text is here, with the file that holds it."""
-    for inner in stmt.body:
-        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-            return path, inner
-    for base in stmt.bases:
-        file, name = origin(path, base)
-        for other in parsed(file or path).body:
-            if isinstance(other, ast.ClassDef) and other.name == name.rpartition(".")[2] and other is not stmt:
-                found = _constructor(file or path, other)
-                if found[1] is not None:
-                    return found
-    return path, None
-
-
-def _cause(error: Exception, path: Path | str = "") -> str:
-    if isinstance(error, SyntaxError):
-        return f"{error.filename or path}, line {error.lineno}: no valid Python: {error.msg}"
-    return f"{path}: {error}" if path else str(error)
 
 
 # What `@register` does when it runs.

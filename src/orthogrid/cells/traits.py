@@ -1,10 +1,15 @@
-"""What a penalty's or method's decorator may state of it, so that others know it without running its file."""
+"""What others know of a penalty or method without running its file: its name, options and traits."""
 
 from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeGuard
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -63,3 +68,29 @@ TRAITS: dict[str, dict[str, Trait]] = {
 }
 # What counts for neither is no part of a file's text: a better estimate of its cost makes no row stale.
 UNHEARD = {name for known in TRAITS.values() for name, trait in known.items() if not trait.counts}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One penalty or method as others know it. A trait is an attribute: `entry.uses_reg`."""
+
+    name: str
+    kind: str  # "penalty" or "method"
+    options: dict[str, float] = field(default_factory=dict)  # keyword-only arguments and their defaults
+    summary: str = ""  # first line of the docstring
+    traits: dict[str, Any] = field(default_factory=dict)  # those that its decorator states
+    file: str = ""
+    line: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """A trait that the decorator states, or its default."""
+        known = TRAITS.get(self.__dict__.get("kind", ""), {})  # copying asks for names before there is a kind
+        if name not in known:
+            raise AttributeError(f"a component has no attribute '{name}'")
+        none = name == "products" and not self.traits.get("attached", True)
+        return self.traits.get(name, 0 if none else known[name].default)
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
