@@ -102,9 +102,8 @@ def cpu_name() -> str:
 def around_seconds(cell: Cell) -> float:
     """Seconds of a cell's problem and final metrics and of its logged steps, by the table."""
     n, steps = cell.dimension, cell.steps
-    logged = min(
-        steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50)
-    )  # about: `training.train.log_steps` lists them
+    # About how many steps `training.train.log_steps` lists.
+    logged = min(steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50))
     return _interpolated("", "draw", n) + logged * _interpolated("", "log", n)
 
 

@@ -105,9 +105,13 @@ def _is_drawn(stmt: ast.stmt) -> bool:
 
 def written(node: ast.AST, files: dict[int, Path | None], rows: bool = False) -> Iterator[str | Path]:
     """A syntax tree in words. `files` has, by the identity of an import's name, the file that it comes from."""
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        node = ast.Assign([node.target], node.value)
+    elif isinstance(node, ast.Call) and dotted(node).endswith("register"):
+        heard = [keyword for keyword in node.keywords if not (rows and keyword.arg in UNHEARD)]
+        node = ast.Call(node.func, node.args, heard)
     if isinstance(node, ast.alias):
-        file = files.get(id(node))
-        yield file or node.name
+        yield files.get(id(node)) or node.name
         yield f"as {node.asname or node.name}"
     elif isinstance(node, ast.JoinedStr):  # Pythons differ in where they cut the constant text
         text = ""
@@ -118,25 +122,16 @@ def written(node: ast.AST, files: dict[int, Path | None], rows: bool = False) ->
                 yield f"f{text!a}"
                 text = ""
                 yield from written(part, files, rows) if part else ()
-    elif isinstance(node, ast.AnnAssign) and node.value is not None:
-        yield from written(ast.Assign([node.target], node.value), files, rows)
-    elif isinstance(node, ast.Call) and dotted(node).endswith("register"):
-        heard = [keyword for keyword in node.keywords if not (rows and keyword.arg in UNHEARD)]
-        yield from _fields(ast.Call(node.func, node.args, heard), files, rows)
     elif not _is_silent(node):
-        yield from _fields(node, files, rows)
-
-
-def _fields(node: ast.AST, files: dict[int, Path | None], rows: bool) -> Iterator[str | Path]:
-    yield f"({type(node).__name__}"
-    found = any(files.get(id(alias)) for alias in getattr(node, "names", []))
-    for name, value in ast.iter_fields(node):
-        if name in UNSAID or value is None or value == [] or (found and name in ("module", "level")):
-            continue
-        yield f"{name}:"
-        for child in value if isinstance(value, list) else [value]:
-            yield from written(child, files, rows) if isinstance(child, ast.AST) else [ascii(child)]
-    yield ")"
+        yield f"({type(node).__name__}"
+        found = any(files.get(id(alias)) for alias in getattr(node, "names", []))
+        for name, value in ast.iter_fields(node):
+            if name in UNSAID or value is None or value == [] or (found and name in ("module", "level")):
+                continue
+            yield f"{name}:"
+            for child in value if isinstance(value, list) else [value]:
+                yield from written(child, files, rows) if isinstance(child, ast.AST) else [ascii(child)]
+        yield ")"
 
 
 def _is_silent(node: ast.AST) -> bool:
