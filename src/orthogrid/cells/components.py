@@ -1,8 +1,5 @@
 """Which penalties and methods there are, and the digest of the code that makes a row.
 
-A component is a file: `penalties/<name>.py`, `methods/<name>.py`, or one of a user's. It has a function (a penalty) or a class
-(a method) under `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
-
 A row's code digest is that of the trainer's file, the penalty's, the method's, and all that these import from the engine. So an
 edit of `penalties/huber.py` makes the rows of `huber` stale and no others.
 """

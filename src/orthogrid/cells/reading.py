@@ -1,4 +1,8 @@
-"""A penalty or method as its file's text tells it. The file is parsed and not run; what is wrong is told with its place."""
+"""A penalty or method as its file's text tells it.
+
+It is a file: `penalties/<name>.py`, `methods/<name>.py`, or one of a user's, with a function (a penalty) or a class (a method)
+under `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
+"""
 
 from __future__ import annotations
 
