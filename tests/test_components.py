@@ -92,7 +92,7 @@ SILENT_EDITS = [
     ("penalties/huber.py", "def huber(s: Tensor", "def huber(s"),
     ("numerics/graphs.py", "WARM_UP = 3", "WARM_UP = 4"),
     ("cells/cell.py", "Time grows with its cube", "Time grows fast"),
-    ("cells/components.py", "takes traits by name only", "takes names only"),
+    ("cells/reading.py", "takes traits by name only", "takes names only"),
 ]  # fmt: skip
 
 
@@ -354,7 +354,7 @@ def test_two_files_of_a_user_may_not_share_a_name(user):
 def test_files_beside_a_users_are_followed_and_those_of_python_are_not(user):
     names = {path.name for path in imported_files(user / "mine.py")}
     assert {"mine.py", "helpers.py", "more.py", "linalg.py"} <= names and "other.py" not in names
-    assert [label(path) for path in closure([user / "other.py"], makes_rows)][:1] == ["other.py"]
+    assert [label(path) for path in closure([user / "other.py"], rows=True)][:1] == ["other.py"]
 
 
 # ---- Notebooks ----

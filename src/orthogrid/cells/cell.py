@@ -16,8 +16,9 @@ from functools import cached_property
 from typing import Any
 
 from . import components
-from .components import ConfigError, Entry, is_number
+from .components import ConfigError, Entry
 from .shape import ProblemSettings, spec_name
+from .traits import is_number
 
 
 @dataclass(frozen=True)

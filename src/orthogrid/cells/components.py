@@ -1,7 +1,4 @@
-"""Penalties and methods as their files tell them: names, options, traits, and the digest of the code that makes a row.
-
-A component is a file: `penalties/<name>.py`, `methods/<name>.py`, or one of a user's. It has a function (a penalty) or a class
-(a method) under `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
+"""Which penalties and methods there are, and the digest of the code that makes a row.
 
 A row's code digest is that of the trainer's file, the penalty's, the method's, and all that these import from the engine. So an
 edit of `penalties/huber.py` makes the rows of `huber` stale and no others.
@@ -12,110 +9,19 @@ from __future__ import annotations
 import ast
 import inspect
 import marshal
-import math
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any
 
-from .sources import PACKAGE, Definition, Text, decorated, digest, digests, dotted, makes_rows, origin, parsed, written
+from .reading import cause, components_of
+from .sources import PACKAGE, Text, digest, digests, dotted, parsed, written
+from .traits import TRAITS, UNHEARD, ConfigError, Entry, is_number
 
 FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
 TRAINER = PACKAGE / "training" / "train.py"
-
-
-class ConfigError(ValueError):
-    """A config that cannot be run. Its text has one line for each problem: key, value, what is allowed, how to mend it."""
-
-
-class Trait(NamedTuple):
-    """One thing that others want to know of an entry, stated in its decorator."""
-
-    default: bool | float | str
-    meaning: str
-    counts: bool = False  # whether it can change a row's numbers, so is part of the code digest
-    choices: tuple[str, ...] = ()
-
-    @property
-    def allowed(self) -> str:
-        """What may be written, in words."""
-        if self.choices:
-            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
-        return "True or False" if isinstance(self.default, bool) else "a number ≥ 0, written out"
-
-    def takes(self, value: Any) -> bool:
-        """Whether a value is allowed."""
-        if self.choices:
-            return isinstance(value, str) and value in self.choices
-        return isinstance(value, bool) if isinstance(self.default, bool) else is_number(value) and value >= 0
-
-
-KEEPS = 'W orthogonal: "on" at every step, "near" by a correction that leaves a residue, "" not'
-CURES = 'a wrong side: "avoid" keeps a run from the trap, "undo" takes it out, "" neither'
-# Every trait, once. Those that count are read by the trainer or decide which settings a cell keeps.
-TRAITS: dict[str, dict[str, Trait]] = {
-    "penalty": {
-        "attached": Trait(True, "has a gradient; without one it is measured only, the thread's bug", counts=True),
-        "uses_reg": Trait(True, "reg changes its training or its report", counts=True),
-        "decomposes": Trait(False, "its gradient decomposes matrices or looks at values: no GPU graph", counts=True),
-        "products": Trait(2, "matrix products of 2n³ operations a step; 0 by default where it is not attached"),
-    },
-    "method": {
-        "uses_penalty": Trait(False, "trains with the cell's penalty", counts=True),
-        "uses_steps": Trait(True, "trains at all; a closed form does not", counts=True),
-        "decomposes": Trait(False, "a step decomposes matrices: no GPU step is captured", counts=True),
-        "bfloat16": Trait(True, "can train in bfloat16"),
-        "library": Trait(False, "is a library of its own name, which may not be installed"),
-        "products": Trait(0, "matrix products of 2n³ operations a step, beyond the penalty's"),
-        "keeps": Trait("", KEEPS, choices=("on", "near", "")),
-        "constrains": Trait(False, "constrains W instead of penalising it", counts=True),
-        "parametrizes": Trait(False, "trains what W is an orthogonal function of"),
-        "both_sides": Trait(False, "looks for the best W of either determinant, so no trap holds it"),
-        "cures": Trait("", CURES, choices=("avoid", "undo", "")),
-        "matrices": Trait(4, "n × n matrices of its own in a GPU's memory"),
-    },
-}
-# What does not count is no part of a file's text: a better estimate of its cost makes no row stale.
-_COUNTING = {name for traits in TRAITS.values() for name, trait in traits.items() if trait.counts}
-UNHEARD = sorted({name for traits in TRAITS.values() for name in traits} - _COUNTING)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One penalty or method as others know it. A trait is an attribute: `entry.uses_reg`."""
-
-    name: str
-    kind: str  # "penalty" or "method"
-    options: dict[str, float] = field(default_factory=dict)  # keyword-only arguments and their defaults
-    summary: str = ""  # first line of the docstring
-    traits: dict[str, Any] = field(default_factory=dict)  # those that its decorator states
-    file: str = ""
-    line: int = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """A trait that the decorator states, or its default."""
-        known = TRAITS.get(self.__dict__.get("kind", ""), {})  # copying asks for names before there is a kind
-        if name not in known:
-            raise AttributeError(f"a component has no attribute '{name}'")
-        none = name == "products" and not self.traits.get("attached", True)
-        return self.traits.get(name, 0 if none else known[name].default)
-
-    @property
-    def place(self) -> str:
-        """Where it stands, for messages."""
-        return f"{self.file}, line {self.line}: {self.kind} '{self.name}'"
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether an option's or trait's value is a finite number."""
-    with suppress(OverflowError):  # an integer beyond any float
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return False
-
 
 _user_files: dict[Path, bytes] = {}  # with the text that was read
 _run_time: dict[tuple[str, str], tuple[Entry, Text]] = {}  # what a notebook registered, and its text
@@ -177,8 +83,11 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
         known, _ = _run_time.get(key, (entry, []))
         if not _same_file(known, entry):
             raise _taken(entry, known)
-        if Path(entry.file) in texts:
-            _require_readable(entry)
+        try:
+            if Path(entry.file) in texts:
+                digest([Path(entry.file)], rows=True)
+        except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
+            raise ConfigError(f"{entry.place} needs a file that is not readable: {cause(error)}; mend it") from None
     for key in entries:  # the file says more than what a notebook saw of it
         _run_time.pop(key, None)
     _user_files.update(texts)
@@ -203,7 +112,7 @@ def _filed(user_files: tuple[tuple[Path, bytes], ...]) -> dict[tuple[str, str], 
     """The entries of the package's files, then those of a user's, which are given with their text."""
     found: dict[tuple[str, str], Entry] = {}
     for path in (*component_files("penalty"), *component_files("method"), *(path for path, _ in user_files)):
-        for entry in _components_of(path):
+        for entry in components_of(path):
             known = found.setdefault((entry.kind, entry.name), entry)
             if known is not entry:
                 raise _taken(entry, known)
@@ -211,124 +120,12 @@ def _filed(user_files: tuple[tuple[Path, bytes], ...]) -> dict[tuple[str, str], 
 
 
 def _same_file(a: Entry, b: Entry) -> bool:
-    return a.file == b.file or (bool(a.file and b.file) and Path(a.file).resolve() == Path(b.file).resolve())
+    return Path(a.file).resolve() == Path(b.file).resolve()
 
 
 def _taken(entry: Entry, known: Entry) -> ConfigError:
     where = f"{known.file or 'an entry made at run time'}, line {known.line}"
     return ConfigError(f"{entry.place}: the name is taken by {where}; give one of the two another name")
-
-
-def _require_readable(entry: Entry) -> None:
-    try:
-        digest([Path(entry.file)], makes_rows)
-    except (OSError, ValueError, SyntaxError) as error:  # a file beside the user's
-        raise ConfigError(f"{entry.place} needs a file that is not readable: {_cause(error)}; mend it") from None
-
-
-# A component as its file tells it.
-
-
-def _components_of(path: Path) -> Iterator[Entry]:
-    try:
-        tree = parsed(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"{_cause(error, path)}; name a Python file that runs") from None
-    for stmt, decorator, name in decorated(path):
-        if origin(path, decorator) == (None, "register") and dotted(decorator) == "register":
-            raise ConfigError(
-                f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
-                "register, or the one of methods"
-            )
-        if name != "register":
-            continue
-        if stmt not in tree.body:
-            raise ConfigError(
-                f"{path}, line {stmt.lineno}: '{stmt.name}' is registered inside another definition or block; "
-                "move it to the top level of the file, where its name can be read"
-            )
-        yield _entry(path, stmt, decorator)
-
-
-def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
-    kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
-    traits = _traits(path, kind, decorator) if isinstance(decorator, ast.Call) else {}
-    where, function = _constructor(path, stmt) if isinstance(stmt, ast.ClassDef) else (path, stmt)
-    options = {} if function is None else _options(where, kind, stmt.name, function)
-    summary = (ast.get_docstring(stmt) or "").split("\n")[0]
-    return Entry(stmt.name, kind, options, summary, traits, str(path), stmt.lineno)
-
-
-def _traits(path: Path, kind: str, decorator: ast.Call) -> dict[str, Any]:
-    known, traits = TRAITS[kind], {}
-    if decorator.args:
-        raise ConfigError(f"{path}, line {decorator.lineno}: @register takes traits by name only: {', '.join(known)}")
-    for keyword in decorator.keywords:
-        place, written = f"{path}, line {keyword.lineno}", ast.unparse(keyword.value)
-        if keyword.arg not in known:
-            given = f"'{keyword.arg}'" if keyword.arg else f"**{written}"
-            raise ConfigError(f"{place}: {given} is no trait of a {kind}; @register takes: {', '.join(known)}")
-        value = _literal(keyword.value)
-        if not known[keyword.arg].takes(value):
-            raise ConfigError(
-                f"{place}: trait {keyword.arg}={written} must be written out, since it is read without running the file: "
-                f"{known[keyword.arg].allowed}"
-            )
-        traits[keyword.arg] = value
-    return traits
-
-
-def _options(path: Path, kind: str, name: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> dict[str, float]:
-    """Keyword-only arguments and their defaults, once the positional ones are found right."""
-    arguments = function.args
-    wanted = 1 if kind == "penalty" else 2
-    positional = arguments.posonlyargs + arguments.args
-    if len(positional) != wanted or arguments.defaults or arguments.vararg or arguments.kwarg:
-        must = (
-            f"the function must take exactly one positional argument, then options: def {name}(s, *, delta=0.1)"
-            if kind == "penalty"
-            else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
-        )
-        raise ConfigError(f"{path}, line {function.lineno}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
-    options: dict[str, float] = {}
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        value = None if default is None else _literal(default)
-        if not is_number(value):
-            has = "no default" if default is None else f"the default {ast.unparse(default)}"
-            raise ConfigError(
-                f"{path}, line {argument.lineno}: option '{argument.arg}' of {kind} '{name}' has {has}; it must have a number "
-                "written out, such as 0.25, since it is read without running the file"
-            )
-        options[argument.arg] = float(value)
-    return options
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return None  # no trait or option may be None
-
-
-def _constructor(path: Path, stmt: ast.ClassDef) -> tuple[Path, Any]:
-    """The `__init__` of a class or of the nearest base whose text is here, with the file that holds it."""
-    for inner in stmt.body:
-        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-            return path, inner
-    for base in stmt.bases:
-        file, name = origin(path, base)
-        for other in parsed(file or path).body:
-            if isinstance(other, ast.ClassDef) and other.name == name.rpartition(".")[2] and other is not stmt:
-                found = _constructor(file or path, other)
-                if found[1] is not None:
-                    return found
-    return path, None
-
-
-def _cause(error: Exception, path: Path | str = "") -> str:
-    if isinstance(error, SyntaxError):
-        return f"{error.filename or path}, line {error.lineno}: no valid Python: {error.msg}"
-    return f"{path}: {error}" if path else str(error)
 
 
 # What `@register` does when it runs.
@@ -355,7 +152,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
     for name, value in options.items():
         if not is_number(value):
             raise ConfigError(f"{entry.place}: option '{name}' must have a number as its default, such as 0.25")
-    counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name in _COUNTING)
+    counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name not in UNHEARD)
     # It may take anything of the package's components, whose files no notebook names.
     files = [file for folder in FOLDERS for file in component_files(folder)]
     _run_time[kind, entry.name] = (
@@ -381,12 +178,12 @@ def _run_time_text(definition: Any) -> Text:
 @cache
 def code_digest(penalty: str, method: str) -> str:
     """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
-    return digest(_roots(penalty, method), makes_rows, UNHEARD)
+    return digest(_roots(penalty, method), rows=True)
 
 
 def code_parts(penalty: str, method: str) -> dict[str, str]:
     """The files behind a code digest, as `penalties/huber.py`, each with twelve hex digits of its own text."""
-    return digests(_roots(penalty, method), makes_rows, UNHEARD)
+    return digests(_roots(penalty, method), rows=True)
 
 
 def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> str:

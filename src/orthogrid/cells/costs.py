@@ -31,11 +31,6 @@ def operations(cell: Cell) -> float:
     return float((data + products * 2 * n**3) * cell.steps)
 
 
-def logged_steps(steps: int) -> float:
-    """About how many steps the trainer logs; it lists them in `numerics.train.log_steps`."""
-    return min(steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50))
-
-
 # The settings that a cell's time depends on, its number of steps aside.
 TIMED = ("dimension", "samples", "sampling", "penalty", "method", "bias", "dtype")
 
@@ -106,8 +101,10 @@ def cpu_name() -> str:
 
 def around_seconds(cell: Cell) -> float:
     """Seconds of a cell's problem and final metrics and of its logged steps, by the table."""
-    n = cell.dimension
-    return _interpolated("", "draw", n) + logged_steps(cell.steps) * _interpolated("", "log", n)
+    n, steps = cell.dimension, cell.steps
+    # About how many steps `training.train.log_steps` lists.
+    logged = min(steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50))
+    return _interpolated("", "draw", n) + logged * _interpolated("", "log", n)
 
 
 @cache

@@ -13,6 +13,8 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
+from .traits import UNHEARD
+
 PACKAGE = Path(__file__).resolve().parents[1]
 # What a row's numbers depend on: these folders, and the file that says which way a cell goes.
 COUNTED = ("numerics", "penalties", "methods", "training", "cells/shape.py")
@@ -27,32 +29,29 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Text = list[str | Path]  # a tree in words, with other files where it imports from them
 
 
-def digest(roots: Text, counts=lambda path: True, unheard: Iterable[str] = ()) -> str:
-    """Twelve hex digits of words and files, and of all files that these import and that count.
-
-    `unheard` are keywords of `@register` that change no number.
-    """
-    files = closure(roots, counts, unheard)
+def digest(roots: Text, rows: bool = False) -> str:
+    """Twelve hex digits of words and files, and of all files that these import; of `rows`, of what changes a row's number alone."""
+    files = closure(roots, rows)
     number = {path: f"file {i}" for i, path in enumerate(files)}
-    texts = [roots, *(text_of(path, counts, unheard) for path in files)]
+    texts = [roots, *(text_of(path, rows) for path in files)]
     words = [number[piece] if isinstance(piece, Path) else piece for text in texts for piece in text]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
 
 
-def digests(roots: Text, counts=lambda path: True, unheard: Iterable[str] = ()) -> dict[str, str]:
+def digests(roots: Text, rows: bool = False) -> dict[str, str]:
     """The same for each of these files alone, by what it is called; the words are a notebook's."""
-    texts = {label(path): text_of(path, counts, unheard) for path in closure(roots, counts, unheard)}
+    texts = {label(path): text_of(path, rows) for path in closure(roots, rows)}
     if any(isinstance(piece, str) for piece in roots):
         texts["a notebook"] = [piece for piece in roots if isinstance(piece, str)]
     return {name: digest([p if isinstance(p, str) else label(p) for p in text]) for name, text in texts.items()}
 
 
-def closure(roots: Text, counts=lambda path: True, unheard: Iterable[str] = ()) -> list[Path]:
-    """Files, and those that count among what they import, directly or through others, in the order in which they are met."""
+def closure(roots: Text, rows: bool = False) -> list[Path]:
+    """Files, and those that they import, directly or through others, in the order in which they are met."""
     met = dict.fromkeys(piece for piece in roots if isinstance(piece, Path))
     waiting = list(met)
     for path in waiting:  # grows meanwhile
-        new = dict.fromkeys(p for p in text_of(path, counts, unheard) if isinstance(p, Path) and p not in met)
+        new = dict.fromkeys(p for p in text_of(path, rows) if isinstance(p, Path) and p not in met)
         met |= new
         waiting += new
     return waiting
@@ -87,17 +86,17 @@ def files_digest(files: Iterable[Path]) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def text_of(path: Path, counts=lambda path: True, unheard: Iterable[str] = ()) -> Text:
-    """A file's tree in words, with the files that count where it imports from them."""
-    return [p for p in _text(path, path.stat().st_mtime_ns, tuple(unheard)) if isinstance(p, str) or counts(p)]
+def text_of(path: Path, rows: bool = False) -> Text:
+    """A file's tree in words, with the files that it imports from; of `rows`, without files and traits that change no number."""
+    return [p for p in _text(path, path.stat().st_mtime_ns, rows) if isinstance(p, str) or not rows or makes_rows(p)]
 
 
 @cache
-def _text(path: Path, changed: int, unheard: tuple[str, ...]) -> Text:
+def _text(path: Path, changed: int, rows: bool) -> Text:
     tree = parsed(path)
     if not path.is_relative_to(PACKAGE):
         tree = ast.Module([stmt for stmt in tree.body if not _is_drawn(stmt)], [])
-    words = written(tree, {id(alias): file for alias, file in _aliases(path)}, unheard)
+    words = written(tree, {id(alias): file for alias, file in _aliases(path)}, rows)
     # Words between two files are one piece: most of a plan's time was in lists of them.
     pieces = ((kind, list(same)) for kind, same in groupby(words, type))
     return [piece for kind, same in pieces for piece in (["\0".join(same)] if kind is str else same)]
@@ -108,11 +107,15 @@ def _is_drawn(stmt: ast.stmt) -> bool:
     return any(dotted(decorator).rpartition(".")[2] in DRAWN for decorator in decorators)
 
 
-def written(node: ast.AST, files: dict[int, Path | None], unheard: tuple[str, ...] = ()) -> Iterator[str | Path]:
+def written(node: ast.AST, files: dict[int, Path | None], rows: bool = False) -> Iterator[str | Path]:
     """A syntax tree in words. `files` has, by the identity of an import's name, the file that it comes from."""
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        node = ast.Assign([node.target], node.value)
+    elif isinstance(node, ast.Call) and dotted(node).endswith("register"):
+        heard = [keyword for keyword in node.keywords if not (rows and keyword.arg in UNHEARD)]
+        node = ast.Call(node.func, node.args, heard)
     if isinstance(node, ast.alias):
-        file = files.get(id(node))
-        yield file or node.name
+        yield files.get(id(node)) or node.name
         yield f"as {node.asname or node.name}"
     elif isinstance(node, ast.JoinedStr):  # Pythons differ in where they cut the constant text
         text = ""
@@ -122,26 +125,17 @@ def written(node: ast.AST, files: dict[int, Path | None], unheard: tuple[str, ..
             else:
                 yield f"f{text!a}"
                 text = ""
-                yield from written(part, files, unheard) if part else ()
-    elif isinstance(node, ast.AnnAssign) and node.value is not None:
-        yield from written(ast.Assign([node.target], node.value), files, unheard)
-    elif isinstance(node, ast.Call) and dotted(node).endswith("register"):
-        heard = [keyword for keyword in node.keywords if keyword.arg not in unheard]
-        yield from _fields(ast.Call(node.func, node.args, heard), files, unheard)
+                yield from written(part, files, rows) if part else ()
     elif not _is_silent(node):
-        yield from _fields(node, files, unheard)
-
-
-def _fields(node: ast.AST, files: dict[int, Path | None], unheard: tuple[str, ...]) -> Iterator[str | Path]:
-    yield f"({type(node).__name__}"
-    found = any(files.get(id(alias)) for alias in getattr(node, "names", []))
-    for name, value in ast.iter_fields(node):
-        if name in UNSAID or value is None or value == [] or (found and name in ("module", "level")):
-            continue
-        yield f"{name}:"
-        for child in value if isinstance(value, list) else [value]:
-            yield from written(child, files, unheard) if isinstance(child, ast.AST) else [ascii(child)]
-    yield ")"
+        yield f"({type(node).__name__}"
+        found = any(files.get(id(alias)) for alias in getattr(node, "names", []))
+        for name, value in ast.iter_fields(node):
+            if name in UNSAID or value is None or value == [] or (found and name in ("module", "level")):
+                continue
+            yield f"{name}:"
+            for child in value if isinstance(value, list) else [value]:
+                yield from written(child, files, rows) if isinstance(child, ast.AST) else [ascii(child)]
+        yield ")"
 
 
 def _is_silent(node: ast.AST) -> bool:
