@@ -99,7 +99,7 @@ def _text(path: Path, changed: int, rows: bool) -> Text:
     words = written(tree, {id(alias): file for alias, file in _aliases(path)}, rows)
     # Words between two files are one piece: most of a plan's time was in lists of them.
     pieces = ((kind, list(same)) for kind, same in groupby(words, type))
-    return [piece for kind, same in pieces for piece in (["\0".join(same)] if kind is str else same)]
+    return [piece for kind, same in pieces for piece in (["\0".join(map(str, same))] if kind is str else same)]
 
 
 def _is_drawn(stmt: ast.stmt) -> bool:
