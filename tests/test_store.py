@@ -120,6 +120,20 @@ def test_a_journal_that_another_process_settles_meanwhile_is_missed_by_no_reader
         assert rows_files(store.root) and not store.file("journal", "x").exists()
 
 
+def test_a_rows_file_that_another_process_puts_aside_meanwhile_stops_no_reader(run, monkeypatch):
+    store, (name,), real = Store(run), names(run), Store.where
+
+    def moving(self, cells):
+        found = real(self, cells)
+        monkeypatch.setattr(Store, "where", real)
+        self.file("rows", name).rename(run / "aside")
+        return found
+
+    monkeypatch.setattr(Store, "where", moving)
+    rows, _ = store.finished(CELLS)
+    assert rows.empty and (run / "aside").exists()
+
+
 @pytest.mark.parametrize("name", ["aaa", "checksums", "Checksum"])
 def test_rows_without_the_column_of_checksums_count_as_damaged(run, name):
     store, (file,) = Store(run), rows_files(run)

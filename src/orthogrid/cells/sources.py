@@ -30,7 +30,10 @@ Text = list[str | Path]  # a tree in words, with other files where it imports fr
 
 
 def digest(roots: Text, rows: bool = False) -> str:
-    """Twelve hex digits of words and files, and of all files that these import; of `rows`, of what changes a row's number alone."""
+    """Twelve hex digits of words, of files, and of all files that these import.
+
+    With `rows` what can change no number of a row is left out.
+    """
     files = closure(roots, rows)
     number = {path: f"file {i}" for i, path in enumerate(files)}
     texts = [roots, *(text_of(path, rows) for path in files)]
@@ -39,7 +42,7 @@ def digest(roots: Text, rows: bool = False) -> str:
 
 
 def digests(roots: Text, rows: bool = False) -> dict[str, str]:
-    """The same for each of these files alone, by what it is called; the words are a notebook's."""
+    """The digest of each of these files alone, by its label. Words come from a notebook and share one."""
     texts = {label(path): text_of(path, rows) for path in closure(roots, rows)}
     if any(isinstance(piece, str) for piece in roots):
         texts["a notebook"] = [piece for piece in roots if isinstance(piece, str)]
@@ -81,7 +84,7 @@ def digest_of(*names: str) -> str:
 
 
 def files_digest(files: Iterable[Path]) -> str:
-    """Changes with any byte of some files, or with their names."""
+    """A digest that changes with any byte of some files, or with their names."""
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 

@@ -235,12 +235,19 @@ class Store:
 
     def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of the cells that are finished with today's code, from all rows files and the journals."""
+        while True:
+            with suppress(FileNotFoundError):  # another job has put a damaged file aside: it is listed no more
+                return self._finished(cells)
+
+    def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
         wanted = _codes(cells)
         records = list(self._journals(wanted))
+        filed = self.where(cells)
+        records = [record for record in records if record["row"]["key"] not in filed]
         rows, traces = [], []
-        for name in sorted({*self.where(cells).values()}):
+        for name in sorted({*filed.values()}):
             table, trace = self.rows(name), self.traces(name)
             rows.append(table[table["key"].map(wanted) == table["code"]])
             traces.append(trace[trace["key"].isin(rows[-1]["key"])])

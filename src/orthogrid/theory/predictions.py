@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 class Spectrum(NamedTuple):
-    """Of a problem."""
+    """What predictions need of a problem: rank and eigenvalues of its Gram matrix G, and the image of its weakest direction."""
 
     rank: int
     smallest: float  # eigenvalue of G
@@ -142,7 +142,7 @@ def read_kept(path: Path) -> dict[str, Spectrum]:
 
 
 def write_kept(spectra: Mapping[str, Spectrum], path: Path) -> None:
-    """In place of what other code found."""
+    """Write spectra to a file, in place of those that other code found."""
     *numbers, parts = zip(*spectra.values(), strict=True)
     data, sizes = io.BytesIO(), [len(w) for w in parts]
     np.savez(data, keys=list(spectra), numbers=np.transpose(numbers), sizes=sizes, w=np.concatenate(parts))

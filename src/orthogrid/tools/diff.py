@@ -59,7 +59,10 @@ def _tables(root: Path, name: str) -> dict[str, pd.DataFrame]:
 
 
 def difference(a: str, b: str) -> dict[str, Any]:
-    """What `--json` prints."""
+    """What differs between two runs, as `--json` prints it: cells gained and lost, ends that changed, measures that moved, claims.
+
+    Raises ConfigError where one of the two is no run.
+    """
     one, two = read_run(a), read_run(b)
     first, second = one["cells"], two["cells"]
     both = first.index.intersection(second.index, sort=False)
@@ -110,7 +113,7 @@ def _claims(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """The same for people."""
+    """The sentences of a report on what `difference` found."""
     lines = [f"from {found['a']} ({found['cells'][0]} cells) to {found['b']} ({found['cells'][1]} cells)"]
     for what in ("gained", "lost"):
         lines += [f"{len(found[what])} cells {what}, {found[what][0]} for one"] if found[what] else []
