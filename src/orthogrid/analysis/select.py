@@ -166,10 +166,16 @@ def best_fitted(cells: pd.DataFrame, **settings) -> pd.DataFrame:
     """The cells of the reg and steps with the smallest median ‖S‖_F among those whose median data loss is below FITTED; maybe none."""
     cells = only(cells, **settings)
     medians = cells.groupby(["reg", "steps"])[["fit", "orthogonality_fro"]].median()
-    fitted = medians.loc[medians["fit"] < FITTED, "orthogonality_fro"]
-    if fitted.empty:
+    return _where_least(cells, medians.loc[medians["fit"] < FITTED, "orthogonality_fro"])
+
+
+def _where_least(cells: pd.DataFrame, levels: pd.Series) -> pd.DataFrame:
+    """The cells with the values of axes, which index `levels`, where these are least; none where no level is known."""
+    levels = levels.dropna()
+    if levels.empty:
         return cells.iloc[:0]
-    return only(cells, **dict(zip(("reg", "steps"), fitted.idxmin(), strict=True)))
+    best = levels.idxmin()
+    return only(cells, **dict(zip(levels.index.names, best if isinstance(best, tuple) else (best,), strict=True)))
 
 
 def best_ratio(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
@@ -196,11 +202,7 @@ def random_starts(cells: pd.DataFrame) -> pd.DataFrame:
 def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
     """The cells of the values of `axes` whose median ‖S‖_F/√n is smallest, with `roughness`; of one penalty."""
     cells = cells.assign(roughness=roughness(cells))
-    medians = cells.groupby(list(axes))["roughness"].median()
-    if medians.dropna().empty:
-        return cells.iloc[:0]
-    best = medians.idxmin()
-    return only(cells, **dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True)))
+    return _where_least(cells, cells.groupby(list(axes))["roughness"].median())
 
 
 def best_roughness(cells: pd.DataFrame, *axes: str) -> pd.Series:
@@ -234,8 +236,7 @@ def law_shares(cells: pd.DataFrame) -> dict[str, Estimate]:
 
 def at_best_rate(cells: pd.DataFrame) -> pd.DataFrame:
     """Of one method: the cells of the rate whose matching starts have the smallest data loss, median over problems."""
-    losses = only(cells, determinant="match").groupby("lr")["fit"].median().dropna()
-    return only(cells, lr=losses.idxmin()) if len(losses) else cells.iloc[:0]
+    return _where_least(cells, only(cells, determinant="match").groupby("lr")["fit"].median())
 
 
 def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
