@@ -42,11 +42,6 @@ def methods(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
     return cells[cells["method"].map(spec_name).isin(names)]
 
 
-def penalties(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """The cells of these penalties, whatever their options."""
-    return cells[cells["penalty"].map(spec_name).isin(names)]
-
-
 def attached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam with a penalty that has a gradient."""
     return cells[(cells["method"] == "adam") & ~without_gradient(cells["penalty"])]
@@ -245,7 +240,7 @@ def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
     Cells trained in one batch share a timing, so each dimension and number of samples counts once. A method's own options
     tell it from others.
     """
-    plain = penalties(only(cells, method="adam"), "fro2").groupby(["dimension", "samples"])["seconds_per_step"].median()
+    plain = only(cells, method="adam", penalty="fro2").groupby(["dimension", "samples"])["seconds_per_step"].median()
     used = trained(cells).join(plain.rename("plain"), on=["dimension", "samples"], how="inner")
     ratios = (used["seconds_per_step"] / used["plain"]).groupby([used["method"], used["dimension"], used["samples"]])
     return {name: geometric_mean(same.dropna()) for name, same in ratios.median().groupby(level=0)}

@@ -99,9 +99,8 @@ def median(values: pd.Series) -> float:
     return float(values.median()) if values.notna().any() else math.nan
 
 
-def seeds(cells: pd.DataFrame) -> str:
-    """How many seeds, with the noun."""
-    count = cells["seed"].nunique()
+def seeds(count: int) -> str:
+    """How many, with the noun."""
     return "1 seed" if count == 1 else f"{count or MISSING} seeds"
 
 
@@ -126,9 +125,9 @@ def breakable(name: object, most: int = 13) -> str:
     return r"\allowbreak ".join(code(part[i : i + most]) for part in parts for i in range(0, len(part), most))
 
 
-def estimate(value: float, low: float, high: float, form=number) -> str:
+def estimate(value: float, low: float, high: float) -> str:
     """A value with its interval, where it has one."""
-    return form(value) + (rf" \mbox{{[{form(low)}, {form(high)}]}}" if low < high else "")
+    return number(value) + (rf" \mbox{{[{number(low)}, {number(high)}]}}" if low < high else "")
 
 
 def digits2(value) -> str:
