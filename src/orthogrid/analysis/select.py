@@ -52,8 +52,8 @@ def detached(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[(cells["method"] == "adam") & without_gradient(cells["penalty"])]
 
 
-def without_gradient(names: pd.Series | pd.Index) -> pd.Series:
-    """For each penalty, named with its options, whether its entry says that it has no gradient. None for a method's name."""
+def without_gradient(names: pd.Series) -> pd.Series:
+    """For each penalty, named with its options, whether its entry says that it has no gradient."""
     return names.map(spec_name).isin(having("penalty", attached=False))
 
 
@@ -200,9 +200,9 @@ def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
     return _where_least(cells, cells.groupby(list(axes))["roughness"].median())
 
 
-def best_roughness(cells: pd.DataFrame, *axes: str) -> pd.Series:
-    """‖S‖_F/√n by seed at the values of `axes` (reg and schedule) whose median is smallest, medians over the other axes."""
-    best = best_setting(cells, *(axes or ("reg", "schedule")))
+def best_roughness(cells: pd.DataFrame) -> pd.Series:
+    """‖S‖_F/√n by seed at the reg and schedule whose median is smallest, medians over the other axes."""
+    best = best_setting(cells, "reg", "schedule")
     return by_seed(best["roughness"], best)
 
 
