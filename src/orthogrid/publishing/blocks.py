@@ -13,19 +13,7 @@ from ..cells.cell import AXES
 from ..cells.config import Block
 from ..cells.declarations import BLOCK_FIGURE, WHOLE, Reader, own_readers, unknown_blocks
 from ..cells.sources import PACKAGE
-from ..presenting.formats import (
-    MISSING,
-    breakable,
-    code,
-    digits2,
-    enumeration,
-    integer,
-    median,
-    percent,
-    seeds,
-    setting,
-    text,
-)
+from ..presenting.formats import MISSING, breakable, code, digits2, enumeration, integer, median, percent, setting, text
 from ..presenting.tables import longtable, ragged, tabular
 from ..run.run import Run, finished
 from ..theory.outcomes import OUTCOMES
@@ -90,14 +78,14 @@ def varied_axes(block: Block) -> dict[str, list]:
 
 def axes_sentence(block: Block) -> str:
     """What the block crosses, and what it holds that is not the default."""
-    varied, count = varied_axes(block), len({cell.seed for cell in block.cells})
+    varied, seeds = varied_axes(block), len({cell.seed for cell in block.cells})
     same = {axis: value for axis, value in block.cells[0].settings.items() if axis not in (*varied, "seed")}
     fixed = {axis: value for axis, value in same.items() if value != AXES[axis].default}
     crossed = enumeration(f"{code(axis)} ({_values(found)})" for axis, found in varied.items())
     held = enumeration(f"{code(axis)} {_values([value])}" for axis, value in fixed.items())
     sentences = [f"It varies {crossed}." if varied else "No axis varies but the seed."]
     sentences += [f"It holds {held}."] if fixed else []
-    return " ".join([*sentences, f"There {'is' if count == 1 else 'are'} {seeds(count)}."])
+    return " ".join([*sentences, f"There {'is 1 seed' if seeds == 1 else f'are {seeds} seeds'}."])
 
 
 def _values(found: list) -> str:
