@@ -241,7 +241,7 @@ FORMS = {
     "d2": [(12627.76172, r"12\,627.76"), (math.nan, MISSING)],
     "integer": [(1705, "1705"), (12345678, r"12\,345\,678"), (None, MISSING)],
     "percent": [(-0.0183, r"\ensuremath{-}1.8\,\%"), (0.05, r"5.0\,\%"), (math.nan, MISSING)],
-    "seeds": [(pd.DataFrame({"seed": [1]}), "1 seed"), (pd.DataFrame({"seed": [1, 2, 2]}), "2 seeds")],
+    "seeds": [(1, "1 seed"), (2, "2 seeds")],
     "enumeration": [(["a"], "a"), (["a", "b", "c"], "a, b and c"), ([], MISSING)],
     "text": [("l1_detached & 5% of {λ}", r"l1\_detached \& 5\% of \{\ensuremath{\lambda}\}")],
 }  # fmt: skip

@@ -42,11 +42,6 @@ def methods(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
     return cells[cells["method"].map(spec_name).isin(names)]
 
 
-def penalties(cells: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """The cells of these penalties, whatever their options."""
-    return cells[cells["penalty"].map(spec_name).isin(names)]
-
-
 def attached(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells trained by Adam with a penalty that has a gradient."""
     return cells[(cells["method"] == "adam") & ~without_gradient(cells["penalty"])]
@@ -57,8 +52,8 @@ def detached(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[(cells["method"] == "adam") & without_gradient(cells["penalty"])]
 
 
-def without_gradient(names: pd.Series | pd.Index) -> pd.Series:
-    """For each penalty, named with its options, whether its entry says that it has no gradient. None for a method's name."""
+def without_gradient(names: pd.Series) -> pd.Series:
+    """For each penalty, named with its options, whether its entry says that it has no gradient."""
     return names.map(spec_name).isin(having("penalty", attached=False))
 
 
@@ -166,10 +161,16 @@ def best_fitted(cells: pd.DataFrame, **settings) -> pd.DataFrame:
     """The cells of the reg and steps with the smallest median ‖S‖_F among those whose median data loss is below FITTED; maybe none."""
     cells = only(cells, **settings)
     medians = cells.groupby(["reg", "steps"])[["fit", "orthogonality_fro"]].median()
-    fitted = medians.loc[medians["fit"] < FITTED, "orthogonality_fro"]
-    if fitted.empty:
+    return _where_least(cells, medians.loc[medians["fit"] < FITTED, "orthogonality_fro"])
+
+
+def _where_least(cells: pd.DataFrame, levels: pd.Series) -> pd.DataFrame:
+    """The cells with the values of axes, which index `levels`, where these are least; none where no level is known."""
+    levels = levels.dropna()
+    if levels.empty:
         return cells.iloc[:0]
-    return only(cells, **dict(zip(("reg", "steps"), fitted.idxmin(), strict=True)))
+    best = levels.idxmin()
+    return only(cells, **dict(zip(levels.index.names, best if isinstance(best, tuple) else (best,), strict=True)))
 
 
 def best_ratio(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
@@ -196,16 +197,12 @@ def random_starts(cells: pd.DataFrame) -> pd.DataFrame:
 def best_setting(cells: pd.DataFrame, *axes: str) -> pd.DataFrame:
     """The cells of the values of `axes` whose median ‖S‖_F/√n is smallest, with `roughness`; of one penalty."""
     cells = cells.assign(roughness=roughness(cells))
-    medians = cells.groupby(list(axes))["roughness"].median()
-    if medians.dropna().empty:
-        return cells.iloc[:0]
-    best = medians.idxmin()
-    return only(cells, **dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True)))
+    return _where_least(cells, cells.groupby(list(axes))["roughness"].median())
 
 
-def best_roughness(cells: pd.DataFrame, *axes: str) -> pd.Series:
-    """‖S‖_F/√n by seed at the values of `axes` (reg and schedule) whose median is smallest, medians over the other axes."""
-    best = best_setting(cells, *(axes or ("reg", "schedule")))
+def best_roughness(cells: pd.DataFrame) -> pd.Series:
+    """‖S‖_F/√n by seed at the reg and schedule whose median is smallest, medians over the other axes."""
+    best = best_setting(cells, "reg", "schedule")
     return by_seed(best["roughness"], best)
 
 
@@ -234,8 +231,7 @@ def law_shares(cells: pd.DataFrame) -> dict[str, Estimate]:
 
 def at_best_rate(cells: pd.DataFrame) -> pd.DataFrame:
     """Of one method: the cells of the rate whose matching starts have the smallest data loss, median over problems."""
-    losses = only(cells, determinant="match").groupby("lr")["fit"].median().dropna()
-    return only(cells, lr=losses.idxmin()) if len(losses) else cells.iloc[:0]
+    return _where_least(cells, only(cells, determinant="match").groupby("lr")["fit"].median())
 
 
 def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
@@ -244,7 +240,7 @@ def step_costs(cells: pd.DataFrame) -> dict[str, Estimate]:
     Cells trained in one batch share a timing, so each dimension and number of samples counts once. A method's own options
     tell it from others.
     """
-    plain = penalties(only(cells, method="adam"), "fro2").groupby(["dimension", "samples"])["seconds_per_step"].median()
+    plain = only(cells, method="adam", penalty="fro2").groupby(["dimension", "samples"])["seconds_per_step"].median()
     used = trained(cells).join(plain.rename("plain"), on=["dimension", "samples"], how="inner")
     ratios = (used["seconds_per_step"] / used["plain"]).groupby([used["method"], used["dimension"], used["samples"]])
     return {name: geometric_mean(same.dropna()) for name, same in ratios.median().groupby(level=0)}

@@ -36,10 +36,6 @@ def _readable(character: str) -> str:
     return character if unicodedata.category(character)[0] in "LMNPSZ" else "?"
 
 
-def is_missing(value) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA
-
-
 def _grouped(digits: str) -> str:
     """Digits with thin spaces between thousands, from five digits before the point on; the minus as a minus."""
     sign, digits = (r"\ensuremath{-}", digits[1:]) if digits.startswith("-") else ("", digits)
@@ -48,18 +44,18 @@ def _grouped(digits: str) -> str:
 
 
 def integer(value) -> str:
-    return MISSING if is_missing(value) else _grouped(f"{int(value)}")
+    return MISSING if pd.isna(value) else _grouped(f"{int(value)}")
 
 
 def decimals(value, places: int) -> str:
     """A fixed number of decimals."""
-    if is_missing(value):
+    if pd.isna(value):
         return MISSING
     return r"\ensuremath{\infty}" if math.isinf(value) else _grouped(f"{value:.{places}f}")
 
 
 def scientific(value, digits: int = 2) -> str:
-    if is_missing(value):
+    if pd.isna(value):
         return MISSING
     if value == 0:
         return "0"
@@ -69,7 +65,7 @@ def scientific(value, digits: int = 2) -> str:
 
 def number(value, digits: int = 3) -> str:
     """Significant digits; scientific below a thousandth and from a million on. Settings lose their trailing zeros."""
-    if is_missing(value):
+    if pd.isna(value):
         return MISSING
     if math.isinf(value):
         return r"\ensuremath{\infty}"
@@ -81,7 +77,7 @@ def number(value, digits: int = 3) -> str:
 
 def setting(value) -> str:
     """A value that somebody chose, as short as it can be said."""
-    if is_missing(value):
+    if pd.isna(value):
         return MISSING
     if value and not 1e-4 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:e}".split("e")
@@ -92,16 +88,15 @@ def setting(value) -> str:
 
 def percent(value, places: int = 1) -> str:
     """A share as a percentage."""
-    return MISSING if is_missing(value) else decimals(100 * value, places) + r"\,\%"
+    return MISSING if pd.isna(value) else decimals(100 * value, places) + r"\,\%"
 
 
 def median(values: pd.Series) -> float:
     return float(values.median()) if values.notna().any() else math.nan
 
 
-def seeds(cells: pd.DataFrame) -> str:
-    """How many seeds, with the noun."""
-    count = cells["seed"].nunique()
+def seeds(count: int) -> str:
+    """How many, with the noun."""
     return "1 seed" if count == 1 else f"{count or MISSING} seeds"
 
 
@@ -126,14 +121,14 @@ def breakable(name: object, most: int = 13) -> str:
     return r"\allowbreak ".join(code(part[i : i + most]) for part in parts for i in range(0, len(part), most))
 
 
-def estimate(value: float, low: float, high: float, form=number) -> str:
+def estimate(value: float, low: float, high: float) -> str:
     """A value with its interval, where it has one."""
-    return form(value) + (rf" \mbox{{[{form(low)}, {form(high)}]}}" if low < high else "")
+    return number(value) + (rf" \mbox{{[{number(low)}, {number(high)}]}}" if low < high else "")
 
 
 def digits2(value) -> str:
     """Two significant digits, of large numbers too."""
-    return number(value if is_missing(value) or math.isinf(value) else float(f"{value:.1e}"), 2)
+    return number(value if pd.isna(value) or math.isinf(value) else float(f"{value:.1e}"), 2)
 
 
 d0, d1, d2 = (partial(decimals, places=places) for places in range(3))

@@ -108,7 +108,7 @@ def _axis(key: str, run: Run) -> Value | None:
         return None
     if axis == "seeds":
         own = values_of(run, block, "seed")
-        return Value(seeds(pd.DataFrame({"seed": own})), len(own), blocks=block)
+        return Value(seeds(len(own)), len(own), blocks=block)
     settings = values_of(run, block, axis)
     if any(isinstance(value, str) for value in settings):
         return Value(enumeration(map(code, settings)), blocks=block)

@@ -93,10 +93,11 @@ def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(share(used["wrong"], problems(used)), 0.1, used)
 
 
-def _above(cells: pd.DataFrame) -> pd.DataFrame:
-    """Random starts of either side, uniform inputs, with reg above MARGIN times 2 mu."""
-    used = random_starts(cells)
-    return used[(used["reg_over_2mu"] > MARGIN) & (used["inputs"] == "uniform")]
+def _crossed(cells: pd.DataFrame, expected: float) -> Measurement:
+    """The share that changes its side of random starts, uniform inputs, with reg above MARGIN times 2 mu."""
+    used = only(random_starts(cells), inputs="uniform")
+    used = used[used["reg_over_2mu"] > MARGIN]
+    return measured(share(used["crossed"], problems(used)), expected, used)
 
 
 @claim(
@@ -105,8 +106,7 @@ def _above(cells: pd.DataFrame) -> pd.DataFrame:
     "clustered by problem. Proved for the flow, run with Adam.",
 )  # fmt: skip
 def bound(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = _above(cells)
-    return measured(share(used["crossed"], problems(used)), 0.0, used)
+    return _crossed(cells, 0.0)
 
 
 @claim(
@@ -114,8 +114,7 @@ def bound(run: Run, cells: pd.DataFrame) -> Measurement:
     predicate="The same share with a bias and uncentred inputs, which the theorem does not cover; against a twentieth.",
 )  # fmt: skip
 def bound_bias(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = _above(cells)
-    return measured(share(used["crossed"], problems(used)), 0.05, used)
+    return _crossed(cells, 0.05)
 
 
 @claim(
@@ -160,8 +159,7 @@ def rate(run: Run, cells: pd.DataFrame) -> Measurement:
 
 def _rate_effect(cells: pd.DataFrame) -> Estimate:
     """The share that ends wrong at the largest rate less that at the smallest: mean over the paired runs of a seed, then over seeds."""
-    cells = cells.assign(held=cells["wrong"].astype(float))
-    pairs = paired(cells, "held", "lr", cells["lr"].min(), cells["lr"].max(), apart=["steps"], keep=("seed", "reg"))
+    pairs = paired(cells, "wrong", "lr", cells["lr"].min(), cells["lr"].max(), apart=["steps"], keep=("seed", "reg"))
     change = (pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean()
     return mean(change) if cells["lr"].nunique() > 1 else NOTHING
 

@@ -166,10 +166,6 @@ def changes_table(run: Run, verdicts: pd.DataFrame) -> str:
 # What a constant rate leaves.
 
 
-def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.DataFrame:
-    return only(cells, penalty=penalty, schedule=schedule, method="adam")
-
-
 @claim(
     "floor-rate", "Under a constant rate the floor of absolute values grows like the rate", "±", blocks="rates",
     tolerance=0.03,
@@ -177,7 +173,7 @@ def _floor(cells: pd.DataFrame, penalty: str, schedule: str = "constant") -> pd.
     "mean over seeds. The signs of S flip at full step: b = 1.",
 )  # fmt: skip
 def floor_rate(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = _floor(cells, "l1")
+    used = only(cells, penalty="l1", schedule="constant", method="adam")
     return measured(mean(select.exponents(used, "orthogonality_l1", "dimension", "lr")["lr"]), 1.0, used)
 
 

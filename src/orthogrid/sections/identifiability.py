@@ -129,7 +129,7 @@ def _law(cells: pd.DataFrame, inputs: str, k: np.ndarray) -> np.ndarray:
     return np.where(law >= forms.coset_distance(2, 0), law, np.nan)
 
 
-def _by_inputs(ax: Axes, cells: pd.DataFrame, x: str, k: np.ndarray, at: np.ndarray, law: bool = True) -> None:
+def _by_inputs(ax: Axes, cells: pd.DataFrame, x: str, k: np.ndarray, at: np.ndarray) -> None:
     """Runs of every kind of inputs over column x, hollow without a bias, and the law over k at the places `at`."""
     kinds = sorted(cells["inputs"].unique())
     for i, kind in enumerate(kinds):
@@ -149,13 +149,12 @@ def _main(ax: Axes, cells: pd.DataFrame) -> None:
     ax.axvline(n, color=GREY, linewidth=0.5)
     first = cells[cells["samples"] == cells["samples"].min()]
     place = first["samples"].iloc[0], first["distance"].median()
-    text = f"{place[1]:.1f}; an unrelated\nmatrix: {math.sqrt(2 * n):.1f}"
-    note(ax, text, place, (-1, -20), va="top")
+    unrelated = math.sqrt(2 * n)
+    note(ax, f"{place[1]:.1f}; an unrelated\nmatrix: {unrelated:.1f}", place, (-1, -20), va="top")
     middle = math.sqrt(cells["samples"].min() * n)
     note(ax, r"law $\sqrt{2(n-r)}$", (middle, forms.coset_distance(n, middle)), (4, 4), va="bottom")
     for i, kind in enumerate(sorted(cells["inputs"].unique())):
         inside(ax, f"{word(kind)} inputs", (0.04, 0.04 + 0.1 * i), color=INPUTS[kind][0], va="bottom")
-    unrelated = math.sqrt(2 * n)
     ax.set(xscale="log", ylim=(-0.03 * unrelated, 1.12 * unrelated), xlabel="samples $k$", ylabel=DISTANCE)
     ticks(ax, sorted({*cells["samples"].unique(), n}), [n])
 

@@ -41,12 +41,11 @@ def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
     ax.set(xscale="log", yscale="log", xlabel="step")
     ax.plot(printed["step"], printed["orthogonality_l1"] / Cell().dimension ** 2, **PRINTED)
     last = cells["steps"].max()
-    level = printed_plateau(run) / Cell().dimension ** 2
+    level = mean = printed_plateau(run) / Cell().dimension ** 2
     if len(a):
         over_steps(ax, a[a["step"] > 0], "mean", PLAIN)
         level = (a["predicted_detached_plateau"] / a["dimension"] ** 2).median()
         ax.plot([30, 1.15 * last], [level, level], **LAW)
-    mean = printed_plateau(run) / Cell().dimension ** 2
     text = f"no gradient: stays at {mean:.2g}\n($\\sum|S_{{ij}}|={printed_plateau(run):.0f}$)"
     note(ax, text, (1.15 * last, level), (0, 6), ha="right", linespacing=1.2)
     curves = [("fro2", b, f"squares, $\\gamma={b['reg'].iloc[0]:g}$")] if len(b) else []

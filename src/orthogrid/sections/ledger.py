@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.intervals import LEVEL
-from ..presenting.formats import MISSING, code, enumeration, integer, is_missing, number, percent, setting, text
+from ..presenting.formats import MISSING, code, enumeration, integer, number, percent, setting, text
 from ..presenting.ledger import CLAIMS, OURS, OWN, VERDICTS
 from ..presenting.tables import longtable, ragged, table
 from ..presenting.values import Value, place_of
@@ -71,7 +71,7 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
 
 def _claim(row) -> list[str]:
     expected = interval = MISSING
-    if not is_missing(row.expected):
+    if not pd.isna(row.expected):
         expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
     if row.interval_low < row.interval_high:
         interval = rf"\mbox{{[{number(row.interval_low)}, {number(row.interval_high)}]}}"

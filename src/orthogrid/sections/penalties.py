@@ -91,7 +91,7 @@ def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
             best = select.best_setting(same, "reg")
             few = best[best["samples"] < best["dimension"]]
             weight = setting(best["reg"].iloc[0]) if len(best) else MISSING
-            row += [digits2(median(select.best_roughness(same, "reg"))), weight, digits2(median(few["fit"]))]
+            row += [digits2(median(select.by_seed(best["roughness"], best))), weight, digits2(median(few["fit"]))]
         held = only(law, penalty=name)
         used = select.agreement(held)
         agree = out_of(used[used["agrees"]], used) if len(used) else MISSING

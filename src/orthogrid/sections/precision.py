@@ -58,10 +58,9 @@ def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
 def dtype_crossing(run: Run, cells: pd.DataFrame) -> Measurement:
     used = only(cells, determinant="mismatch", penalty="fro2")
     used = used[used["lambda_min"] > 0]
-    used = used.assign(held=used["wrong"].astype(float))
     differences = []
     for other in DTYPES:
-        pairs = paired(used, "held", "dtype", "float32", other)
+        pairs = paired(used, "wrong", "dtype", "float32", other)
         if other != "float32" and len(pairs):
             differences.append(share_difference(pairs["first"] > 0.5, pairs["second"] > 0.5))
     return measured(farthest(differences, 0.0), 0.0, used)

@@ -134,23 +134,22 @@ def thread_values(run: Run) -> dict[str, Value | str]:
 @table("thread_a", tables="traces thread log_a log_b")
 def thread_table(run: Run, verdicts: pd.DataFrame) -> str:
     """Thread, this run, closed form. A dash where the run lacks the thread's size or there is no closed form."""
-    printed = {log: run.log_a if log == "a" else run.log_b for log in "ab"}
-    ours = run.thread.set_index(["log", "quantity", "step"])["ours"]
-
-    def at(log: str, quantity: str, step: int) -> tuple[str, str]:
-        form = formats.scientific if quantity == "orthogonality_fro2" else formats.decimals
-        return form(median(only(printed[log], step=step)[quantity]), 3), form(ours.get((log, quantity, step)), 3)
-
+    again = only(run.thread, log="b")
+    ours = again.set_index(["quantity", "step"])["ours"]
     full = block_size(run, "thread_a")[0] == LOG_A.dimension
     levels, predicted = plateau_by_seed(run), predicted_plateau(run)
     ends = [d1(median(levels)), d1(predicted)] if full else [MISSING, MISSING]
     rows = [[r"A: plateau of $\sum|S_{ij}|$", d1(printed_plateau(run)), *ends], []]
-    steps = (1, 10, 100, 200, 500)
-    for quantity, name in (("fit", "data loss"), ("orthogonality_fro2", r"$\fnorm S^2$")):
-        rows += [[f"B: {name}, step {integer(step)}", *at("b", quantity, step), MISSING] for step in steps]
+    for quantity, name, form in (
+        ("fit", "data loss", formats.decimals),
+        ("orthogonality_fro2", r"$\fnorm S^2$", formats.scientific),
+    ):
+        for step in (1, 10, 100, 200, 500):
+            both = median(only(run.log_b, step=step)[quantity]), ours.get((quantity, step))
+            rows.append([f"B: {name}, step {integer(step)}", *(form(value, 3) for value in both), MISSING])
         rows.append([])
     n, k = Cell().dimension, Cell().samples
-    closing = only(run.thread, log="b").set_index("quantity")["ours"]
+    closing = again.set_index("quantity")["ours"]
     for quantity, name, squared in (
         ("distance_rho_l1", r"$\sum|W-\rho|$", 2 * n),
         ("distance_l1", r"$\sum|W-\rho\T|$", 2 * (n - forms.effective_rank(n, k))),
@@ -186,8 +185,8 @@ def draw_thread(run: Run) -> Figure:
     cells = run.block("thread_a")
     plateau = printed_plateau(run)
     last = run.log_a["step"].max()
+    trace = run.trace(cells)
     for ax, enlarged in zip(axes[0], (False, True), strict=False):
-        trace = run.trace(cells)
         for _, one in trace[trace["step"] >= (run.log_a["step"].iloc[1] if enlarged else 0)].groupby("seed"):
             ax.plot(one["step"], one["orthogonality_l1"], color=PLAIN, linewidth=0.8)
         ax.plot(run.log_a["step"], run.log_a["orthogonality_l1"], **PRINTED)

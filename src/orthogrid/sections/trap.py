@@ -70,8 +70,7 @@ def existence(run: Run, cells: pd.DataFrame) -> Measurement:
     "noise, that end on the wrong side exactly where reg is above it, clustered by problem.",
 )  # fmt: skip
 def noise(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = cells[cells["noise"] > 0]
-    used = outside_margin(used, "reg_over_threshold")
+    used = outside_margin(cells[cells["noise"] > 0], "reg_over_threshold")
     above = used["reg_over_threshold"] > 1
     return measured(share(used["wrong"] == above, problems(used)), 1.0, used) if above.nunique() == 2 else UNTESTED
 
