@@ -235,9 +235,10 @@ class Store:
 
     def finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Rows and traces of the cells that are finished with today's code, from all rows files and the journals."""
-        while True:
+        for _ in range(4):
             with suppress(FileNotFoundError):  # another job has put a damaged file aside: it is listed no more
                 return self._finished(cells)
+        return self._finished(cells)
 
     def _finished(self, cells: Sequence[Cell]) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
