@@ -1,7 +1,11 @@
-"""Shared by the tests of the theory: random orthogonal matrices, and the path from twin to target."""
+"""Shared by the tests of the theory: random orthogonal matrices, the path from twin to target, what is measured on one weight."""
 
 import numpy as np
 import torch
+
+from orthogrid.numerics.metrics import final
+from orthogrid.numerics.problem import stacked
+from orthogrid.training.ends import measure_ends
 
 F64 = torch.float64
 
@@ -22,3 +26,13 @@ def on_path(problem, s):
 
 def weakest_image(problem) -> np.ndarray:
     return (problem.rho.mT @ problem.weakest).numpy()
+
+
+def measured_end(weight, problem, cell) -> dict[str, float]:
+    measured = measure_ends(weight[None], stacked([problem], "cpu"), [cell])
+    return {name: float(value[0]) for name, value in measured.items()}
+
+
+def measured_distances(weight, bias, problem) -> dict[str, float]:
+    measured = final(weight[None], bias[None], stacked([problem], "cpu"))
+    return {name: float(value[0]) for name, value in measured.items()}

@@ -27,7 +27,7 @@ def make_batch(*cells) -> Batch:
     """A batch of at least two with its method, as the trainer makes them."""
     cells = list(cells) if len(cells) > 1 else [*cells, *cells]
     with torch.no_grad():
-        batch = Batch(cells, _draw_all(cells, torch.device("cpu")), torch.device("cpu"))
+        batch = Batch(cells, _draw_all(cells), torch.device("cpu"))
         batch.method = make_method(batch)
     return batch
 

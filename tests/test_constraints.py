@@ -22,7 +22,7 @@ from orthogrid.cells.cell import Cell
 from orthogrid.methods import factors, make_method
 from orthogrid.methods.base import METHODS
 from orthogrid.methods.batch import Batch, learning_rate
-from orthogrid.methods.per_cell import PerCell
+from orthogrid.methods.library import Library
 from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.theory import forms as theory
 from orthogrid.training.train import train_batch
@@ -42,7 +42,7 @@ DEVIATION = {"landing": 0.6, "pogo": 1e-4, "newton_schulz": 0.2, "parseval": 8.0
 
 @pytest.mark.parametrize("n", [5, 8])
 def test_constraint_holds_over_a_run_from_both_signs(method, n):
-    slow = issubclass(METHODS[method], PerCell)
+    slow = issubclass(METHODS[method], Library)
     cells = [
         Cell(
             method=method, dimension=n, samples=2 * n, determinant=d, steps=60 if slow else 200, lr=0.01, seed=1, **F64

@@ -5,14 +5,14 @@ import math
 import pandas as pd
 import pytest
 import torch
-from geometry import F64, haar, on_path
+from geometry import F64, haar, measured_end, on_path
 
 from orthogrid.cells.cell import Cell
 from orthogrid.numerics.problem import draw_problem
 from orthogrid.penalties import PENALTIES, find_penalty
 from orthogrid.theory import forms as theory
 from orthogrid.theory.outcomes import ALIGNED, FLAT, NEAR, classify, distance_to_trap, with_outcomes
-from orthogrid.training.ends import MEASURES, measure_end
+from orthogrid.training.ends import MEASURES
 
 PLAIN = {"dimension": 6, "samples": 18, "dtype": "float64"}
 
@@ -45,7 +45,7 @@ def test_gradient_norm_is_autograds(settings, penalty):
     w = somewhere(problem)
     scale = 2 * math.sqrt(2) * float(problem.eigenvalues.norm())
     expected = float(gradient(w, problem, cell).norm()) / scale
-    assert measure_end(w, problem, cell)["gradient_norm"] == pytest.approx(expected, rel=1e-6)
+    assert measured_end(w, problem, cell)["gradient_norm"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_constrained_methods_gradient_is_its_tangent_part():
@@ -61,7 +61,7 @@ def test_a_constrained_methods_gradient_is_its_tangent_part():
             omega[i, j], omega[j, i] = 0.5**0.5, -(0.5**0.5)
             slopes.append(float((g * (omega @ q)).sum()))
     scale = 2 * math.sqrt(2) * float(problem.eigenvalues.norm())
-    found = measure_end(q, problem, cell)
+    found = measured_end(q, problem, cell)
     assert found["gradient_norm"] * scale == pytest.approx(math.hypot(*slopes), rel=1e-9)
     assert math.isnan(found["curvature"])
 
@@ -74,7 +74,7 @@ def test_at_the_trap(bias, factor):
     lam = problem.lambda_min
     cell = Cell(**PLAIN, bias=bias, reg=factor * 2 * lam, determinant="mismatch")
     s = float(theory.trap_position(cell.reg, lam))
-    found = measure_end(on_path(problem, s), problem, cell)
+    found = measured_end(on_path(problem, s), problem, cell)
     assert found["position"] == pytest.approx(s) and found["reflection"] == 0
     assert found["overlap"] == pytest.approx(1) and found["off_path"] < 1e-9 and found["gradient_norm"] < 1e-9
     assert found["curvature"] == pytest.approx(4 * cell.reg * (1 - s) * math.sqrt(1 - 2 * lam / cell.reg), rel=1e-3)
@@ -87,7 +87,7 @@ def test_beside_another_reflection():
     u = problem.eigenvectors[:, 3]
     s = float(theory.reflected_positions(1e4, float(problem.eigenvalues[3]))[0])
     w = problem.rho.mT @ (torch.eye(6, dtype=F64) - (1 - s) * torch.outer(u, u))
-    found = measure_end(w, problem, cell)
+    found = measured_end(w, problem, cell)
     assert found["reflection"] == 3 and found["gradient_norm"] < 1e-9 and found["overlap"] == pytest.approx(1)
 
 
@@ -96,7 +96,7 @@ def test_equal_eigenvalues_are_one():
     problem = draw_problem(cell)
     y = torch.nn.functional.normalize(torch.arange(1.0, 7, dtype=F64), dim=0)
     w = problem.rho.double().mT @ (torch.eye(6, dtype=F64) - 1.9 * torch.outer(y, y))
-    found = measure_end(w, problem, cell)
+    found = measured_end(w, problem, cell)
     assert found["reflection"] == 0 and found["overlap"] == pytest.approx(1)
     assert found["off_path"] < 1e-6 and found["position"] == pytest.approx(-0.9)
 
@@ -106,7 +106,7 @@ def test_slow_sign_is_that_of_the_start_on_what_the_penalty_outweighs(reg, numbe
     problem = draw_problem(Cell(**PLAIN))
     values = problem.eigenvalues
     reg = float(values[number - 1] + values[number]) if number else reg  # twice their mean
-    ends = measure_end(somewhere(problem), problem, Cell(**PLAIN, reg=reg))
+    ends = measured_end(somewhere(problem), problem, Cell(**PLAIN, reg=reg))
     found = ends["slow_sign"]
     if number is None:
         assert math.isnan(found)
@@ -121,7 +121,7 @@ def test_a_detached_penalty_leaves_the_curvature_of_the_data_and_a_weight_on_the
     v, rho = problem.weakest, problem.rho.double()
     s = 0.5  # between target and pass: not reflected
     weight = rho.mT @ (torch.eye(len(v), dtype=torch.float64) - (1 - s) * torch.outer(v, v))
-    found = measure_end(weight, problem, Cell(**PLAIN, penalty="fro2_detached", reg=7.0))
+    found = measured_end(weight, problem, Cell(**PLAIN, penalty="fro2_detached", reg=7.0))
     assert found["curvature"] == pytest.approx(2 * problem.lambda_min, rel=1e-6)
     assert found["position"] == pytest.approx(s) and math.isnan(found["reflection"]) and math.isnan(found["overlap"])
 
@@ -196,7 +196,7 @@ def test_the_distance_to_the_trap_is_exact(monkeypatch):
     y = torch.nn.functional.normalize(v + 0.02 * other, dim=0)
     s = -0.95
     m = torch.eye(6, dtype=F64) - (1 - s) * torch.outer(y, y)
-    found = measure_end(problem.rho.mT @ m, problem, Cell(**PLAIN, reg=10 * lam))
+    found = measured_end(problem.rho.mT @ m, problem, Cell(**PLAIN, reg=10 * lam))
     exact = float((m - torch.eye(6, dtype=F64) + (1 - known) * torch.outer(v, v)).norm())
     frame = pd.DataFrame([found | {"predicted_trap_position": known}])
     from orthogrid.theory.outcomes import distance_to_trap
@@ -213,5 +213,5 @@ def test_a_penalty_without_a_gradient_is_no_part_of_the_gradient_norm(penalty):
     for reg in (5.0, 7.0):
         cell = Cell(**PLAIN | {"penalty": penalty, "reg": reg})
         problem = draw_problem(cell)
-        of_reg.append(measure_end(somewhere(problem), problem, cell)["gradient_norm"])
+        of_reg.append(measured_end(somewhere(problem), problem, cell)["gradient_norm"])
     assert of_reg[0] == of_reg[1] > 0

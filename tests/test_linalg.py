@@ -6,9 +6,11 @@ import torch
 from stepping import make_batch, take_step
 
 from orthogrid.cells.cell import Cell
+from orthogrid.methods.factors import polar_factor, q_factor
 from orthogrid.numerics.linalg import (
     ALIGNMENT,
     ALONE_FROM,
+    DECOMPOSED_STACKED,
     Products,
     each,
     flat,
@@ -125,7 +127,7 @@ def test_the_symmetric_product_is_the_plain_one(n, dtype):
 
 @pytest.mark.parametrize("size", [(3, 5, 5), (4, 2, 2)])
 @pytest.mark.parametrize(
-    "function", [torch.linalg.eigvalsh, torch.linalg.inv, torch.linalg.det, lambda m: m[None, None]]
+    "function", [torch.linalg.eigvalsh, torch.linalg.inv, torch.linalg.det, lambda m: m[..., None, :, None, :]]
 )
 def test_a_matrix_that_is_not_finite_gives_nan_and_spoils_no_neighbour(size, function):
     """Results of any number of axes: a number, a vector, a matrix, more."""
@@ -138,6 +140,32 @@ def test_a_matrix_that_is_not_finite_gives_nan_and_spoils_no_neighbour(size, fun
     assert found.shape == alone.shape and found[1].isnan().all()
     kept = [i for i in range(len(batch)) if i != 1]
     assert torch.equal(found[kept], alone[kept])
+
+
+@pytest.mark.parametrize("n", [3, 30, DECOMPOSED_STACKED - 1, DECOMPOSED_STACKED])
+@pytest.mark.parametrize(
+    "function", [torch.linalg.eigvalsh, torch.linalg.inv, torch.linalg.det, polar_factor, q_factor]
+)
+def test_a_stack_is_decomposed_with_the_bits_of_its_matrices(n, function):
+    torch.manual_seed(n)
+    batch = torch.linalg.qr(torch.randn(3, n, n)).Q + 0.1 * torch.eye(n)
+    assert torch.equal(each(function, batch), torch.stack([function(matrix) for matrix in batch]))
+
+
+def test_a_matrix_that_does_not_converge_spoils_no_neighbour(monkeypatch):
+    stubborn, svd = torch.tensor([[2.0, 1.0], [0.0, 2.0]]), torch.linalg.svd
+
+    def failing(a):
+        if a.dtype is torch.float32 and (a == stubborn).flatten(-2).all(-1).any():
+            raise torch.linalg.LinAlgError
+        return svd(a)
+
+    batch = torch.stack([torch.eye(2), stubborn, torch.tensor([[0.0, 3.0], [-1.0, 0.5]])])
+    before = each(polar_factor, batch)
+    monkeypatch.setattr(torch.linalg, "svd", failing)
+    after = each(polar_factor, batch)
+    assert torch.equal(after[[0, 2]], before[[0, 2]])
+    torch.testing.assert_close(after[1], before[1])
 
 
 @pytest.mark.parametrize("dtype, inside", [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")])

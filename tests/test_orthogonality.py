@@ -277,7 +277,7 @@ def test_the_trainer_does_not_pay_for_the_check(monkeypatch, cubic):
 
     # `restart` asks for the whole loss, too; without a multiplier a step takes the value.
     cell = Cell(method="restart", penalty="fro2", reg=1.0, dimension=4, samples=3, steps=4)
-    for module in ("methods.batch", "training.train", "training.ends"):
+    for module in ("methods.batch", "training.ends"):
         monkeypatch.setattr(f"orthogrid.{module}.find_penalty", lambda spec: (cubic, {}))
     monkeypatch.setattr(Penalty, "__call__", refuse)
     assert train_batch([cell])[0].row["status"] == "ok"

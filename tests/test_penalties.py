@@ -226,7 +226,7 @@ def test_a_penalty_with_value_alone_trains_by_autograd(monkeypatch):
     settings = {"dimension": 8, "samples": 5, "steps": 50, "reg": 10.0, "dtype": "float64"}
     cell = Cell(penalty="fro2", **settings)
     expected = train_batch([cell])[0]
-    monkeypatch.setattr("orthogrid.training.train.find_penalty", lambda spec: (penalty, {}))
+    monkeypatch.setattr("orthogrid.methods.batch.find_penalty", lambda spec: (penalty, {}))
     by_value = train_batch([cell])[0]
     for name in ("fit", "distance", "orthogonality_fro"):
         assert by_value.row[name] == pytest.approx(expected.row[name], rel=1e-7, abs=1e-9)

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from geometry import F64, haar, loss_of, on_path, weakest_image
+from geometry import F64, haar, loss_of, measured_distances, on_path, weakest_image
 
 from orthogrid.cells.cell import Cell
 from orthogrid.cells.config import check_config
-from orthogrid.numerics.metrics import data_loss, final
+from orthogrid.numerics.metrics import data_loss
 from orthogrid.numerics.problem import det_sign, draw_problem
 from orthogrid.theory import forms as theory
 from orthogrid.theory.predictions import predict_cells
@@ -194,10 +194,10 @@ def test_final_distances_at_known_points(k):
     cell = Cell(dimension=8, samples=k, bias=False, dtype="float64", determinant="mismatch", init="twin")
     problem = draw_problem(cell)
     bias = torch.zeros(8, dtype=F64)
-    at_twin = final(problem.weight, bias, problem)
+    at_twin = measured_distances(problem.weight, bias, problem)
     assert at_twin["distance_twin"] == pytest.approx(0, abs=1e-12) and at_twin["distance_start"] == 0
     assert at_twin["sigma_min"] == pytest.approx(1) == at_twin["sigma_max"]
-    at_target = final(problem.rho.mT.contiguous(), bias, problem)
+    at_target = measured_distances(problem.rho.mT.contiguous(), bias, problem)
     assert at_target["distance_twin"] == pytest.approx(2) and at_target["distance_l1"] == pytest.approx(0, abs=1e-12)
     assert at_target["distance_rho"] == pytest.approx(float((problem.rho.mT - problem.rho).norm()))
     if k < 8:
@@ -213,7 +213,7 @@ def test_mean_direction_at_zero_loss_is_the_bias_over_the_outside_mean():
     bias = -shift * problem.mean_outside.norm()
     x = problem.x[None]
     assert float(data_loss(w[None], bias[None], x, x @ problem.rho)) < 1e-20
-    measured = final(w.contiguous(), bias, problem)["mean_direction"]
+    measured = measured_distances(w.contiguous(), bias, problem)["mean_direction"]
     assert measured == pytest.approx(float(bias.norm() / problem.mean_outside.norm()))
 
 

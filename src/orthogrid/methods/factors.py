@@ -14,8 +14,9 @@ def q_factor(a: Tensor) -> Tensor:
 def polar_factor(a: Tensor) -> Tensor:
     try:
         u, _, vt = torch.linalg.svd(a)
-    except (
-        torch.linalg.LinAlgError
-    ):  # LAPACK's divide and conquer may not converge where all singular values are nearly one
+    except torch.linalg.LinAlgError:
+        # LAPACK's divide and conquer may not converge where all singular values are nearly one.
+        if a.dim() > 2:
+            raise  # that matrix alone is to be taken in double precision
         u, _, vt = torch.linalg.svd(a.double())
     return (u @ vt).to(a.dtype)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from .base import register
-from .per_cell import PerCell
+from .library import Library
 
 
 @register(constrains=True, keeps="on", decomposes=True, bfloat16=False, library=True)
-class geoopt(PerCell):
+class geoopt(Library):
     """The library geoopt: RiemannianAdam on the Stiefel manifold, Euclidean metric, QR (Bécigneul and Ganea, ICLR 2019).
 
     Its Adam scales by the norm of the whole gradient, not entry by entry, so that a step has length lr where Adam's
@@ -27,7 +27,7 @@ class geoopt(PerCell):
         layer.weight = library.ManifoldParameter(start, manifold=library.EuclideanStiefel())
         return layer
 
-    def make_optimizer(self, parameters, lr):
+    def make_optimizer(self, parameters):
         import geoopt as library
 
-        return library.optim.RiemannianAdam(parameters, lr=lr)
+        return library.optim.RiemannianAdam(parameters)

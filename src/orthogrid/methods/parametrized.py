@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .per_cell import PerCell, _Layer
+from .library import Layer, Library
 
 
-class Parametrized(PerCell):
+class Parametrized(Library):
     """`torch.nn.utils.parametrizations.orthogonal`; the start is its base point, or its reflections'."""
 
     orthogonal_map = ""
 
     def make_layer(self, start: Tensor) -> torch.nn.Module:
-        return torch.nn.utils.parametrizations.orthogonal(_Layer(start), orthogonal_map=self.orthogonal_map)
+        return torch.nn.utils.parametrizations.orthogonal(Layer(start), orthogonal_map=self.orthogonal_map)

@@ -16,6 +16,9 @@ ALIGNMENT = 64  # bytes
 ALONE_FROM = 384
 # W Wᵀ is symmetric: its lower blocks of about so many rows are computed and mirrored, 60 % of the operations at n = 500.
 BLOCK_ROWS = 100
+# On a CPU, matrices below this dimension are decomposed a stack at a time: a call costs as much as the work, and the bits are
+# the same. Batched LU of several matrices with n ≥ 200 can hang in MKL (seen with torch 2.13).
+DECOMPOSED_STACKED = 128
 
 
 def padded(count: int, *shape: int, dtype: torch.dtype, device: torch.device | str) -> Tensor:
@@ -81,11 +84,21 @@ def total(x: Tensor) -> Tensor:
     return x.sum(-1).sum(-1)
 
 
-def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
-    """Apply a LAPACK-based function of a matrix matrix by matrix on the CPU, at once elsewhere; NaN where a matrix is not finite.
+def norm(x: Tensor) -> Tensor:
+    """Frobenius norms of matrices (B, n, m): (B,)."""
+    return total(x.square()).sqrt()
 
-    In at least float32: LAPACK knows no lower precision. On the CPU, batched LU of several matrices with n ≥ 200 can hang in
-    MKL (seen with torch 2.13). Decompositions raise on numbers that overflowed: a diverged cell would take its neighbours down.
+
+def column(a: Tensor, v: Tensor) -> Tensor:
+    """a @ v for matrices (B, n, m) and vectors (B, m): (B, n)."""
+    return (a @ v[:, :, None])[:, :, 0]
+
+
+def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """A LAPACK-based function of every matrix of a stack (B, n, n); NaN where a matrix is not finite.
+
+    `function` takes a matrix or a stack. It works in at least float32: LAPACK knows no lower precision. Decompositions raise on
+    numbers that overflowed, and on one matrix that does not converge: such a cell would take its neighbours down.
     """
     batch = batch if batch.dtype.itemsize >= 4 else batch.float()
     finite = batch.isfinite().flatten(1).all(1)
@@ -95,9 +108,12 @@ def each(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         torch.where(finite[:, None, None], batch, torch.eye(batch.shape[-1]).to(batch), out=mended)
         result = each(function, mended)
         return torch.where(finite.view(-1, *[1] * (result.dim() - 1)), result, torch.nan)
-    if batch.device.type == "cpu":
-        return torch.stack([function(matrix) for matrix in batch])
-    return function(batch)
+    if batch.device.type != "cpu":
+        return function(batch)
+    if batch.shape[-1] < DECOMPOSED_STACKED:
+        with contextlib.suppress(torch.linalg.LinAlgError):
+            return function(batch)
+    return torch.stack([function(matrix) for matrix in batch])
 
 
 def decomposed(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:

@@ -5,13 +5,11 @@ Differences D are from the solution rhoᵀ; S = WWᵀ - I. Weights are not kept,
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from .linalg import each, gram_residual, product, total
-from .problem import Problem
+from .linalg import column, each, gram_residual, norm, product, total
+from .problem import Stack
 
 TRACE = ("fit", "orthogonality_fro", "orthogonality_l1", "distance", "log_abs_det", "det_sign")
 FINAL = (
@@ -40,27 +38,25 @@ def data_loss(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return total(product(x, weight.mT).add_(bias[:, None, :]).sub_(y).square())
 
 
-def final(weight: Tensor, bias: Tensor, problem: Problem) -> dict[str, float]:
-    """The final distances and spectra of one float64 weight (n, n) with bias (n,), on the CPU.
+def final(weight: Tensor, bias: Tensor, problems: Stack) -> dict[str, Tensor]:
+    """The final distances and spectra of float64 weights (B, n, n) with biases (B, n): each (B,).
 
     `distance_nearest` is to the zero-loss orthogonal matrix nearest the start. `mean_direction` is ‖D x̂‖, x̂ the
     direction of the samples' mean outside the row space of the centred samples; NaN where there is no outside.
     """
-    rho, start = problem.rho.double(), problem.weight.double()
-    target, v = rho.mT, problem.weakest
+    target, v = problems.rho.mT, problems.weakest
     difference = weight - target
-    twin_difference = difference + 2 * torch.outer(target @ v, v)
-    outside = float(problem.mean_outside.norm())
-    singular = torch.linalg.svdvals(weight)
+    twin_difference = difference + 2 * column(target, v)[:, :, None] * v[:, None, :]
+    singular = each(torch.linalg.svdvals, weight)
     return {
-        "distance_rho": float((weight - rho).norm()),
-        "distance_start": float((weight - start).norm()),
-        "distance_nearest": float((weight - problem.nearest).norm()),
-        "distance_twin": float(twin_difference.norm()),
-        "distance_l1": float(difference.abs().sum()),
-        "distance_rho_l1": float((weight - rho).abs().sum()),
-        "mean_direction": float((difference @ problem.mean_outside).norm()) / outside if outside else math.nan,
-        "bias_norm": float(bias.norm()),
-        "sigma_min": float(singular[-1]),
-        "sigma_max": float(singular[0]),
+        "distance_rho": norm(weight - problems.rho),
+        "distance_start": norm(weight - problems.start),
+        "distance_nearest": norm(weight - problems.nearest),
+        "distance_twin": norm(twin_difference),
+        "distance_l1": total(difference.abs()),
+        "distance_rho_l1": total((weight - problems.rho).abs()),
+        "mean_direction": column(difference, problems.mean_outside).norm(dim=1) / problems.mean_outside.norm(dim=1),
+        "bias_norm": bias.norm(dim=1),
+        "sigma_min": singular[:, -1],
+        "sigma_max": singular[:, 0],
     }

@@ -8,9 +8,10 @@ stream: the twin's direction, then noise or the fresh samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -93,6 +94,28 @@ class Problem:
         return target + target @ complement @ q @ complement.mT
 
 
+class Stack(NamedTuple):
+    """What is measured against, of B problems: float64, each with B in front."""
+
+    rho: Tensor
+    start: Tensor
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+    weakest: Tensor
+    mean_outside: Tensor
+    nearest: Tensor
+    least_squares: Tensor
+
+
+def stacked(problems: Sequence[Problem], device: torch.device | str) -> Stack:
+    """The same of several problems of one dimension, on a device."""
+    of_each = [
+        (p.rho, p.weight, p.eigenvalues, p.eigenvectors, p.weakest, p.mean_outside, p.nearest, p.least_squares)
+        for p in problems
+    ]
+    return Stack(*(torch.stack([x.double() for x in same]).to(device) for same in zip(*of_each, strict=True)))
+
+
 def draw_problem(cell: Cell) -> Problem:
     """Draw a cell's problem and start.
 
@@ -136,20 +159,9 @@ def draw_problem(cell: Cell) -> Problem:
     bias = bias.to(dtype) if cell.bias else torch.zeros(n, dtype=dtype)
     noise = cell.noise * torch.randn(k, n, generator=generator, **DRAWN) if cell.noise else None
     problem = Problem(
-        x,
-        rho,
-        weight,
-        bias,
-        rank,
-        eigenvalues,
-        eigenvectors,
-        weakest,
-        row_space,
-        mean_outside,
-        noise,
-        cell.bias,
+        x, rho, weight, bias, rank, eigenvalues, eigenvectors, weakest, row_space, mean_outside, noise, cell.bias,
         generator,
-    )
+    )  # fmt: skip
     if cell.init == "twin" and noise is not None:
         problem.weight = problem.noisy_twin.to(dtype).contiguous()
     return problem
@@ -190,6 +202,8 @@ def _sample_spectrum(x: Tensor, cell: Cell) -> Spectrum:
     n = cell.dimension
     mean = x.mean(0)
     weighed = x - mean if cell.bias else x
+    if x.shape[0] > n:  # of many samples the triangular factor has the same singular values and right vectors
+        weighed = torch.linalg.qr(weighed, mode="r").R
     _, s, vt = torch.linalg.svd(weighed, full_matrices=n > x.shape[0])
     limit = len(s) + n
     # Samples handed over in float32 carry that precision; a whitened set's zero eigenvalue is 0 only up to it.

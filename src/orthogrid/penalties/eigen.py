@@ -1,4 +1,4 @@
-"""Eigenvalues of symmetric matrices, matrix by matrix on a CPU: what several penalties share."""
+"""Eigenvalues of symmetric matrices: what several penalties share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells where a run ended, from its final weight alone: how flat the loss is there, and which reflection it is near.
+"""What tells where runs ended, from their final weights alone: how flat the loss is there, and which reflection it is near.
 
 M = rho W. The target is M = I. An eigenvector u of G is reflected where M u = s u with s < 0. Rows hold what was measured; what
 it is called, by the closed forms, is in `outcomes`.
@@ -7,14 +7,15 @@ it is called, by the closed forms, is in `outcomes`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
 from ..methods.base import find_method
-from ..numerics.linalg import gram_residual
-from ..numerics.problem import SAME_EIGENVALUE, Problem
+from ..numerics.linalg import column, each, gram_residual, norm
+from ..numerics.problem import SAME_EIGENVALUE, Stack
 from ..penalties.base import find_penalty
 
 MEASURES = (
@@ -32,8 +33,8 @@ MEASURES = (
 STEP = 1e-3  # of a second difference; a kink of the penalty shows as a curvature of about its size over this
 
 
-def measure_end(weight: Tensor, problem: Problem, cell: Cell) -> dict[str, float]:
-    """For one float64 weight (n, n) on the CPU:
+def measure_ends(weight: Tensor, problems: Stack, cells: Sequence[Cell]) -> dict[str, Tensor]:
+    """For float64 weights (B, n, n) of cells with one penalty and method, each (B,):
 
     `distance_seen` is ‖(W - rhoᵀ) P‖_F, P the projection on what the samples span.
     `gradient_norm` is the gradient's norm, the bias at its optimum, over 2√2 ‖G‖_F. That unit is about the norm of the data loss's
@@ -47,66 +48,72 @@ def measure_end(weight: Tensor, problem: Problem, cell: Cell) -> dict[str, float
     on which the flow ends where the other eigenvalues are far above (Proposition "coin").
     `slow_gap` is the smallest of the others over the largest of U's. Both are NaN where none or all are below.
     """
-    rho, values, vectors = problem.rho.double(), problem.eigenvalues, problem.eigenvectors
-    n, m = len(values), rho @ weight
-    difference = weight - rho.mT
-    pull = (weight - problem.least_squares) @ vectors
-    s, y = (part[..., 0] for part in torch.linalg.eigh((m + m.mT) / 2))
-    eye = torch.eye(n, dtype=weight.dtype)
-    first = _firsts(values)
-    amounts = torch.zeros(n, dtype=weight.dtype).index_add_(0, first, (vectors.mT @ y).square())
-    number = int(amounts.argmax())
-    reflected = float(s) < 0
+    rho, values, vectors = problems.rho, problems.eigenvalues, problems.eigenvectors
+    reg = torch.tensor([cell.reg for cell in cells], dtype=weight.dtype, device=weight.device)
+    m = rho @ weight
+    pair = each(_smallest_eigenpair, (m + m.mT) / 2)
+    s, y = pair[:, 0], pair[:, 1:]
+    along = column(vectors.mT, y).square()
+    amounts = torch.zeros_like(values).scatter_add_(1, _firsts(values), along)
+    number, reflected = amounts.argmax(1), s < 0
+    scale = 2 * math.sqrt(2) * values.norm(dim=1)
+    data_gradient = 2 * ((weight - problems.least_squares) @ vectors * values[:, None]) @ vectors.mT
+    direction = column(rho.mT, y)[:, :, None] * y[:, None]
     return {
-        "distance_seen": float((difference @ vectors[:, values > 0]).norm()),
-        "gradient_norm": _gradient_norm(weight, 2 * (pull * values) @ vectors.mT, cell, values),
-        "curvature": _curvature(weight, rho.mT @ torch.outer(y, y), float((vectors.mT @ y).square() @ values), cell),
-        "position": float(s),
-        "reflection": number if reflected else math.nan,
-        "overlap": float(amounts[number]) if reflected else math.nan,
-        "off_path": float((m - eye + (1 - s) * torch.outer(y, y)).norm()),
-        **_slow(rho @ problem.weight.double(), values, vectors, cell.reg),
+        "distance_seen": norm((weight - rho.mT) @ (vectors * (values > 0)[:, None])),
+        "gradient_norm": (_gradient_norm(weight, data_gradient, reg, cells[0]) / scale).where(scale > 0, math.nan),
+        "curvature": _curvature(weight, direction, 2 * (along * values).sum(1), reg, cells[0]),
+        "position": s,
+        "reflection": number.to(s.dtype).where(reflected, math.nan),
+        "overlap": amounts.gather(1, number[:, None])[:, 0].where(reflected, math.nan),
+        "off_path": norm(m - torch.eye(m.shape[-1]).to(m) + ((1 - s)[:, None] * y)[:, :, None] * y[:, None]),
+        **_slow(rho @ problems.start, values, vectors, reg),
     }
 
 
-def _slow(start: Tensor, values: Tensor, vectors: Tensor, reg: float) -> dict[str, float]:
-    below = 2 * values < reg
-    if not below.any() or below.all():
-        return {"slow_sign": math.nan, "slow_gap": math.nan}
-    slow = vectors[:, below]
-    largest = float(values[below][-1])
-    return {
-        "slow_sign": float(torch.linalg.slogdet(slow.mT @ start @ slow)[0]),
-        "slow_gap": float(values[~below][0]) / largest if largest else math.inf,
-    }
+def _smallest_eigenpair(a: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(a)
+    return torch.cat([values[..., :1], vectors[..., 0]], -1)
+
+
+def _slow(start: Tensor, values: Tensor, vectors: Tensor, reg: Tensor) -> dict[str, Tensor]:
+    below = 2 * values < reg[:, None]
+    some = below.any(1) & ~below.all(1)
+    # The block of U, and ones in the diagonal of the others.
+    block = (vectors.mT @ start @ vectors).where(below[:, :, None] & below[:, None, :], 0.0)
+    sign = each(lambda a: torch.linalg.slogdet(a)[0], block + torch.diag_embed((~below).to(block.dtype)))
+    largest, least = values.where(below, 0.0).amax(1), values.where(~below, math.inf).amin(1)
+    return {"slow_sign": sign.where(some, math.nan), "slow_gap": (least / largest).where(some, math.nan)}
 
 
 def _firsts(values: Tensor) -> Tensor:
-    """For each of ascending eigenvalues the number of the first that equals it: (n,) integers."""
-    new = torch.ones(len(values), dtype=torch.bool)
-    new[1:] = values[1:] - values[:-1] > SAME_EIGENVALUE * values[1:]
-    return torch.where(new, torch.arange(len(values)), 0).cummax(0)[0]
+    """For each of ascending eigenvalues (B, n) the number of the first that equals it: (B, n) integers."""
+    new = torch.ones_like(values, dtype=torch.bool)
+    new[:, 1:] = values[:, 1:] - values[:, :-1] > SAME_EIGENVALUE * values[:, 1:]
+    numbers = torch.arange(values.shape[1], device=values.device).expand_as(values)
+    return numbers.where(new, 0).cummax(1)[0]
 
 
-def _gradient_norm(weight: Tensor, gradient: Tensor, cell: Cell, values: Tensor) -> float:
+def _gradient_norm(weight: Tensor, gradient: Tensor, reg: Tensor, cell: Cell) -> Tensor:
+    """Of the loss's gradient, given that of its data part."""
     method = find_method(cell.method).entry
     penalty, options = find_penalty(cell.penalty)
     if method.uses_penalty and penalty.attached:
-        gradient = gradient + cell.reg * penalty.gradient_at(weight[None], **options)[0]
+        gradient = gradient + reg[:, None, None] * penalty.gradient_at(weight, **options)
     if method.constrains:
         relative = gradient @ weight.mT
         gradient = (relative - relative.mT) / 2
-    scale = 2 * math.sqrt(2) * float(values.norm())
-    return float(gradient.norm()) / scale if scale else math.nan
+    return norm(gradient)
 
 
-def _curvature(weight: Tensor, direction: Tensor, data: float, cell: Cell) -> float:
-    """Of the loss along a direction (n, n) in which the data loss has second derivative 2 · `data`; NaN for constrained methods."""
+def _curvature(weight: Tensor, direction: Tensor, data: Tensor, reg: Tensor, cell: Cell) -> Tensor:
+    """Of the loss along directions (B, n, n), given that of its data part; NaN for constrained methods."""
     if find_method(cell.method).entry.constrains:
-        return math.nan
+        return torch.full_like(data, math.nan)
     penalty, options = find_penalty(cell.penalty)
     if not penalty.attached:
-        return 2 * data
-    around = torch.stack([weight - STEP * direction, weight, weight + STEP * direction])
-    before, at, after = (float(value) for value in penalty.value(gram_residual(around), **options))
-    return 2 * data + cell.reg * (before - 2 * at + after) / STEP**2
+        return data
+    before, at, after = (
+        penalty.value(gram_residual(weight + step * direction), **options) for step in (-STEP, 0.0, STEP)
+    )
+    return data + reg * (before - 2 * at + after) / STEP**2

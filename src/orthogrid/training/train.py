@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,13 +17,13 @@ from ..methods.base import make_method
 from ..methods.batch import Batch
 from ..numerics import metrics
 from ..numerics.linalg import ALONE_FROM, gram_residual, one_thread
-from ..numerics.problem import Problem, draw_problem
-from ..penalties.base import find_penalty
+from ..numerics.problem import Problem, det_sign, draw_problem, stacked
 from . import ends
 
 # On a CPU a stack's weights have about so many elements at most: its gradients, moments and data are then still in the
 # caches when a step comes back to them.
 STACK_ELEMENTS = 200_000
+GPU_MEASURED = 16  # final weights that a GPU measures at once: each takes some twenty matrices in float64
 
 
 @dataclass
@@ -68,9 +65,9 @@ def train_batch(
         raise ValueError("train_batch stacks cells of one shape; group them by shape_of first")
     device = torch.device(device)
     results: dict[int, Result] = {}
-    with one_thread() if device.type == "cpu" else contextlib.nullcontext():
+    with one_thread():
         started = time.perf_counter()
-        problems = _draw_all(cells, device)
+        problems = _draw_all(cells)
         drawing = (time.perf_counter() - started) / len(cells)
         stacks = _stacks(cells, device)
         for done, stack in enumerate(stacks):
@@ -128,59 +125,61 @@ def _train_stack(
                 mark = time.perf_counter()
             if t < steps:
                 method.step(t)
-        weights, biases = batch.weight.double().cpu(), batch.bias.double().cpu()
-    ends = zip(cells, problems, weights, biases, range(len(cells)), strict=True)
-    results = _on_host(lambda end: _result(*end, logged), ends, device)  # type: ignore[call-arg]
+        results = _results(batch, logged)
     for result in results:
         result.row["seconds_per_step"] = float(f"{stepping / (steps * len(cells)):.4g}")
     return results
 
 
-def _on_host(function: Callable, items: Iterable, device: torch.device) -> list:
-    """The function of each item, on the CPU: by a thread a core where a GPU trains, else one after another, since then
-    the cores train other batches."""
-    if device.type == "cpu":
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(pool.map(function, items))
-
-
-def _draw_all(cells: Sequence[Cell], device: torch.device) -> list[Problem]:
+def _draw_all(cells: Sequence[Cell]) -> list[Problem]:
     """Problems of cells; what paired cells share is drawn once."""
     drawn_as = [(cell.problem, cell.determinant, cell.init) for cell in cells]
-    distinct = dict(zip(drawn_as, cells, strict=True))
-    shared = dict(zip(distinct, _on_host(_draw, distinct.values(), device), strict=True))
+    shared = {settings: draw_problem(cell) for settings, cell in dict(zip(drawn_as, cells, strict=True)).items()}
     return [shared[settings] for settings in drawn_as]
 
 
-def _draw(cell: Cell) -> Problem:
-    problem = draw_problem(cell)
-    problem.nearest  # noqa: B018 - computed here, once for all that share it
-    return problem
+def _results(batch: Batch, logged: Sequence[tuple[int, dict[str, Tensor]]]) -> list[Result]:
+    """Rows and traces of a stack's cells, measured on their final weights in float64."""
+    cells, problems = batch.cells, batch.problems
+    traces = torch.stack([torch.stack([values[name] for name in metrics.TRACE]) for _, values in logged])
+    traced = traces.permute(2, 0, 1).tolist()  # by cell, step and column
+    weight, bias = batch.weight.double().contiguous(), batch.bias.double().contiguous()
+    finite = (weight.isfinite().all((1, 2)) & bias.isfinite().all(1)).tolist()
+    most = GPU_MEASURED if batch.on_gpu else len(cells)
+    parts = [slice(first, first + most) for first in range(0, len(cells), most)]
+    final = [found for part in parts for found in _measured(batch, part, weight, bias)]
+    weight, bias = weight.cpu(), bias.cpu()
+    results = []
+    for i, (cell, problem) in enumerate(zip(cells, problems, strict=True)):
+        trace = [
+            {"step": t, **{name: _short(value) for name, value in zip(metrics.TRACE, values, strict=True)}}
+            for (t, _), values in zip(logged, traced[i], strict=True)
+        ]
+        row: dict[str, float | int | str] = dict.fromkeys((*metrics.FINAL, *ends.MEASURES), math.nan)
+        if finite[i]:
+            last = dict(zip(metrics.TRACE, traced[i][-1], strict=True))
+            row |= {name: value for name, value in last.items() if name in metrics.FINAL}
+            row |= final[i]
+        row["status"] = "ok" if finite[i] else "diverged"
+        row["det_sign_start"] = trace[0]["det_sign"]
+        row["det_sign_target"] = det_sign(problem.rho)
+        row["lambda_min"], row["rank"] = problem.lambda_min, problem.rank
+        for name in ("det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign"):
+            row[name] = int(row[name]) if row[name] == row[name] else math.nan
+        results.append(Result(cell, row, trace, weight[i], bias[i]))
+    return results
 
 
-def _result(
-    cell: Cell, problem: Problem, weight: Tensor, bias: Tensor, i: int, logged: list[tuple[int, dict[str, Tensor]]]
-) -> Result:
-    """Row and trace of the i-th cell of a stack, from its final weight and bias in float64 on the CPU."""
-    trace = [{"step": t, **{name: _short(values[name][i]) for name in metrics.TRACE}} for t, values in logged]
-    row: dict[str, float | int | str] = dict.fromkeys((*metrics.FINAL, *ends.MEASURES), math.nan)
-    if torch.isfinite(weight).all() and torch.isfinite(bias).all():
-        row |= {name: float(logged[-1][1][name][i]) for name in metrics.TRACE if name in metrics.FINAL}
-        row |= metrics.final(weight, bias, problem) | ends.measure_end(weight, problem, cell)
-        penalty, options = find_penalty(cell.penalty)
-        row["penalty_value"] = float(penalty.value(gram_residual(weight[None]), **options)[0])
-        row["status"] = "ok"
-    else:
-        row["status"] = "diverged"
-    row["det_sign_start"] = trace[0]["det_sign"]
-    row["det_sign_target"] = float(torch.linalg.slogdet(problem.rho.double())[0])
-    row["lambda_min"], row["rank"] = problem.lambda_min, problem.rank
-    for name in ("det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign"):
-        row[name] = int(row[name]) if row[name] == row[name] else math.nan
-    return Result(cell, row, trace, weight, bias)
+def _measured(batch: Batch, part: slice, weights: Tensor, biases: Tensor) -> list[dict[str, float]]:
+    """What is measured on the final weights of a part of the cells."""
+    weight, bias, against = weights[part], biases[part], stacked(batch.problems[part], batch.device)
+    # A diverged weight is measured as its start, so that it spoils no neighbour; its numbers are dropped.
+    weight = weight.where(weight.isfinite().all(1).all(1)[:, None, None], against.start)
+    found = metrics.final(weight, bias, against) | ends.measure_ends(weight, against, batch.cells[part])
+    found["penalty_value"] = batch.penalty.value(gram_residual(weight), **batch.options)
+    return [dict(zip(found, values, strict=True)) for values in torch.stack([*found.values()], 1).tolist()]
 
 
-def _short(value: Tensor) -> float:
+def _short(value: float) -> float:
     """A trace's number, to seven digits: as many as the thread's longest, and half the bytes on disk."""
-    return float(f"{float(value):.7g}")
+    return float(f"{value:.7g}")
