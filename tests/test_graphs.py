@@ -67,7 +67,20 @@ def test_every_call_does_the_work_once_launched_or_replayed(fake_cuda):
     for _ in range(graphs.WARM_UP + 4):
         step()
     assert calls == ["called"] * graphs.WARM_UP + ["replayed"] * 4
-    assert step.graph.replays == 4
+    assert step.graphs[1].replays == 4
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 4, 9, 12, 13, 14, 37])
+def test_many_steps_are_as_many_steps(fake_cuda, times):
+    """Whatever of them is launched, replayed one by one or ten at a time."""
+    work, calls = counting()
+    step = graphs.Repeated(work, GPU)
+    step(times)
+    done = len(calls) + sum((many - 1) * graph.replays for many, graph in step.graphs.items())
+    assert done == times
+    assert all(
+        graph.replays == {1: (times - 3) % 10, 10: (times - 3) // 10}[many] for many, graph in step.graphs.items()
+    )
 
 
 @pytest.mark.parametrize("device, capture", [(CPU, True), (GPU, False)])
@@ -76,7 +89,7 @@ def test_nothing_is_captured_on_a_cpu_or_where_the_work_waits_for_the_host(fake_
     step = graphs.Repeated(work, device, capture)
     for _ in range(10):
         step()
-    assert calls == ["called"] * 10 and step.graph is None
+    assert calls == ["called"] * 10 and not step.graphs
 
 
 def test_a_capture_that_runs_out_of_memory_says_so(fake_cuda, monkeypatch):

@@ -45,6 +45,29 @@ def test_where_no_worker_can_share_the_gpu_this_process_trains_alone(tmp_path, m
     assert {cell.key for cell in cells} == set(Store(tmp_path).finished(cells)[0]["key"])
 
 
+def test_penalties_that_decompose_train_on_the_cpu_beside_a_gpu(tmp_path, monkeypatch, with_workers):
+    """A CPU stands in for the card; a row says where it was made."""
+    place = {"fro2": "cuda", "nuclear": "cpu", "logdet": "cpu"}
+
+    def at(cells, device, report):
+        assert place[cells[0].penalty] == device.type
+        return REAL(cells, "cpu", report)
+
+    monkeypatch.setattr(workers, "SPAWN", workers.CONTEXT)
+    monkeypatch.setattr(runner, "find_device", lambda wanted: torch.device("cuda"))
+    monkeypatch.setattr(runner, "device_name", lambda device: device.type)
+    monkeypatch.setattr(runner, "gpu_workers", lambda device, count: 2)
+    monkeypatch.setattr(runner, "gpu_batch", lambda cell, device, workers: 2 if device.type == "cuda" else None)
+    monkeypatch.setattr(runner, "_prepare", lambda code, device: None)
+    monkeypatch.setattr(runner, "train_batch", at)
+    cells = [Cell(dimension=6, samples=4, steps=5, penalty=name, reg=reg) for name in place for reg in range(1, 7)]
+    for count in (1, 3):
+        root = tmp_path / str(count)
+        assert runner.train_cells(cells, root, "cuda", workers=count) == len(cells)
+        rows = Store(root).finished(cells)[0]
+        assert dict(zip(rows["penalty"], rows["device"], strict=True)) == place and len(rows) == len(cells)
+
+
 def test_a_device_that_is_not_there_is_told():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

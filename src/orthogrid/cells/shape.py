@@ -34,9 +34,11 @@ def by_gram(cell: Any) -> bool:
 
 
 def shape_of(cell: Any) -> tuple:
-    """The shape of a `Cell`. Those with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell."""
-    way = (by_gram(cell), cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
-    return (cell.dimension, cell.samples, cell.sampling, *way)
+    """The shape of a `Cell`. Those with equal shapes can be stacked into one batch; reg, lr, schedule, start and data are per cell,
+    and where the Gram matrix stands for the samples their number, too.
+    """
+    samples = "by Gram matrix" if by_gram(cell) else cell.samples
+    return (cell.dimension, samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
 
 
 def spec_name(spec: str) -> str:

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # What a row's numbers depend on: these folders, and the file that says which way a cell goes.
 COUNTED = ("numerics", "penalties", "methods", "training", "cells/shape.py")
 # Of what they import, these change no number: how a cell is written, how a component is read, how kernels are launched.
-SILENT = ("cells/cell.py", "cells/components.py", "numerics/graphs.py")
+SILENT = ("cells/cell.py", "cells/components.py", "numerics/graphs.py", "numerics/kernels.py")
 # Of a user's file these make no row: what draws, and what judges.
 DRAWN = ("figure", "claim")
 # Fields of a tree that do nothing, or that only some Pythons have.

@@ -24,7 +24,9 @@ from ..cells.config import Config
 from ..cells.costs import bytes_needed, cpu_name
 from ..cells.shape import spec_name
 from ..methods import METHODS
+from ..numerics.graphs import find_kernels
 from ..penalties import PENALTIES
+from ..penalties.base import find_penalty
 from ..training.train import Result, train_batch
 from .own import load_code, loaded_code, run_again, try_penalties
 from .plan import batches, measured_costs, parts, shared_out
@@ -72,7 +74,14 @@ def find_device(wanted: str) -> torch.device:
 
 def device_name(device: torch.device) -> str:
     """What a row says it was made on, such as `cuda (NVIDIA H200)` or `cpu (AMD EPYC, 1 thread)`."""
-    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else cpu_name()
+    if device.type != "cuda":
+        return cpu_name()
+    return f"cuda ({torch.cuda.get_device_name(device)}{'' if find_kernels(device) else ', no Triton'})"
+
+
+def device_of(cell: Cell, device: torch.device) -> torch.device:
+    """Where a cell of a job on `device` is trained. To decompose matrices in every step a GPU takes as long as a core."""
+    return torch.device("cpu") if find_penalty(cell.penalty)[0].decomposes else device
 
 
 def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
@@ -198,10 +207,9 @@ class Job:
         self.costs = measured_costs(store, device_name(device))
         self.seconds = sum(map(self.costs.seconds, cells))
         self.workers = workers if self.seconds > WORTH_WORKERS[device.type] else 1
-        if device.type == "cuda" and self.workers > 1:
-            self.workers = gpu_workers(device, self.workers)
+        self.sharing = gpu_workers(device, self.workers) if device.type == "cuda" and self.workers > 1 else self.workers
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.waiting = batches(cells, self.costs, lambda cell: gpu_batch(cell, device, self.workers))
+        self.waiting = batches(cells, self.costs, lambda cell: gpu_batch(cell, device_of(cell, device), self.sharing))
         if cells and (device.type == "cpu" or self.workers > 1):
             self.waiting = shared_out(self.waiting, self.workers, self.costs)
         if minutes is not None:
@@ -224,7 +232,7 @@ class Job:
         train = self._in_workers if self.workers > 1 else self._here
         for trained in train(stop, report):
             results = [each for each in trained if isinstance(each, Result)]
-            self.store.append(self.name, [_record(result, self.device) for result in results])
+            self.store.append(self.name, [_record(r, device_of(r.cell, self.device)) for r in results])
             self.count += len(results)
             diverged += sum(result.row["status"] == "diverged" for result in results)
             self.failures += [each for each in trained if isinstance(each, Failure)]
@@ -255,13 +263,13 @@ class Job:
                 report(done + fraction * work)
 
             try:
-                yield from halve_on_failure(batch, self.device, advance)
+                yield from halve_on_failure(batch, device_of(batch[0], self.device), advance)
             except KeyboardInterrupt:
                 return
             done += work
 
     def _in_workers(self, stop: Sequence[int], report: Callable[[float], None]) -> Iterator[list[Trained]]:
-        """The results of the batches that wait, as they come from the workers.
+        """The results of the batches that wait, as they come from the workers: those of a GPU, and beside them those of the CPU.
 
         A batch whose worker died is tried once more when all others are done, alone: on a CPU by a worker that has the machine's
         memory to itself, on a GPU in this process. Where workers on a GPU die before any has a result, the card may be set to
@@ -269,36 +277,45 @@ class Job:
         """
         seconds = [self.costs.batch_seconds(batch) for batch in self.waiting]
         on_gpu = self.device.type == "cuda"
-        most = min(self.workers, len(self.waiting))
-        work, prepare = partial(_train_at_once, self.device), partial(_prepare, loaded_code(), self.device)
-        workers = Workers(work, self.waiting, most, prepare, forks=not on_gpu)
-        waiting, died = deque(range(len(seconds))), deque[int]()
+        beside = [on_gpu and device_of(batch[0], self.device).type == "cpu" for batch in self.waiting]
+        waiting, others = (deque(n for n, other in enumerate(beside) if other is where) for where in (False, True))
+        died: deque[int] = deque()
+        most = max(1, min(self.sharing, len(waiting)))
 
-        def outcomes(numbers: deque[int]) -> Iterator[Outcome]:
-            while (numbers or workers.running) and not stop:
-                if self._late():
-                    numbers.clear()
-                while numbers and workers.free:
-                    workers.start(numbers.popleft())
-                yield from workers.wait(1.0)
-                report(sum(f * work for f, work in zip(workers.fractions, seconds, strict=True)))
+        def made(most: int, device: torch.device) -> Workers:
+            work, prepare = partial(_train_at_once, device), partial(_prepare, loaded_code(), device)
+            return Workers(work, self.waiting, most, prepare, forks=not on_gpu)
+
+        workers = made(most, self.device)
+        helpers = made(max(1, self.workers - most), torch.device("cpu"))
+
+        def outcomes(lanes: dict[Workers, deque[int]]) -> Iterator[Outcome]:
+            while any(numbers or lane.running for lane, numbers in lanes.items()) and not stop:
+                for lane, numbers in lanes.items():
+                    if self._late():
+                        numbers.clear()
+                    while numbers and lane.free:
+                        lane.start(numbers.popleft())
+                yield from workers.wait(1.0, helpers)
+                done = zip(workers.fractions, helpers.fractions, seconds, strict=True)
+                report(sum((here + there) * work for here, there, work in done))
 
         any_result = False
         try:
-            for outcome in outcomes(waiting):
+            for outcome in outcomes({workers: waiting, helpers: others}):
                 if not isinstance(outcome.error, WorkerDied):
-                    any_result = True
+                    any_result = any_result or not beside[outcome.number]
                     yield self._results(outcome)
                     continue
                 died.append(outcome.number)
-                if on_gpu and not any_result and len(died) >= most:
+                if on_gpu and not any_result and sum(not beside[number] for number in died) >= most:
                     died.extend(waiting)
                     waiting.clear()
             if not on_gpu:
                 workers.most = 1
-                yield from map(self._results, outcomes(died))
+                yield from map(self._results, outcomes({workers: died}))
         finally:
-            finished = workers.stop()
+            finished = [*workers.stop(), *helpers.stop()]
         yield from map(self._results, finished)
         if on_gpu:
             self.waiting = [self.waiting[number] for number in died]

@@ -76,9 +76,10 @@ class Workers:
         theirs.close()  # held open here, it would hide the worker's death
         return ours, process
 
-    def wait(self, seconds: float) -> list[Outcome]:
-        """The outcomes that are there, at the latest after so many seconds."""
-        return [self._receive(pipe) for pipe in wait(list(self.running), timeout=seconds)]  # type: ignore[arg-type]
+    def wait(self, seconds: float, *others: Workers) -> list[Outcome]:
+        """The outcomes that are there, of others too, at the latest after so many seconds."""
+        owner = {pipe: workers for workers in (self, *others) for pipe in workers.running}
+        return [owner[pipe]._receive(pipe) for pipe in wait(list(owner), timeout=seconds)]  # type: ignore[arg-type, index]
 
     def _receive(self, pipe: Connection) -> Outcome:
         number, process = self.running.pop(pipe)

@@ -13,7 +13,7 @@ from .batch import Batch
 class Method:
     """Made once for a batch, before its first step; holds what it needs between steps.
 
-    Of the batch it reads cells, problems, x, y and steps. It may change weight, bias and grad. It may call compute_gradient,
+    Of the batch it reads cells, problems, samples_of and steps. It may change weight, bias and grad. It may call compute_gradient,
     penalty_gradient, loss, products and train_with; and update, or set_rates and apply_gradient, which use rates and optimizer.
     `whole.weight` and `whole.grad` are the same with a margin of zeros. Products of these are faster; the zeros must stay.
     """
@@ -26,6 +26,13 @@ class Method:
     def step(self, t: int) -> None:
         """Step t (0-based) of the batch."""
         raise NotImplementedError
+
+    def run(self, first: int, last: int) -> None:
+        """Steps from first to before last. Samples are drawn between them where they are fresh."""
+        for t in range(first, last):
+            if t > first and self.batch.cells[0].sampling == "fresh":
+                self.batch.draw_samples()
+            self.step(t)
 
 
 METHODS: dict[str, type[Method]] = {}

@@ -14,6 +14,7 @@ from ..cells.cell import Cell
 from ..cells.shape import ProblemSettings, by_gram
 from ..numerics import metrics
 from ..numerics.descent import Descent
+from ..numerics.graphs import find_kernels
 from ..numerics.linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
 from ..numerics.problem import DTYPES, Problem, draw_fresh
 from ..penalties.base import find_penalty
@@ -38,6 +39,8 @@ class Batch:
         self.steps = first.steps
         self.penalty, self.options = find_penalty(first.penalty)
         self.products = Products(first.dtype, device)
+        self.kernels = find_kernels(device)
+        self.rank_one_left = False  # to whoever takes the gradient, where it goes by the Gram matrix
 
         def make(*shape: int) -> Tensor:
             return padded(count, *shape, dtype=self.dtype, device=device)
@@ -45,38 +48,40 @@ class Batch:
         self.weight, self.grad = make(n, n), make(n, n)
         self.s = GramResidual(self.weight)
         self.bias, self.bias_grad = make(n), make(n)
-        self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
         # What is given is at least float32, whatever the weights' precision: a target, a reg of 0.1.
         given = torch.promote_types(self.dtype, torch.float32)
         side = whole(self.weight).shape[-1]
         self.target = padded(count, side, side, dtype=given, device=device)[:, :n, :n]
         self.by_gram = by_gram(first)
         # The same with their margins, which are zero: what a step works on.
-        names = ("weight", "grad", "x", "residual", "target")
-        self.whole = SimpleNamespace(**{name: whole(getattr(self, name)) for name in names})
+        self.whole = SimpleNamespace(weight=whole(self.weight), grad=whole(self.grad), target=whole(self.target))
         self.whole.bias = whole(self.bias)[:, None, :side]
+        for i, problem in enumerate(problems):
+            self.weight[i], self.bias[i], self.target[i] = problem.weight, problem.bias, problem.rho.mT
         if self.by_gram:
-            self.gram, self.mean = make(n, n), make(n)
+            # Of the samples their number, their mean and their Gram matrix; the two in double precision, for losses, and in the cells'.
+            self.count = torch.tensor([[cell.samples] for cell in cells], dtype=given, device=device)
+            stacks = (torch.stack(same).to(device) for same in zip(*(p.moments for p in problems), strict=True))
+            gram, mean = (padded_copy(stack, torch.float64) for stack in stacks)
+            self.moments = gram, mean
+            self.gram, self.mean, self.mean_k = make(n, n).copy_(gram), make(n).copy_(mean), make(n)
+            self.mean_k.copy_(mean * self.count)
             self.whole.gram, self.whole.mean = whole(self.gram), whole(self.mean)[:, None, :side]
+            self.whole.mean_k = whole(self.mean_k)[:, None, :side]
             self.offset = self.grad.new_zeros(count, side, 1)
             # Views of every step, made once.
             self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
-            self.offset_entries = self.offset[:, :n, 0]
-            self.twice_k = torch.tensor(
-                2.0 * k, dtype=torch.float32, device=device
-            )  # a Python number costs a call 2 µs
-        # Of samples the true rows alone: a bias is added to them.
-        self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
-        for i, problem in enumerate(problems):
-            self.weight[i], self.bias[i] = problem.weight, problem.bias
-            self.x[i], self.target[i] = problem.x, problem.rho.mT
-            # On the CPU, as the thread does: its printed digits depend on it.
-            self.y[i] = problem.targets
-            if self.by_gram:
-                x = problem.x.double()
-                self.mean[i] = x.mean(0)
-                centred = x - x.mean(0)
-                self.gram[i] = centred.mT @ centred
+            self.offset_entries, self.twice_k = self.offset[:, :n, 0], 2 * self.count
+        else:
+            self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
+            self.whole.x, self.whole.residual = whole(self.x), whole(self.residual)
+            # Of samples the true rows alone: a bias is added to them.
+            self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
+            for i, problem in enumerate(problems):
+                # Targets on the CPU, as the thread makes them: its printed digits depend on it.
+                self.x[i], self.y[i] = problem.x, problem.targets
+            # The samples in double precision, where they stay: a loss is measured often.
+            self.measured = self._samples_in_double() if first.sampling == "fixed" else None
         self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
 
         # Flat storage and gradients of what a method may train.
@@ -90,9 +95,6 @@ class Batch:
             members = list(run)
             self.runs.append(range(members[0], members[-1] + 1))
         self.rates = [cell.lr for cell in cells]
-
-        # The samples in double precision, where they stay: a loss is measured often.
-        self.measured = self._samples_in_double() if first.sampling == "fixed" else None
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
         streams: dict[ProblemSettings, int] = {}
@@ -119,14 +121,7 @@ class Batch:
 
     def train_with(self, optimizer: type[Descent], trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
         """Let `update` step (flat storage, flat gradients) of padded stacks by an optimiser, each cell at its own rate."""
-        count = len(self.cells)
-
-        def share(flat: Tensor, run: range) -> Tensor:
-            stride = len(flat) // count
-            return flat[run.start * stride : run.stop * stride]
-
-        groups = [[(share(flat, run), share(grad, run)) for flat, grad in trained] for run in self.runs]
-        self.optimizer = optimizer(groups, self.device, **settings)
+        self.optimizer = optimizer(trained, self.runs, self.device, **settings)
 
     def update(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
         """One step of the optimiser, at `factor` times the rate of step t of `steps` (the cell's own number by default)."""
@@ -138,6 +133,11 @@ class Batch:
         rates = [factor * learning_rate(self.cells[run.start], t, steps) for run in self.runs]
         self.rates = [rate for rate, run in zip(rates, self.runs, strict=True) for _ in run]
         self.optimizer.set_rates(rates)  # type: ignore[union-attr]
+
+    def rates_table(self) -> Tensor:
+        """The rates of all steps, (steps, runs), as `set_rates` would set them one after another."""
+        heads = [self.cells[run.start] for run in self.runs]
+        return torch.tensor([[learning_rate(cell, t) for cell in heads] for t in range(self.steps)])
 
     def apply_gradient(self) -> None:
         """The second half of `update`: the optimiser's step, at the rates that were set."""
@@ -159,11 +159,13 @@ class Batch:
 
         The difference is taken before the product, so a small gradient is no difference of large numbers.
         """
-        w, k, difference = self.whole, self.x.shape[1], self.s.whole
+        w, difference = self.whole, self.s.whole
         torch.sub(w.weight, w.target, out=difference)
         self.products.bmm(difference, w.gram, out=w.grad)
         self.products.baddbmm(self.bias_column, difference, self.mean_column, out=self.offset)
-        self.products.baddbmm(w.grad, self.offset, w.mean, alpha=k, out=w.grad)
+        if self.rank_one_left:
+            return
+        self.products.baddbmm(w.grad, self.offset, w.mean_k, out=w.grad)
         if self.cells[0].bias:
             torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
 
@@ -194,21 +196,30 @@ class Batch:
 
     def loss(self) -> Tensor:
         """The whole loss of each cell, (B,) float64: data loss plus reg times the penalty."""
-        fit = metrics.data_loss(*self._in_double())
+        weight = padded_copy(self.weight, torch.float64)
+        fit = self._fit(weight)
         if not self.penalty.attached:
             return fit
-        s = gram_residual(self._in_double()[0])
-        return fit + self.reg[:, 0, 0].double() * self.penalty.value(s, **self.options)
+        return fit + self.reg[:, 0, 0].double() * self.penalty.value(gram_residual(weight), **self.options)
 
-    def _in_double(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x, y = self.measured or self._samples_in_double()
-        return padded_copy(self.weight, torch.float64), self.bias.double(), x, y
+    def _fit(self, weight: Tensor) -> Tensor:
+        """The data loss of each cell, (B,), at a padded float64 weight."""
+        bias = self.bias.double()
+        if self.by_gram:
+            return metrics.data_loss_by_gram(weight, bias, self.target, *self.moments, self.count)
+        return metrics.data_loss(weight, bias, *(self.measured or self._samples_in_double()))
 
     def _samples_in_double(self) -> tuple[Tensor, Tensor]:
         return padded_copy(self.x, torch.float64), padded_copy(self.y, torch.float64)
 
+    def samples_of(self, i: int) -> tuple[Tensor, Tensor]:
+        """A cell's samples and targets now, (k, n) float64."""
+        now = (self.problems[i].x, self.problems[i].targets) if self.by_gram else (self.x[i], self.y[i])
+        x, y = (t.to(self.device).double() for t in now)
+        return x, y
+
     def measure(self) -> dict[str, Tensor]:
         """The trace's columns now, each (B,), on the CPU."""
-        weight, bias, x, y = self._in_double()
-        fit = metrics.data_loss(weight, bias, x, y)
-        return {name: value.cpu() for name, value in metrics.trace(weight, fit, self.target).items()}
+        weight = padded_copy(self.weight, torch.float64)
+        found = metrics.trace(weight, self._fit(weight), self.target)
+        return {name: value.cpu() for name, value in found.items()}

@@ -29,7 +29,8 @@ class lifted(adam):
         # The tall weight transposed, so that what is penalised, its columns, are rows. Its first n columns are the weight's.
         self.tall, self.grad, self.s = make(n, n + rows), make(n, n + rows), GramResidual(batch.weight)
         self.new, self.new_bias, self.new_bias_grad = make(rows, n), make(rows), make(rows)
-        self.output, self.new_grad = make(batch.x.shape[1], rows), make(rows, n)
+        self.new_grad = make(rows, n)
+        self.output = self.new_bias[:, :, None].clone() if batch.by_gram else make(batch.x.shape[1], rows)
         super().__init__(batch)
         for i, (cell, problem) in enumerate(zip(batch.cells, batch.problems, strict=True)):
             # Not from the problem's generator: paired cells share it, and fresh samples come from it.
@@ -54,13 +55,23 @@ class lifted(adam):
         else:
             self.grad.zero_()
         self.grad[:, :, :n] += batch.grad.mT
-        # The data loss of the new outputs, ‖X mᵀ + b‖², for which no target is needed.
         self.new.copy_(self.tall[:, :, n:].mT)
-        batch.products.bmm(batch.x, self.new.mT, out=self.output)
-        if batch.cells[0].bias:
-            self.output.add_(self.new_bias[:, None])
-            torch.sum(self.output, dim=1, out=self.new_bias_grad).mul_(2)
-        batch.products.bmm(self.output.mT, batch.x, out=self.new_grad)
+        self._gradient_of_new_rows()
         self.grad[:, :, n:].add_(self.new_grad.mT, alpha=2)
         batch.update(t)
         batch.weight.copy_(self.tall[:, :, :n].mT)
+
+    def _gradient_of_new_rows(self) -> None:
+        """Half the gradient of their data loss ‖X mᵀ + b‖², for which no target is needed; that of the bias b whole."""
+        batch, bmm, baddbmm = self.batch, self.batch.products.bmm, self.batch.products.baddbmm
+        if batch.by_gram:
+            bmm(self.new, batch.gram, out=self.new_grad)
+            baddbmm(self.new_bias[:, :, None], self.new, batch.mean[:, :, None], out=self.output)
+            baddbmm(self.new_grad, self.output, batch.mean_k[:, None], out=self.new_grad)
+            torch.mul(self.output[:, :, 0], batch.twice_k, out=self.new_bias_grad)
+            return
+        bmm(batch.x, self.new.mT, out=self.output)
+        if batch.cells[0].bias:
+            self.output.add_(self.new_bias[:, None])
+            torch.sum(self.output, dim=1, out=self.new_bias_grad).mul_(2)
+        bmm(self.output.mT, batch.x, out=self.new_grad)

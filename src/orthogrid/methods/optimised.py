@@ -16,6 +16,11 @@ class Optimised(Method):
         super().__init__(batch)
         batch.train_with(optimizer, self.trained(), **settings)
         self.advance = Repeated(self._advance, batch.device, capture=not batch.penalty.decomposes)
+        # Where nothing but these steps is done, an optimiser that can find its rates itself does: they need no host.
+        alone = type(self).step is Optimised.step and batch.cells[0].sampling == "fixed"
+        self.follows = alone and hasattr(batch.optimizer, "follow")
+        if self.follows:
+            batch.optimizer.follow(batch.rates_table())  # type: ignore[union-attr]
 
     def trained(self) -> list[tuple[Tensor, Tensor]]:
         """What is updated, as flat storage and gradients of padded stacks: the weight, and the bias where there is one."""
@@ -23,8 +28,17 @@ class Optimised(Method):
 
     def step(self, t: int) -> None:
         """Gradient, then update."""
-        self.batch.set_rates(t)
-        self.advance()
+        if self.follows:
+            self.run(t, t + 1)
+        else:
+            self.batch.set_rates(t)
+            self.advance()
+
+    def run(self, first: int, last: int) -> None:
+        if self.follows:
+            self.advance(last - first)
+        else:
+            super().run(first, last)
 
     def _advance(self) -> None:
         self.batch.compute_gradient()

@@ -19,4 +19,6 @@ class polar(adam):
             return
         batch.weight.copy_(decomposed(polar_factor, batch.weight))
         if batch.cells[0].bias:  # at its optimum
-            batch.bias.copy_((batch.y.double() - batch.x.double() @ batch.weight.double().mT).mean(1))
+            for i, weight in enumerate(batch.weight.double()):
+                x, y = batch.samples_of(i)
+                batch.bias[i] = (y - x @ weight.mT).mean(0)

@@ -25,7 +25,7 @@ class reflection(adam):
         """Reflect each cell's weight where that lowers its data loss."""
         batch = self.batch
         for i, cell in enumerate(batch.cells):
-            weight, bias, x, y = (t[i].double() for t in (batch.weight, batch.bias, batch.x, batch.y))
+            weight, bias, (x, y) = batch.weight[i].double(), batch.bias[i].double(), batch.samples_of(i)
             residual = x @ weight.mT + bias - y
             if not residual.isfinite().all():
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .linalg import column, each, gram_residual, norm, product, total
+from .linalg import column, each, gram_residual, norm, padded_copy, product, total
 from .problem import Stack
 
 TRACE = ("fit", "orthogonality_fro", "orthogonality_l1", "distance", "log_abs_det", "det_sign")
@@ -36,6 +36,15 @@ def trace(weight: Tensor, fit: Tensor, target: Tensor) -> dict[str, Tensor]:
 def data_loss(weight: Tensor, bias: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Sum of squared errors of x → Wx + b, from the residuals: (B, n, n), (B, n), (B, k, n), (B, k, n) → (B,), padded."""
     return total(product(x, weight.mT).add_(bias[:, None, :]).sub_(y).square())
+
+
+def data_loss_by_gram(
+    weight: Tensor, bias: Tensor, target: Tensor, gram: Tensor, mean: Tensor, count: Tensor
+) -> Tensor:
+    """The same without noise, from D = W - rhoᵀ: tr(D XᵀHX Dᵀ) + k ‖D x̄ + b‖², for padded matrices (B, n, n), numbers k (B, 1)."""
+    difference = padded_copy(weight, weight.dtype).sub_(target)
+    offset = (difference * mean[:, None]).sum(-1) + bias
+    return total(product(difference, gram).mul_(difference)) + (count * offset.square()).sum(1)
 
 
 def final(weight: Tensor, bias: Tensor, problems: Stack) -> dict[str, Tensor]:

@@ -62,6 +62,13 @@ class Problem:
         x = self.x.double() - (self.x.double().mean(0) if self.centred else 0)
         return solution + torch.linalg.lstsq(x, self.noise.double(), driver="gelsd").solution.mT
 
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """XᵀHX, the Gram matrix (n, n) of the centred samples, and their mean (n,), float64."""
+        x = self.x.double()
+        centred = x - x.mean(0)
+        return centred.mT @ centred, x.mean(0)
+
     @property
     def noisy_twin(self) -> Tensor:
         """The orthogonal weight (n, n) float64 of least data loss among those with the determinant that rhoᵀ has not (Kabsch)."""

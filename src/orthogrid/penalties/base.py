@@ -37,6 +37,7 @@ class Penalty:
     entry: Entry
     multiplier_of: Callable[..., Tensor] | None = None
     factor: float = 1.0  # of what `multiplier_of` returns
+    formula: str | None = None  # that in words which kernels of ours know: "itself", "sign", "over norm"
     gradient_of: Callable[..., Tensor] | None = None
 
     @property
@@ -77,14 +78,17 @@ class Penalty:
             f'for a weight call orthogrid.orthogonality(weight, "{self.name}")'
         )
 
-    def multiplier(self, function: Callable[..., Tensor] | None = None, *, factor: float = 1.0) -> Callable:
+    def multiplier(
+        self, function: Callable[..., Tensor] | None = None, *, factor: float = 1.0, formula: str | None = None
+    ) -> Callable:
         """Decorator: `function(S, **options)` returns Z / factor (B, n, n), and may overwrite S.
 
-        A constant factor is taken into the product with W, where it costs nothing.
+        A constant factor is taken into the product with W, where it costs nothing. A `formula` names what a GPU's own kernels
+        are to do in its place: Z / factor is S "itself", its "sign", or S "over norm".
         """
         if function is None:
-            return functools.partial(self.multiplier, factor=factor)
-        self.multiplier_of, self.factor = function, factor
+            return functools.partial(self.multiplier, factor=factor, formula=formula)
+        self.multiplier_of, self.factor, self.formula = function, factor, formula
         return function
 
     def gradient_at(self, weight: Tensor, **options: float) -> Tensor:

@@ -15,7 +15,7 @@ def fro(s: Tensor) -> Tensor:
     return total(s.square()).sqrt()
 
 
-@fro.multiplier
+@fro.multiplier(factor=2, formula="over norm")
 def _(s: Tensor) -> Tensor:
     norm = total(s.square()).sqrt().clamp_min(torch.finfo(s.dtype).tiny)
-    return s.mul_((2 / norm)[:, None, None])
+    return s.mul_((1 / norm)[:, None, None])

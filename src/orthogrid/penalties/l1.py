@@ -14,6 +14,6 @@ def l1(s: Tensor) -> Tensor:
     return total(s.abs())
 
 
-@l1.multiplier(factor=2)
+@l1.multiplier(factor=2, formula="sign")
 def _(s: Tensor) -> Tensor:
     return s.sign_()

@@ -49,9 +49,7 @@ def log_steps(steps: int) -> list[int]:
 
 
 def train_batch(
-    cells: Sequence[Cell],
-    device: str | torch.device = "cpu",
-    progress: Callable[[float], None] = lambda fraction: None,
+    cells: Sequence[Cell], device: str | torch.device = "cpu", progress: Callable[[float], None] = lambda fraction: None
 ) -> list[Result]:
     """Train cells of one shape together; results in the order given.
 
@@ -109,22 +107,18 @@ def _train_stack(
     method = make_method(batch)
     steps = batch.steps
     logged: list[tuple[int, dict[str, Tensor]]] = []
-    wanted = set(log_steps(steps))
     stepping = 0.0
     with torch.no_grad():
-        mark = time.perf_counter()
-        for t in range(steps + 1):
+        for last, t in itertools.pairwise([0, *log_steps(steps)]):
+            mark = time.perf_counter()
+            method.run(last, t)
             if cells[0].sampling == "fresh" and t > 0:
                 batch.draw_samples()
-            if t in wanted:
-                if batch.on_gpu:
-                    torch.cuda.synchronize(device)  # between logged steps the host runs ahead
-                stepping += time.perf_counter() - mark
-                logged.append((t, batch.measure()))
-                report(t / steps)
-                mark = time.perf_counter()
-            if t < steps:
-                method.step(t)
+            if batch.on_gpu:
+                torch.cuda.synchronize(device)  # between logged steps the host runs ahead
+            stepping += time.perf_counter() - mark
+            logged.append((t, batch.measure()))
+            report(t / steps)
         results = _results(batch, logged)
     for result in results:
         result.row["seconds_per_step"] = float(f"{stepping / (steps * len(cells)):.4g}")
@@ -151,8 +145,8 @@ def _results(batch: Batch, logged: Sequence[tuple[int, dict[str, Tensor]]]) -> l
     weight, bias = weight.cpu(), bias.cpu()
     results = []
     for i, (cell, problem) in enumerate(zip(cells, problems, strict=True)):
-        trace = [
-            {"step": t, **{name: _short(value) for name, value in zip(metrics.TRACE, values, strict=True)}}
+        trace = [  # to seven digits: as many as the thread's longest, and half the bytes on disk
+            {"step": t, **{name: float(f"{value:.7g}") for name, value in zip(metrics.TRACE, values, strict=True)}}
             for (t, _), values in zip(logged, traced[i], strict=True)
         ]
         row: dict[str, float | int | str] = dict.fromkeys((*metrics.FINAL, *ends.MEASURES), math.nan)
@@ -178,8 +172,3 @@ def _measured(batch: Batch, part: slice, weights: Tensor, biases: Tensor) -> lis
     found = metrics.final(weight, bias, against) | ends.measure_ends(weight, against, batch.cells[part])
     found["penalty_value"] = batch.penalty.value(gram_residual(weight), **batch.options)
     return [dict(zip(found, values, strict=True)) for values in torch.stack([*found.values()], 1).tolist()]
-
-
-def _short(value: float) -> float:
-    """A trace's number, to seven digits: as many as the thread's longest, and half the bytes on disk."""
-    return float(f"{value:.7g}")
