@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 import os
+import unittest.mock as mock
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from benchmarks.records import FLOOR, OURS, PART
+from benchmarks.records import BEST_FLOOR, FLOOR, NO_TRITON, OURS, PART
 from orthogrid.cells.cell import Cell
 from orthogrid.methods import make_method
 from orthogrid.methods.batch import Batch
+from orthogrid.numerics.graphs import Repeated
+from orthogrid.numerics.linalg import padded, whole
 from orthogrid.numerics.problem import Problem, draw_problem
 
 REG, LR = 10.0, 1e-3
@@ -74,6 +77,26 @@ def two_products(task: Task) -> Advance:
     return advance
 
 
+@contender(BEST_FLOOR)
+def two_products_at_best(task: Task) -> Advance:
+    """The same on matrices padded as ours are, and on a GPU without a launch for each product."""
+    n, device = task.dimension, torch.device(task.device)
+    weight, s, out = (whole(padded(task.batch, n, n, dtype=torch.float32, device=device)) for _ in "wso")
+    weight[:, :n, :n] = torch.randn(task.batch, n, n, device=device)
+
+    def both() -> None:
+        torch.bmm(weight, weight.mT, out=s)
+        torch.bmm(s, weight, out=out)
+
+    again = Repeated(both, device)
+
+    def advance(steps: int) -> None:
+        again(steps)
+        task.wait()
+
+    return advance
+
+
 @contender(OURS)
 def ours(task: Task) -> Advance:
     """The trainer's own step, without metrics. On a CPU large cells are stepped one after another, as in training."""
@@ -88,12 +111,18 @@ def ours(task: Task) -> Advance:
     @torch.no_grad()
     def advance(steps: int) -> None:
         for method in methods:
-            for t in range(steps):
-                method.step(t)
+            method.run(0, steps)  # the rate is constant: which steps they are does not matter
         task.wait()
 
     advance.weight = lambda: batches[0].weight[0]
     return advance
+
+
+@contender(NO_TRITON)
+def ours_without_triton(task: Task) -> Advance:
+    """The same on a GPU without kernels of ours."""
+    with mock.patch("orthogrid.methods.batch.find_kernels", lambda device: None):
+        return ours(task)
 
 
 def _layer(task: Task, problem: Problem) -> torch.nn.Linear:
@@ -263,6 +292,44 @@ def geoopt_loop(task: Task) -> Advance:
     return _loop(task, layer, "none", geoopt.optim.RiemannianAdam(layer.parameters(), lr=LR))
 
 
+@contender("orthogrid's pogo")
+def our_pogo(task: Task) -> Advance:
+    """Adam entry by entry, made tangent, and one cubic correction."""
+    cell, device = replace(task.cells[0], method="pogo"), torch.device(task.device)
+    with torch.no_grad():
+        batch = Batch([cell], [task.problem()], device)
+        method = make_method(batch)
+
+    @torch.no_grad()
+    def advance(steps: int) -> None:
+        method.run(0, steps)
+        task.wait()
+
+    advance.weight = lambda: batch.weight[0]
+    return advance
+
+
+@contender("pogo-torch")
+def pogo_torch(task: Task) -> Advance:
+    """The authors' library: another algorithm, whose Adam scales by the norm of the whole gradient."""
+    from pogo.base import VectorAdam
+    from pogo.pogo import POGO
+
+    problem = task.problem()
+    layer = _layer(task, problem)
+    bias = torch.optim.Adam([layer.bias], lr=LR)
+    weight = POGO([layer.weight], VectorAdam(), lr=LR, flatten_fn=lambda weight: weight[None])
+
+    class Both:
+        def zero_grad(self) -> None:
+            bias.zero_grad(), weight.zero_grad()
+
+        def step(self) -> None:
+            bias.step(), weight.step()
+
+    return _loop(task, layer, "none", Both())
+
+
 def _part(name: str, work: Callable[[Batch], object]):
     """A part of a step of ours, on one cell after another."""
 
@@ -304,6 +371,8 @@ METHODS = [
     "torch parametrization householder",
     "geotorch",
     "geoopt",
+    "orthogrid's pogo",
+    "pogo-torch",
 ]
 PARTS = [name for name in CONTENDERS if name.startswith(PART)]
 

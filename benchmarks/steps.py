@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from benchmarks.records import BATCH_DIMENSION, FLOOR, OURS, WHOLE
+from benchmarks.records import BATCH_DIMENSION, BEST_FLOOR, FLOOR, NO_TRITON, OURS, WHOLE
 from orthogrid.cells.cell import Cell
 from orthogrid.numerics.graphs import WARM_UP
 from orthogrid.training.train import train_batch
@@ -46,21 +46,23 @@ class Timing:
     rounds: list[float]  # milliseconds a cell and step, on one core
     floor: list[float]  # those of the floor, in the same rounds
     steps: int | None = None  # of a whole training
+    best_floor: list[float] | None = None  # those of the best floor; a whole training has none
 
     def record(self, cores: int) -> dict:
         ratios = sorted(a / b for a, b in zip(self.rounds, self.floor, strict=True))
+        best = self.best_floor and statistics.median(a / b for a, b in zip(self.rounds, self.best_floor, strict=True))
         shown = {k: v for k, v in asdict(self.task).items() if k != "device"}
         return {
             "what": self.what, **shown, "milliseconds": statistics.median(self.rounds) / cores,
             "ratio_to_floor": statistics.median(ratios), "ratio_low": ratios[0], "ratio_high": ratios[-1],
-            "rounds": len(ratios), "steps": self.steps,
+            "ratio_to_best_floor": best, "rounds": len(ratios), "steps": self.steps,
         }  # fmt: skip
 
 
 def small_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
     """The table of small matrices; the thread's dimension closes it."""
     for n, samples, batch in SMALL[: 5 if quick else None]:
-        yield Task(n, samples, "fro2", batch, device), BATCHED
+        yield Task(n, samples, "fro2", batch, device), [*BATCHED, *([NO_TRITON] if device == "cuda" else [])]
 
 
 def step_tasks(device: str, quick: bool) -> Iterable[tuple[Task, list[str]]]:
@@ -90,7 +92,7 @@ def time_tasks(tasks: list[tuple[Task, list[str]]], barrier, say: Callable[[str]
     for task, names in tasks:
         say(f"n={task.dimension} k={task.samples} {task.penalty} batch {task.batch}")
         running = {}
-        for name in dict.fromkeys([FLOOR, *names]):
+        for name in dict.fromkeys([FLOOR, BEST_FLOOR, *names]):
             single = replace(task, batch=1) if name in (*SINGLE, *METHODS) else task
             try:
                 advance = CONTENDERS[name](single)
@@ -111,7 +113,7 @@ def time_tasks(tasks: list[tuple[Task, list[str]]], barrier, say: Callable[[str]
                 started = time.perf_counter()
                 advance(steps)
                 seen[name].append(1e3 * (time.perf_counter() - started) / steps / single.batch)
-        timings += [Timing(name, running[name][1], seen[name], seen[FLOOR]) for name in running]
+        timings += [Timing(name, running[name][1], seen[name], seen[FLOOR], None, seen[BEST_FLOOR]) for name in running]
     return timings
 
 
@@ -213,7 +215,10 @@ def measure(device: str, quick: bool, small: bool = False) -> list[dict]:
         process.join()
     together = []
     for same in zip(*by_core, strict=True):
-        mean = [[math.fsum(values) / len(values) for values in zip(*lists, strict=True)] for lists in
-                ([t.rounds for t in same], [t.floor for t in same])]  # fmt: skip
-        together.append(Timing(same[0].what, same[0].task, *mean, same[0].steps))
+
+        def mean(what: str, same=same) -> list[float] | None:
+            lists = [getattr(timing, what) for timing in same]
+            return lists[0] and [math.fsum(values) / len(values) for values in zip(*lists, strict=True)]
+
+        together.append(replace(same[0], **{what: mean(what) for what in ("rounds", "floor", "best_floor")}))
     return [timing.record(len(cores)) for timing in together]

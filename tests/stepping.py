@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from orthogrid.cells import components
+from orthogrid.cells.cell import Cell
 from orthogrid.cells.shape import spec_name
 from orthogrid.methods import make_method
 from orthogrid.methods.batch import Batch
@@ -30,6 +31,40 @@ def make_batch(*cells) -> Batch:
         batch = Batch(cells, _draw_all(cells), torch.device("cpu"))
         batch.method = make_method(batch)
     return batch
+
+
+def cells_with_rates(**settings) -> list[Cell]:
+    """Four cells with two rates in a batch, one of which changes, in the order of a batch."""
+    rates = [(0.01, "constant"), (0.02, "cosine")]
+    return [
+        Cell(**{"reg": 1.0 + i, "lr": lr, "schedule": schedule, "seed": i} | settings)
+        for lr, schedule in rates
+        for i in (0, 1)
+    ]
+
+
+def run_with(kernels, cells, device: str, monkeypatch, steps: tuple[int, ...] = (1, 3, 16), away: float = 0.1):
+    """A batch and its method after some steps, with our kernels or without.
+
+    It starts away from orthogonal matrices, where S is no rounding error.
+    """
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr("orthogrid.methods.batch.find_kernels", lambda device: kernels)
+        batch = Batch(cells, _draw_all(cells), torch.device(device))
+        moved = away * torch.randn(batch.weight.shape, generator=torch.Generator().manual_seed(1))
+        batch.weight.add_(moved.to(device))
+        method = make_method(batch)
+        first = 0
+        for count in steps:
+            method.run(first, first + count)
+            first += count
+        return batch, method
+
+
+def assert_same_state(a: Batch, b: Batch, tolerance: float) -> None:
+    for name in ("weight", "bias"):
+        ours, theirs = getattr(a, name).double(), getattr(b, name).double()
+        assert (ours - theirs).norm() <= tolerance * theirs.norm() + 1e-30, name
 
 
 def take_step(batch: Batch, t: int = 0) -> None:

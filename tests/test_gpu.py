@@ -7,7 +7,7 @@ import torch
 from benchmarks.contenders import METHODS as PARAMETRIZATIONS
 from benchmarks.contenders import Task
 from benchmarks.records import OURS
-from stepping import CLOSED, skip_without_library
+from stepping import CLOSED, assert_same_state, cells_with_rates, run_with, skip_without_library
 from test_bench import weight_here
 
 from orthogrid.cells.cell import Cell
@@ -84,10 +84,10 @@ def test_every_method_ends_where_it_does_on_the_cpu(method, sampling):
 
 
 @pytest.mark.parametrize("penalty", [name for name, penalty in PENALTIES.items() if not penalty.decomposes])
-@pytest.mark.parametrize("samples", [10, 60])
+@pytest.mark.parametrize("samples", [10, 140])
 def test_a_captured_step_is_the_step(penalty, samples, monkeypatch):
     """Replayed kernels give the bits that launched ones give."""
-    cells = [Cell(dimension=30, samples=samples, penalty=penalty, steps=50, reg=reg) for reg in (1.0, 30.0)]
+    cells = [Cell(dimension=70, samples=samples, penalty=penalty, steps=50, reg=reg) for reg in (1.0, 30.0)]
     captured = train_batch(cells, "cuda")
     monkeypatch.setattr(graphs, "WARM_UP", 1000)
     for a, b in zip(captured, train_batch(cells, "cuda"), strict=True):
@@ -95,12 +95,25 @@ def test_a_captured_step_is_the_step(penalty, samples, monkeypatch):
 
 
 def test_steps_that_need_no_decomposition_are_captured():
-    cell = Cell(dimension=30, samples=10, steps=20)
+    cell = Cell(dimension=70, samples=10, steps=40)
     with torch.no_grad():
         method = make_method(Batch([cell], [draw_problem(cell)], torch.device("cuda")))
-        for t in range(graphs.WARM_UP + 1):
-            method.step(t)
-    assert isinstance(method.advance.graph, torch.cuda.CUDAGraph)
+        method.run(0, graphs.WARM_UP + graphs.MANY + 1)
+    assert set(method.advance.graphs) == {1, graphs.MANY}
+    assert all(isinstance(graph, torch.cuda.CUDAGraph) for graph in method.advance.graphs.values())
+
+
+@pytest.mark.parametrize("penalty", ["fro2", "l1", "fro", "none", "huber"])
+@pytest.mark.parametrize("n, samples", [(3, 2), (30, 10), (30, 60), (60, 70), (64, 128), (100, 12), (100, 200)])
+def test_our_kernels_step_as_pytorchs_do(penalty, n, samples, monkeypatch):
+    """On the chip up to dimension 64, with the rest of the gradient in Adam above."""
+    kernels = graphs.find_kernels(torch.device("cuda"))
+    if kernels is None:
+        pytest.skip("Triton is not installed")
+    cells = cells_with_rates(dimension=n, samples=samples, penalty=penalty, steps=60)
+    ours, method = run_with(kernels, cells, "cuda", monkeypatch, steps=(1, 3, 30))
+    assert method.on_chip == (n <= 64 and penalty != "huber")
+    assert_same_state(ours, run_with(None, cells, "cuda", monkeypatch, steps=(1, 3, 30))[0], 1e-5)
 
 
 def test_a_diverged_cell_leaves_its_neighbours_alone():

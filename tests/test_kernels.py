@@ -15,46 +15,25 @@ if torch.cuda.is_available():
 os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported, by these tests alone
 pytest.importorskip("triton", reason="Triton is not installed")
 
+from stepping import assert_same_state, cells_with_rates, run_with
+
 from orthogrid.cells.cell import Cell
-from orthogrid.methods import batch as batches
-from orthogrid.methods import make_method
 from orthogrid.methods.batch import Batch
 from orthogrid.numerics import kernels
-from orthogrid.training.train import _draw_all
 
-CPU = torch.device("cpu")
 GRAM, RESIDUALS = {"samples": 24}, {"samples": 6}
 
 
 def cells_of(**settings) -> list[Cell]:
-    """Four cells with two rates in a batch, one of which changes."""
-    rates = [(0.01, "constant"), (0.02, "cosine")]
-    return [
-        Cell(**{"dimension": 12, "steps": 40, "reg": 1.0 + i, "lr": lr, "schedule": schedule, "seed": i} | settings)
-        for i in range(2)
-        for lr, schedule in rates
-    ]
+    return cells_with_rates(**{"dimension": 12, "steps": 40} | settings)
 
 
-def trained(cells: list[Cell], with_kernels: bool, monkeypatch, steps: tuple[int, ...] = (1, 3, 16), away: float = 0.1):
-    """A batch and its method after some steps, from starts that are not orthogonal, where S is no rounding error."""
-    cells = sorted(cells, key=lambda cell: (cell.lr, cell.schedule))
-    with monkeypatch.context() as patch, torch.no_grad():
-        patch.setattr(batches, "find_kernels", lambda device: kernels if with_kernels else None)
-        batch = Batch(cells, _draw_all(cells), CPU)
-        batch.weight.add_(away * torch.randn(batch.weight.shape, generator=torch.Generator().manual_seed(1)))
-        method = make_method(batch)
-        first = 0
-        for count in steps:
-            method.run(first, first + count)
-            first += count
-        return batch, method
+def trained(cells: list[Cell], with_kernels: bool, monkeypatch, **how):
+    return run_with(kernels if with_kernels else None, cells, "cpu", monkeypatch, **how)
 
 
 def assert_same(a: Batch, b: Batch, tolerance: float) -> None:
-    for name in ("weight", "bias"):
-        ours, theirs = getattr(a, name).double(), getattr(b, name).double()
-        assert (ours - theirs).norm() <= tolerance * theirs.norm() + 1e-30, name
+    assert_same_state(a, b, tolerance)
     for name in ("weight", "target", "grad"):  # margins stay zero: S counts on it
         whole = getattr(a.whole, name).clone()
         whole[:, : a.weight.shape[1], : a.weight.shape[2]] = 0
@@ -138,7 +117,7 @@ def test_they_compile_for_a_gpu():
     from orthogrid.numerics import kernels
 
     beta = {"BETA1": 0.9, "BETA2": 0.999, "LOG1": -0.1, "LOG2": -1e-3, "EPS": 1e-8}
-    INTEGERS = {"runs", "size", "n", "k", "side", "rows", "line", "steps"}
+    INTEGERS = {"last", "runs", "size", "n", "k", "side", "rows", "line", "steps"}
 
     def build(kernel, types, constants, **options):
         signature = {

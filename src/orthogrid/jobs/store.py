@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ FILES = {
 CHECKSUM = "checksum"
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
+FIRST_STEP = re.compile(r"^[^,\n]*,0,", re.MULTILINE)  # the beginning of a cell's trace
 
 
 def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
@@ -388,8 +389,10 @@ def _key(line: str) -> str:
 
 
 def _by_key(traces: str) -> dict[str, str]:
-    """The lines of traces by cell key, their header under `key`."""
-    return {key: "\n".join(lines) for key, lines in groupby(_lines(traces), _key)}
+    """The lines of traces by cell key, their header under `key`. A cell's begin with step 0."""
+    starts = [0, *(match.start() for match in FIRST_STEP.finditer(traces)), len(traces)]
+    texts = (traces[start:end].removesuffix("\n") for start, end in pairwise(starts))
+    return {_key(text): text for text in texts}
 
 
 def _seal(columns: str, row: str, traces: dict[str, str]) -> str:

@@ -22,9 +22,8 @@ from ..penalties.base import find_penalty
 
 def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
     """The rate of one step (0-based) of so many, the cell's own by default: constant, or cosine from lr towards zero."""
-    return cell.lr * (
-        0.5 * (1 + math.cos(math.pi * step / (steps or cell.steps))) if cell.schedule == "cosine" else 1.0
-    )
+    done = step / (steps or cell.steps) if cell.schedule == "cosine" else 0.0
+    return cell.lr * (0.5 * (1 + math.cos(math.pi * done)))
 
 
 class Batch:
@@ -36,8 +35,9 @@ class Batch:
         self.cells, self.problems, self.device = cells, problems, device
         self.on_gpu = device.type == "cuda"
         self.dtype = DTYPES[first.dtype]
-        self.steps = first.steps
+        self.steps, self.biased = first.steps, first.bias
         self.penalty, self.options = find_penalty(first.penalty)
+        self.attached = self.penalty.attached
         self.products = Products(first.dtype, device)
         self.kernels = find_kernels(device)
         self.rank_one_left = False  # to whoever takes the gradient, where it goes by the Gram matrix
@@ -86,7 +86,7 @@ class Batch:
 
         # Flat storage and gradients of what a method may train.
         self.parameters = {"weight": (flat(self.weight), flat(self.grad))}
-        if first.bias:
+        if self.biased:
             self.parameters["bias"] = flat(self.bias), flat(self.bias_grad)
         self.optimizer: Descent | None = None
         # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
@@ -95,6 +95,8 @@ class Batch:
             members = list(run)
             self.runs.append(range(members[0], members[-1] + 1))
         self.rates = [cell.lr for cell in cells]
+        self.rates_of: tuple = ()  # what they were last set for
+        self.constant = all(cell.schedule == "constant" for cell in cells)
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
         streams: dict[ProblemSettings, int] = {}
@@ -114,7 +116,7 @@ class Batch:
             self._data_gradient_by_gram()
         else:
             self._data_gradient_by_residuals()
-        if penalty and self.penalty.attached:
+        if penalty and self.attached:
             self.penalty_gradient(self.whole.weight, self.s, self.whole.grad, beta=2, reg_factor=reg_factor)
         else:
             self.whole.grad.mul_(2)
@@ -130,6 +132,10 @@ class Batch:
 
     def set_rates(self, t: int, factor: float = 1.0, steps: int | None = None) -> None:
         """The first half of `update`. A method that trains the weight in its own way finds each cell's rate in `rates`."""
+        now = (factor,) if self.constant else (factor, t, steps)
+        if now == self.rates_of:
+            return
+        self.rates_of = now
         rates = [factor * learning_rate(self.cells[run.start], t, steps) for run in self.runs]
         self.rates = [rate for rate, run in zip(rates, self.runs, strict=True) for _ in run]
         self.optimizer.set_rates(rates)  # type: ignore[union-attr]
@@ -147,11 +153,11 @@ class Batch:
         """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
         w = self.whole
         self.products.bmm(w.x, w.weight.mT, out=w.residual)
-        if self.cells[0].bias:
+        if self.biased:
             self.rows.add_(w.bias)
         self.rows.sub_(self.y_rows)
         self.products.bmm(w.residual.mT, w.x, out=w.grad)
-        if self.cells[0].bias:
+        if self.biased:
             torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
 
     def _data_gradient_by_gram(self) -> None:
@@ -166,7 +172,7 @@ class Batch:
         if self.rank_one_left:
             return
         self.products.baddbmm(w.grad, self.offset, w.mean_k, out=w.grad)
-        if self.cells[0].bias:
+        if self.biased:
             torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
 
     def penalty_gradient(
@@ -219,7 +225,6 @@ class Batch:
         return x, y
 
     def measure(self) -> dict[str, Tensor]:
-        """The trace's columns now, each (B,), on the CPU."""
+        """The trace's columns now, each (B,)."""
         weight = padded_copy(self.weight, torch.float64)
-        found = metrics.trace(weight, self._fit(weight), self.target)
-        return {name: value.cpu() for name, value in found.items()}
+        return metrics.trace(weight, self._fit(weight), self.target)

@@ -57,14 +57,7 @@ class Adam(Descent):
     """Adam (Kingma and Ba, ICLR 2015)."""
 
     def __init__(
-        self,
-        trained: Sequence[Pair],
-        runs: Sequence[range],
-        device: torch.device,
-        *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
+        self, trained: Sequence[Pair], runs: Sequence[range], device: torch.device, *, beta1=0.9, beta2=0.999, eps=1e-8
     ):
         super().__init__(trained, runs, device)
         self.constants = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": 0.0}
@@ -79,7 +72,7 @@ class Adam(Descent):
         self.count.add_(self.one)
         for (params, grads, means, squares), counts, rate in zip(self.groups, self.counts, self.rates, strict=True):
             if params:
-                torch._fused_adam_(  # type: ignore[call-overload]
+                torch._fused_adam_(
                     params, grads, means, squares, [], counts, lr=rate, amsgrad=False, maximize=False, **self.constants
                 )
 

@@ -43,9 +43,9 @@ def _moved(w, gradient, m, v, rate, root, BETA1: tl.constexpr, BETA2: tl.constex
     return w - rate * m / (tl.sqrt(v) / root + EPS), m, v
 
 
-@triton.jit(do_not_specialize=["runs", "n"])  # each value would be compiled anew
+@triton.jit(do_not_specialize=["last", "runs", "n"])  # each value would be compiled anew
 def _adam(
-    weight, gradient, mean, square, table, run_of, state, runs, size,
+    weight, gradient, mean, square, table, last, run_of, state, runs, size,
     offset, sample_mean, twice_ks, bias, bias_mean, bias_square, n, side, line,
     RANK_ONE: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr, LINE: tl.constexpr, WIDE: tl.constexpr,
     BETA1: tl.constexpr, BETA2: tl.constexpr, LOG1: tl.constexpr, LOG2: tl.constexpr, EPS: tl.constexpr,
@@ -53,7 +53,8 @@ def _adam(
     """One program a cell and BLOCK of its entries. RANK_ONE: the gradient lacks twice_k · offset · sample_meanᵀ; BIAS: it is stepped, too."""
     cell, tile = tl.program_id(0).to(tl.int64), tl.program_id(1)
     count, row = tl.load(state).to(tl.float64), tl.load(state + 1).to(tl.int32) - 1
-    rate = (tl.load(table + row * runs + tl.load(run_of + cell)).to(tl.float64) / (1 - tl.exp(count * LOG1))).to(WIDE)
+    rate = tl.load(table + tl.minimum(row, last) * runs + tl.load(run_of + cell)).to(tl.float64)
+    rate = (rate / (1 - tl.exp(count * LOG1))).to(WIDE)
     root = tl.sqrt(1 - tl.exp(count * LOG2)).to(WIDE)
     i = tile * BLOCK + tl.arange(0, BLOCK)
     inside = i < size
@@ -75,9 +76,9 @@ def _adam(
         _store(bias, bias_mean, bias_square, place, real, b, mb, vb)
 
 
-@triton.jit(do_not_specialize=["runs", "steps", "n", "k", "rows"])
+@triton.jit(do_not_specialize=["last", "runs", "steps", "n", "k", "rows"])
 def _many_steps(
-    weight, mean, square, bias, bias_mean, bias_square, table, run_of, state, runs, steps,
+    weight, mean, square, bias, bias_mean, bias_square, table, last, run_of, state, runs, steps,
     target, gram, sample_mean, twice_ks, x, y, regs, n, k, side, rows, line,
     FORMULA: tl.constexpr, FACTOR: tl.constexpr, GRAM: tl.constexpr, BIAS: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
     PRECISION: tl.constexpr, BETA1: tl.constexpr, BETA2: tl.constexpr, LOG1: tl.constexpr, LOG2: tl.constexpr, EPS: tl.constexpr,
@@ -99,7 +100,8 @@ def _many_steps(
     count, row, run = tl.load(state).to(tl.float64), tl.load(state + 1).to(tl.int32), tl.load(run_of + cell)
     for step in range(steps):
         t = count + step + 1
-        rate = (tl.load(table + (row + step) * runs + run).to(tl.float64) / (1 - tl.exp(t * LOG1))).to(tl.float32)
+        rate = tl.load(table + tl.minimum(row + step, last) * runs + run).to(tl.float64)
+        rate = (rate / (1 - tl.exp(t * LOG1))).to(tl.float32)
         root = tl.sqrt(1 - tl.exp(t * LOG2)).to(tl.float32)
         if GRAM:
             difference = w - tl.load(target + at, mask=inside, other=0.0)
@@ -148,15 +150,12 @@ class Adam(Descent):
         self.table.copy_(torch.tensor([rates]), non_blocking=True)
 
     def follow(self, table: Tensor) -> None:
-        """Take the rates of the step after t steps from row t of (steps, runs)."""
+        """Take the rates of the step after t steps from row t of (steps, runs), after the last from the last."""
         self.table = table.to(self.device, torch.float32).contiguous()
         self.state[1], self.ahead[1] = 0, 1
 
     def complete(self, offset: Tensor, sample_mean: Tensor, twice_k: Tensor) -> None:
-        """Add twice_k · offset · sample_meanᵀ to the gradient of the first parameter; the second's is twice_k · offset.
-
-        For padded (B, side, 1) and (B, line), and numbers (B, 1); the second parameter is the bias, as long as a sample.
-        """
+        """Add twice_k · offset · sample_meanᵀ to the first gradient; the second's, the bias's, is twice_k · offset."""
         self.rank_one = offset, sample_mean, twice_k
 
     def step(self) -> None:
@@ -170,7 +169,7 @@ class Adam(Descent):
         for (flat, gradient), moments in stepped:
             size = len(flat) // len(self.run_of)
             _adam[len(self.run_of), triton.cdiv(size, BLOCK)](
-                flat, gradient, *moments, self.table, self.run_of, self.state, len(self.runs), size,
+                flat, gradient, *moments, self.table, len(self.table) - 1, self.run_of, self.state, len(self.runs), size,
                 *rank_one, *bias, side, side, line, RANK_ONE=rank_one is not unread, BIAS=bias is not unread, BLOCK=BLOCK,
                 LINE=triton.next_power_of_2(line), WIDE=tl.float64 if flat.dtype == torch.float64 else tl.float32, **self.constants,
             )  # fmt: skip
@@ -181,17 +180,17 @@ class Adam(Descent):
 
 
 def many_steps(adam: Adam, bias: Tensor, steps: int, data: Sequence[Tensor], sizes: Sequence[int], **constants) -> None:
-    """So many steps of Adam in one launch, a program a cell, for float32 matrices of up to ON_CHIP rows.
+    """So many steps of Adam in one launch, for float32 matrices of up to ON_CHIP rows.
 
-    `data` are target, Gram matrix, mean and 2k, samples and their targets, and regs, each padded; `sizes` n, k, and the padded
-    lengths of a row of a matrix, of a column of the samples and of a vector.
+    `data` and `sizes` are, in the kernel's order, what it reads of the problems, padded, and lengths with and without padding.
     """
     n, k = sizes[:2]
     trains_bias = len(adam.moments) > 1
     moments = adam.moments[1] if trains_bias else (bias, bias)
     wide, tall = (triton.next_power_of_2(max(16, side)) for side in (n, k))
     _many_steps[len(adam.run_of),](
-        adam.trained[0][0], *adam.moments[0], bias, *moments, adam.table, adam.run_of, adam.state, len(adam.runs), steps,
+        adam.trained[0][0], *adam.moments[0], bias, *moments, adam.table, len(adam.table) - 1, adam.run_of,
+        adam.state, len(adam.runs), steps,
         *data, *sizes, BIAS=trains_bias, N=wide, K=tall,
         PRECISION="ieee", num_warps=4 if max(2 * wide, tall) <= 64 else 16, num_stages=1, **adam.constants, **constants,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def _draw_all(cells: Sequence[Cell]) -> list[Problem]:
 def _results(batch: Batch, logged: Sequence[tuple[int, dict[str, Tensor]]]) -> list[Result]:
     """Rows and traces of a stack's cells, measured on their final weights in float64."""
     cells, problems = batch.cells, batch.problems
-    traces = torch.stack([torch.stack([values[name] for name in metrics.TRACE]) for _, values in logged])
+    traces = torch.stack([torch.stack([values[name] for name in metrics.TRACE]) for _, values in logged]).cpu()
     traced = traces.permute(2, 0, 1).tolist()  # by cell, step and column
     weight, bias = batch.weight.double().contiguous(), batch.bias.double().contiguous()
     finite = (weight.isfinite().all((1, 2)) & bias.isfinite().all(1)).tolist()
