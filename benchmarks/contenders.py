@@ -352,10 +352,8 @@ def _part(name: str, work: Callable[[Batch], object]):
     return contender(PART + name)(make)
 
 
-_part("symmetric product by lower blocks", lambda b: b.products.gram(b.whole.weight, out=b.s.whole))
-_part(
-    "general product", lambda b: b.products.baddbmm(b.whole.grad, b.s.whole, b.whole.weight, beta=2, out=b.whole.grad)
-)
+_part("symmetric product", lambda b: b.products.gram(b.whole.weight, out=b.s.whole))
+_part("general product", lambda b: b.products.baddbmm(b.whole.grad, b.s.whole, b.whole.weight, out=b.whole.grad))
 _part("data gradient", lambda b: b._data_gradient_by_gram() if b.by_gram else b._data_gradient_by_residuals())
 _part("Adam", lambda b: b.apply_gradient())
 _part("metrics of one logged step", lambda b: b.measure())

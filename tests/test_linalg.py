@@ -93,7 +93,7 @@ def test_steps_leave_the_margins_zero(samples, change, method):
     batch = make_batch(Cell(dimension=30, samples=samples, steps=20, method=method, **change))
     for t in range(20):
         take_step(batch, t)
-    data = (batch.gram, batch.mean, batch.mean_k) if batch.by_gram else (batch.x, batch.y)
+    data = (batch.twice_gram, batch.mean, batch.twice_k_mean) if batch.by_gram else (batch.x, batch.y)
     for x in (batch.weight, batch.grad, batch.s.corner, batch.bias, batch.bias_grad, *data):
         x.zero_()
         assert not whole(x).any()

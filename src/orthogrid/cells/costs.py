@@ -83,12 +83,12 @@ def step_seconds(cell: Cell) -> float:
 
 
 def bytes_needed(cell: Cell) -> int:
-    """Memory of a cell in training: six matrices in its precision and the method's own, six in float64 while metrics are
+    """Memory of a cell in training: seven matrices in its precision and the method's own, six in float64 while metrics are
     taken; data twice over."""
     size = {"float64": 8, "bfloat16": 2}.get(cell.dtype, 4)
     n, k = cell.dimension, cell.samples
     own = methods()[spec_name(cell.method)].matrices
-    return n * n * ((6 + own) * size + 6 * 8) + k * n * (3 * size + 4 * 8)
+    return n * n * ((7 + own) * size + 6 * 8) + k * n * (3 * size + 4 * 8)
 
 
 def cpu_name() -> str:

@@ -32,7 +32,7 @@ class adam(Optimised):
             super().run(first, last)
             return
         penalty, w, nothing = batch.penalty, batch.whole, batch.weight
-        gram = (w.gram, batch.mean, batch.twice_k) if batch.by_gram else (nothing,) * 3
+        gram = (w.twice_gram, batch.mean, batch.twice_k) if batch.by_gram else (nothing,) * 3
         samples = (nothing,) * 2 if batch.by_gram else (batch.x, batch.y)
         k, rows = (0, 0) if batch.by_gram else (batch.x.shape[1], w.x.shape[1])
         sizes = (batch.weight.shape[-1], k, w.weight.shape[-1], rows, batch.bias.stride(0))

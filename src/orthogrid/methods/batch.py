@@ -15,7 +15,7 @@ from ..cells.shape import ProblemSettings, by_gram
 from ..numerics import metrics
 from ..numerics.descent import Descent
 from ..numerics.graphs import find_kernels
-from ..numerics.linalg import GramResidual, Products, flat, gram_residual, padded, padded_copy, whole
+from ..numerics.linalg import GramResidual, Products, by_numpy, flat, gram_residual, padded, padded_copy, whole
 from ..numerics.problem import DTYPES, Problem, draw_fresh
 from ..penalties.base import find_penalty
 
@@ -64,25 +64,28 @@ class Batch:
             stacks = (torch.stack(same).to(device) for same in zip(*(p.moments for p in problems), strict=True))
             gram, mean = (padded_copy(stack, torch.float64) for stack in stacks)
             self.moments = gram, mean
-            self.gram, self.mean, self.mean_k = make(n, n).copy_(gram), make(n).copy_(mean), make(n)
-            self.mean_k.copy_(mean * self.count)
-            self.whole.gram, self.whole.mean = whole(self.gram), whole(self.mean)[:, None, :side]
-            self.whole.mean_k = whole(self.mean_k)[:, None, :side]
+            self.twice_k = 2 * self.count
+            self.twice_gram, self.mean, self.twice_k_mean = make(n, n).copy_(2 * gram), make(n).copy_(mean), make(n)
+            self.twice_k_mean.copy_(mean * self.twice_k)
+            self.whole.twice_gram, self.whole.mean = whole(self.twice_gram), whole(self.mean)[:, None, :side]
+            self.whole.twice_k_mean = whole(self.twice_k_mean)[:, None, :side]
             self.offset = self.grad.new_zeros(count, side, 1)
             # Views of every step, made once.
-            self.mean_column, self.bias_column = self.whole.mean.mT, self.whole.bias.mT
-            self.offset_entries, self.twice_k = self.offset[:, :n, 0], 2 * self.count
+            self.bias_column, self.offset_entries = self.whole.bias.mT, self.offset[:, :n, 0]
+            self.times_gram = self.products.prepared(self.s.whole, self.whole.twice_gram, out=self.whole.grad)
+            self.times_mean = self.products.prepared(self.s.whole, self.whole.mean.mT, out=self.offset)
         else:
             self.x, self.y, self.residual = (make(k, n) for _ in "xyr")
-            self.whole.x, self.whole.residual = whole(self.x), whole(self.residual)
-            # Of samples the true rows alone: a bias is added to them.
-            self.rows, self.y_rows = self.whole.residual[:, :k], whole(self.y)[:, :k]
+            self.whole.x, self.whole.y, self.whole.residual = whole(self.x), whole(self.y), whole(self.residual)
+            self.rows = self.whole.residual[:, :k]  # the true ones alone: a bias is added to them
             for i, problem in enumerate(problems):
                 # Targets on the CPU, as the thread makes them: its printed digits depend on it.
                 self.x[i], self.y[i] = problem.x, problem.targets
             # The samples in double precision, where they stay: a loss is measured often.
             self.measured = self._samples_in_double() if first.sampling == "fixed" else None
         self.reg = torch.tensor([c.reg for c in cells], dtype=given, device=device)[:, None, None]
+        self.scaled_reg, self.room = self.penalty.factor * self.reg, torch.empty_like(self.whole.grad)
+        self.times_weight = self.products.prepared(self.s.whole, self.whole.weight, out=self.room)
 
         # Flat storage and gradients of what a method may train.
         self.parameters = {"weight": (flat(self.weight), flat(self.grad))}
@@ -117,9 +120,7 @@ class Batch:
         else:
             self._data_gradient_by_residuals()
         if penalty and self.attached:
-            self.penalty_gradient(self.whole.weight, self.s, self.whole.grad, beta=2, reg_factor=reg_factor)
-        else:
-            self.whole.grad.mul_(2)
+            self.penalty_gradient(self.whole.weight, self.s, self.whole.grad, reg_factor)
 
     def train_with(self, optimizer: type[Descent], trained: Sequence[tuple[Tensor, Tensor]], **settings: float) -> None:
         """Let `update` step (flat storage, flat gradients) of padded stacks by an optimiser, each cell at its own rate."""
@@ -150,15 +151,14 @@ class Batch:
         self.optimizer.step()  # type: ignore[union-attr]
 
     def _data_gradient_by_residuals(self) -> None:
-        """grad ← RᵀX, half the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2 Rᵀ1."""
+        """residual ← 2R; grad ← 2RᵀX, the gradient of ‖R‖², R = XWᵀ + b - Y; bias_grad ← 2Rᵀ1."""
         w = self.whole
-        self.products.bmm(w.x, w.weight.mT, out=w.residual)
+        self.products.baddbmm(w.y, w.x, w.weight.mT, beta=-2, alpha=2, out=w.residual)
         if self.biased:
-            self.rows.add_(w.bias)
-        self.rows.sub_(self.y_rows)
+            self.rows.add_(w.bias, alpha=2)
         self.products.bmm(w.residual.mT, w.x, out=w.grad)
         if self.biased:
-            torch.sum(self.residual, dim=1, out=self.bias_grad).mul_(2)
+            torch.sum(self.residual, dim=1, out=self.bias_grad)
 
     def _data_gradient_by_gram(self) -> None:
         """The same from D = W - rhoᵀ: R = XDᵀ + b, so RᵀX = D XᵀHX + k (D x̄ + b) x̄ᵀ, x̄ the samples' mean.
@@ -167,38 +167,40 @@ class Batch:
         """
         w, difference = self.whole, self.s.whole
         torch.sub(w.weight, w.target, out=difference)
-        self.products.bmm(difference, w.gram, out=w.grad)
-        self.products.baddbmm(self.bias_column, difference, self.mean_column, out=self.offset)
+        self.times_gram()
+        self.times_mean()
+        self.offset.add_(self.bias_column)
         if self.rank_one_left:
             return
-        self.products.baddbmm(w.grad, self.offset, w.mean_k, out=w.grad)
+        w.grad.addcmul_(self.offset, w.twice_k_mean)
         if self.biased:
             torch.mul(self.offset_entries, self.twice_k, out=self.bias_grad)
 
     def penalty_gradient(
-        self,
-        weight: Tensor,
-        s: GramResidual,
-        grad: Tensor,
-        beta: float = 0,
-        reg_factor: float = 1.0,
-        columns: int | None = None,
+        self, weight: Tensor, s: GramResidual, grad: Tensor, reg_factor: float = 1.0, columns: int | None = None
     ) -> None:
-        """grad ← beta grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins.
+        """grad ← grad + reg_factor · reg · ∂penalty/∂W, for a weight and gradient with their margins.
 
         Without them the weight is n × n, or has so many `columns`.
         """
-        penalty, reg = self.penalty, self.reg if reg_factor == 1 else reg_factor * self.reg
-        if penalty.multiplier_of is not None:
-            s.fill(weight, self.products)
-            z = penalty.multiplier_of(s.corner, **self.options)
-            if z is not s.corner:
-                s.corner.copy_(z)
-            self.products.baddbmm(grad, s.whole.mul_(reg), weight, beta=beta, alpha=penalty.factor, out=grad)
+        penalty, scale = self.penalty, self.scaled_reg if reg_factor == 1 else reg_factor * self.scaled_reg
+        if penalty.multiplier_of is None:
+            n = s.corner.shape[-1]
+            weight, grad = (t[:, :n, : columns or n] for t in (weight, grad))
+            grad.addcmul_(penalty.gradient_at(weight, **self.options), scale)
             return
-        n = s.corner.shape[-1]
-        weight, grad = (t[:, :n, : columns or n] for t in (weight, grad))
-        grad.mul_(beta).add_(penalty.gradient_at(weight, **self.options).mul_(reg))
+        s.fill(weight, self.products)
+        z = penalty.multiplier_of(s.corner, **self.options)
+        if z is not s.corner:
+            s.corner.copy_(z)
+        if not by_numpy(s.whole):
+            self.products.baddbmm(grad, s.whole.mul_(scale), weight, out=grad)
+            return
+        if grad is self.whole.grad:
+            self.times_weight()
+            grad.addcmul_(self.room, scale)
+        else:
+            grad.addcmul_(self.products.bmm(s.whole, weight, out=torch.empty_like(grad)), scale)
 
     def loss(self) -> Tensor:
         """The whole loss of each cell, (B,) float64: data loss plus reg times the penalty."""

@@ -50,28 +50,27 @@ class lifted(adam):
     def step(self, t: int) -> None:
         batch, n = self.batch, self.batch.weight.shape[-1]
         batch.compute_gradient(penalty=False)
-        if batch.penalty.attached:
+        self.grad.zero_()
+        if batch.attached:
             batch.penalty_gradient(whole(self.tall), self.s, whole(self.grad), columns=self.tall.shape[-1])
-        else:
-            self.grad.zero_()
         self.grad[:, :, :n] += batch.grad.mT
         self.new.copy_(self.tall[:, :, n:].mT)
         self._gradient_of_new_rows()
-        self.grad[:, :, n:].add_(self.new_grad.mT, alpha=2)
+        self.grad[:, :, n:].add_(self.new_grad.mT)
         batch.update(t)
         batch.weight.copy_(self.tall[:, :, :n].mT)
 
     def _gradient_of_new_rows(self) -> None:
-        """Half the gradient of their data loss ‖X mᵀ + b‖², for which no target is needed; that of the bias b whole."""
-        batch, bmm, baddbmm = self.batch, self.batch.products.bmm, self.batch.products.baddbmm
+        """The gradient of their data loss ‖X mᵀ + b‖², for which no target is needed."""
+        batch, bmm = self.batch, self.batch.products.bmm
         if batch.by_gram:
-            bmm(self.new, batch.gram, out=self.new_grad)
-            baddbmm(self.new_bias[:, :, None], self.new, batch.mean[:, :, None], out=self.output)
-            baddbmm(self.new_grad, self.output, batch.mean_k[:, None], out=self.new_grad)
+            bmm(self.new, batch.twice_gram, out=self.new_grad)
+            bmm(self.new, batch.mean[:, :, None], out=self.output).add_(self.new_bias[:, :, None])
+            self.new_grad.addcmul_(self.output, batch.twice_k_mean[:, None])
             torch.mul(self.output[:, :, 0], batch.twice_k, out=self.new_bias_grad)
             return
         bmm(batch.x, self.new.mT, out=self.output)
         if batch.cells[0].bias:
             self.output.add_(self.new_bias[:, None])
-            torch.sum(self.output, dim=1, out=self.new_bias_grad).mul_(2)
+        torch.sum(self.output.mul_(2), dim=1, out=self.new_bias_grad)
         bmm(self.output.mT, batch.x, out=self.new_grad)

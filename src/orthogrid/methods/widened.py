@@ -41,10 +41,9 @@ class widened(adam):
             return
         batch, n = self.batch, self.batch.weight.shape[-1]
         batch.compute_gradient(penalty=False)
-        if batch.penalty.attached:
+        self.grad.zero_()
+        if batch.attached:
             batch.penalty_gradient(whole(self.wide), self.s, whole(self.grad))
-        else:
-            self.grad.zero_()
         self.grad[:, :n, :n] += batch.grad
         batch.update(t)
         batch.weight.copy_(self.wide[:, :n, :n])

@@ -79,7 +79,7 @@ def _adam(
 @triton.jit(do_not_specialize=["last", "runs", "steps", "n", "k", "rows"])
 def _many_steps(
     weight, mean, square, bias, bias_mean, bias_square, table, last, run_of, state, runs, steps,
-    target, gram, sample_mean, twice_ks, x, y, regs, n, k, side, rows, line,
+    target, twice_gram, sample_mean, twice_ks, x, y, regs, n, k, side, rows, line,
     FORMULA: tl.constexpr, FACTOR: tl.constexpr, GRAM: tl.constexpr, BIAS: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
     PRECISION: tl.constexpr, BETA1: tl.constexpr, BETA2: tl.constexpr, LOG1: tl.constexpr, LOG2: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
@@ -106,9 +106,9 @@ def _many_steps(
         if GRAM:
             difference = w - tl.load(target + at, mask=inside, other=0.0)
             off = tl.sum(difference * centre[None, :], axis=1) + b
-            moments = tl.load(gram + at, mask=inside, other=0.0)
+            moments = tl.load(twice_gram + at, mask=inside, other=0.0)
             along_bias = twice_k * off
-            grad = tl.dot(difference, moments, input_precision=PRECISION) * 2.0 + along_bias[:, None] * centre[None, :]
+            grad = tl.dot(difference, moments, input_precision=PRECISION) + along_bias[:, None] * centre[None, :]
         else:
             samples = tl.load(x + samples_at, mask=sampled, other=0.0)
             residual = tl.dot(samples, tl.trans(w), input_precision=PRECISION) + tl.where(sampled, b[None, :], 0.0)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 
+import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 ALIGNMENT = 64  # bytes
@@ -14,8 +17,9 @@ ALIGNMENT = 64  # bytes
 # On a CPU, matrices from this dimension on are taken one at a time, so that a cell's weight, S and gradient stay in the
 # caches between the passes of a step; smaller ones in stacks, which share the cost of a call.
 ALONE_FROM = 384
-# W Wᵀ is symmetric: its lower blocks of about so many rows are computed and mirrored, 60 % of the operations at n = 500.
-BLOCK_ROWS = 100
+# From this dimension on NumPy's symmetric product W Wᵀ is faster on a CPU than a general one.
+SYMMETRIC_FROM = 96
+NUMPY_FROM = 28  # and from this one its general product: on AMD's processors OpenBLAS is faster than PyTorch's MKL
 # On a CPU, matrices below this dimension are decomposed a stack at a time: a call costs as much as the work, and the bits are
 # the same. Batched LU of several matrices with n ≥ 200 can hang in MKL (seen with torch 2.13).
 DECOMPOSED_STACKED = 128
@@ -53,21 +57,34 @@ def padded_copy(x: Tensor, dtype: torch.dtype) -> Tensor:
     return padded(*x.shape, dtype=dtype, device=x.device).copy_(x)
 
 
+def prepared(a: Tensor, b: Tensor, out: Tensor) -> Callable[[], object]:
+    """A call that makes out ← a @ b for stacks of matrices, whose storage stays."""
+    if not by_numpy(a) or (b.stride(-1) != 1 and b.shape[-1] > 1):  # where b is transposed, OpenBLAS is slower
+        return partial(torch.bmm, a, b, out=out)
+    return partial(np.matmul, a.numpy(), b.numpy(), out=out.numpy())
+
+
+def multiply(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """out ← a @ b for stacks of matrices."""
+    prepared(a, b, out)()
+    return out
+
+
+def by_numpy(a: Tensor) -> bool:
+    """Whether products of these matrices are NumPy's."""
+    return a.shape[-2] >= NUMPY_FROM and a.dtype in (torch.float32, torch.float64) and a.device.type == "cpu"
+
+
 def product(a: Tensor, b: Tensor) -> Tensor:
     """Batched a @ b for padded (B, i, j) and (B, j, k), into a padded result (B, i, k)."""
-    out = padded(a.shape[0], a.shape[1], b.shape[2], dtype=a.dtype, device=a.device)
-    return torch.bmm(a, b, out=out)
+    return multiply(a, b, out=padded(a.shape[0], a.shape[1], b.shape[2], dtype=a.dtype, device=a.device))
 
 
 def gram(w: Tensor, out: Tensor) -> Tensor:
-    """out ← WWᵀ for padded (B, n, m): large ones on a CPU by their lower blocks alone."""
-    n = w.shape[-2]
-    if n < ALONE_FROM or w.device.type != "cpu":
+    """out ← WWᵀ for padded (B, n, m)."""
+    if w.shape[-2] < SYMMETRIC_FROM or not by_numpy(w):
         return torch.bmm(w, w.mT, out=out)
-    count = round(n / BLOCK_ROWS)
-    for top, bottom in itertools.pairwise(n * i // count for i in range(count + 1)):
-        torch.bmm(w[:, top:bottom], w[:, :bottom].mT, out=out[:, top:bottom, :bottom])
-        out[:, :top, top:bottom] = out[:, top:bottom, :top].mT
+    np.matmul(w.numpy(), w.mT.numpy(), out=out.numpy())
     return out
 
 
@@ -123,13 +140,15 @@ def decomposed(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch on one thread: how several would share a product or a sum decides its last bit."""
-    before = torch.get_num_threads()
+    """PyTorch and NumPy on one thread: how several would share a product or a sum decides its last bit. TF32 as before, after."""
+    threads, tf32 = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
     torch.set_num_threads(1)
     try:
-        yield
+        with ThreadpoolController().limit(limits=1, user_api="blas"):
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 class Products:
@@ -140,29 +159,25 @@ class Products:
     """
 
     def __init__(self, dtype: str, device: torch.device):
-        self.tf32 = dtype == "tf32"
-        self.emulated = self.tf32 and device.type != "cuda"
-        self.precision = _TensorCores(self.tf32) if device.type == "cuda" else contextlib.nullcontext()
-        if device.type == "cpu" and not self.tf32:
-            self.bmm, self.baddbmm = (  # type: ignore[method-assign]
-                torch.bmm,  # type: ignore[assignment]
-                torch.baddbmm,  # type: ignore[assignment]
-            )  # nothing to add to them, and a step of small matrices is calls
+        self.emulated = dtype == "tf32" and device.type != "cuda"
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
 
     def bmm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a @ b."""
-        with self.precision:
-            return torch.bmm(*self._operands(a, b), out=out)
+        return multiply(*self._operands(a, b), out=out)
+
+    def prepared(self, a: Tensor, b: Tensor, out: Tensor) -> Callable[[], object]:
+        """A call that makes out ← a @ b, for storage that stays."""
+        return partial(self.bmm, a, b, out=out) if self.emulated else prepared(a, b, out)
 
     def gram(self, w: Tensor, out: Tensor) -> Tensor:
         """out ← w wᵀ."""
-        with self.precision:
-            return gram(round_tf32(w) if self.emulated else w, out)
+        return gram(round_tf32(w) if self.emulated else w, out)
 
     def baddbmm(self, c: Tensor, a: Tensor, b: Tensor, out: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """out ← beta c + alpha a @ b."""
-        with self.precision:
-            return torch.baddbmm(c, *self._operands(a, b), beta=beta, alpha=alpha, out=out)
+        return torch.baddbmm(c, *self._operands(a, b), beta=beta, alpha=alpha, out=out)
 
     def _operands(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         return (round_tf32(a), round_tf32(b)) if self.emulated else (a, b)
@@ -182,19 +197,6 @@ class GramResidual:
         products.gram(weight, out=self.whole)
         self.diagonal.sub_(self.one)
         return self.whole
-
-
-class _TensorCores:
-    """Whether a GPU's float32 products are in TF32, while entered."""
-
-    def __init__(self, allowed: bool):
-        self.allowed = allowed
-
-    def __enter__(self) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = self.allowed
-
-    def __exit__(self, *error: object) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def round_tf32(x: Tensor) -> Tensor:
