@@ -74,7 +74,7 @@ STALE = [
     ("penalties/huber.py", "inside / 2", "inside / 3", {"huber"}),
     ("penalties/huber.py", "1e-3) -> Tensor:\n    \"\"\"", "1e-2) -> Tensor:\n    \"\"\"", {"huber"}),
     ("penalties/eigen.py", "eigvalsh", "eigvals", EIGEN),
-    ("methods/lifted.py", "alpha=2", "alpha=3", {"lifted"}),
+    ("methods/lifted.py", "mul_(2)", "mul_(3)", {"lifted"}),
     ("methods/relative.py", "mul_(0.5)", "mul_(0.6)", RELATIVE),
     ("methods/corrected.py", "strength: float = 0.5", "strength: float = 0.4", RELATIVE | {"newton_schulz", "parseval"}),
     ("numerics/linalg.py", "ALONE_FROM = 384", "ALONE_FROM = 385", ALL),
