@@ -17,6 +17,7 @@ from orthogrid.cells.costs import TABLE
 from orthogrid.jobs.progress import Progress
 from orthogrid.methods import make_method
 from orthogrid.methods.batch import Batch
+from orthogrid.numerics.linalg import one_thread
 from orthogrid.numerics.problem import draw_problem
 from orthogrid.training.train import train_batch
 
@@ -74,8 +75,8 @@ def kinds() -> list[tuple[str, str, str]]:
     return [*plain, *routes, *others]
 
 
+@one_thread()
 def main() -> None:
-    torch.set_num_threads(1)
     todo = kinds()
     progress = Progress("costs", len(todo) + 1)
     rows = [("", what, "residuals", n, seconds) for n in DIMENSIONS for what, seconds in around(n).items()]

@@ -20,6 +20,7 @@ import torch
 from benchmarks.records import BATCH_DIMENSION, BEST_FLOOR, FLOOR, NO_TRITON, OURS, WHOLE
 from orthogrid.cells.cell import Cell
 from orthogrid.numerics.graphs import WARM_UP
+from orthogrid.numerics.linalg import one_thread
 from orthogrid.training.train import train_batch
 
 from .contenders import BATCHED, CONTENDERS, METHODS, PARTS, SINGLE, Task, rounded
@@ -175,13 +176,13 @@ def _floor(advance, task: Task, barrier) -> float:
 def _on_core(core: int, speaks: bool, barrier, queue, *what) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
-    torch.set_num_threads(1)
 
     def say(text: str) -> None:
         if speaks:
             print(text, file=sys.stderr, flush=True)
 
-    queue.put(_time_all(*what, barrier, say))
+    with one_thread():
+        queue.put(_time_all(*what, barrier, say))
 
 
 def _time_all(device: str, quick: bool, small: bool, barrier, say: Callable[[str], None]) -> list[Timing]:

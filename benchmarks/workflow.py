@@ -124,8 +124,7 @@ def one_more_reg(project: Path, run: str, config: str, say) -> list[dict]:
     training = new["seconds"].sum() / (os.cpu_count() or 1)
     jobs = job_seconds(results)
     parts = {
-        name: jobs[name]
-        for name in ("predict_cells", "aggregate_cells", "draw_figures", "write_numbers", "build_paper")
+        name: jobs[name] for name in ("predict_cells", "aggregate_cells", "draw_figures", "write_values", "build_paper")
     }
     rows = [
         ("wall", wall, "s"),
