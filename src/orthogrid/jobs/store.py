@@ -44,7 +44,7 @@ FILES = {
 CHECKSUM = "checksum"
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-FIRST_STEP = re.compile(r"^[^,\n]*,0,", re.MULTILINE)  # the beginning of a cell's trace
+FIRST_STEP = re.compile(r"\n[^,\n]*,0,")  # the beginning of a cell's trace, and the end of the line before
 
 
 def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
@@ -390,7 +390,7 @@ def _key(line: str) -> str:
 
 def _by_key(traces: str) -> dict[str, str]:
     """The lines of traces by cell key, their header under `key`. A cell's begin with step 0."""
-    starts = [0, *(match.start() for match in FIRST_STEP.finditer(traces)), len(traces)]
+    starts = [0, *(match.start() + 1 for match in FIRST_STEP.finditer(traces)), len(traces)]
     texts = (traces[start:end].removesuffix("\n") for start, end in pairwise(starts))
     return {_key(text): text for text in texts}
 
