@@ -98,11 +98,11 @@ def two_products_at_best(task: Task) -> Advance:
 
 
 @contender(OURS)
-def ours(task: Task) -> Advance:
+def ours(task: Task, **change: str) -> Advance:
     """The trainer's own step, without metrics. On a CPU large cells are stepped one after another, as in training."""
     from orthogrid.training.train import _stacks
 
-    cells, device = task.cells, torch.device(task.device)
+    cells, device = [replace(cell, **change) for cell in task.cells], torch.device(task.device)
     problem = task.problem()
     with torch.no_grad():
         batches = [Batch([cells[i] for i in stack], [problem] * len(stack), device) for stack in _stacks(cells, device)]
@@ -295,18 +295,7 @@ def geoopt_loop(task: Task) -> Advance:
 @contender("orthogrid's pogo")
 def our_pogo(task: Task) -> Advance:
     """Adam entry by entry, made tangent, and one cubic correction."""
-    cell, device = replace(task.cells[0], method="pogo"), torch.device(task.device)
-    with torch.no_grad():
-        batch = Batch([cell], [task.problem()], device)
-        method = make_method(batch)
-
-    @torch.no_grad()
-    def advance(steps: int) -> None:
-        method.run(0, steps)
-        task.wait()
-
-    advance.weight = lambda: batch.weight[0]
-    return advance
+    return ours(task, method="pogo")
 
 
 @contender("pogo-torch")

@@ -18,7 +18,8 @@ from .traits import UNHEARD
 PACKAGE = Path(__file__).resolve().parents[1]
 # What a row's numbers depend on: these folders, and the file that says which way a cell goes.
 COUNTED = ("numerics", "penalties", "methods", "training", "cells/shape.py")
-# Of what they import, these change no number: how a cell is written, how a component is read, how kernels are launched.
+# Of what they import, these change no number: how a cell is written, how a component is read, how kernels are launched. Our own
+# kernels change a GPU's by rounding, as the card does, and a CPU's not at all.
 SILENT = ("cells/cell.py", "cells/components.py", "numerics/graphs.py", "numerics/kernels.py")
 # Of a user's file these make no row: what draws, and what judges.
 DRAWN = ("figure", "claim")
