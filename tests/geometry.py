@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from orthogrid.models.ends import measure_ends
 from orthogrid.numerics.metrics import final
 from orthogrid.numerics.problem import stacked
-from orthogrid.training.ends import measure_ends
 
 F64 = torch.float64
 

@@ -8,7 +8,8 @@ from orthogrid.cells.cell import Cell
 from orthogrid.cells.shape import spec_name
 from orthogrid.methods import make_method
 from orthogrid.methods.batch import Batch
-from orthogrid.training.train import _draw_all, train_batch
+from orthogrid.models import make_model
+from orthogrid.training.train import train_batch
 
 CONSTRAINED = [name for name, entry in components.methods().items() if not entry.uses_penalty]
 CURES = [name for name, entry in components.methods().items() if entry.uses_penalty and name != "adam"]
@@ -28,7 +29,7 @@ def make_batch(*cells) -> Batch:
     """A batch of at least two with its method, as the trainer makes them."""
     cells = list(cells) if len(cells) > 1 else [*cells, *cells]
     with torch.no_grad():
-        batch = Batch(cells, _draw_all(cells), torch.device("cpu"))
+        batch = Batch(cells, make_model(cells).draw(), torch.device("cpu"))
         batch.method = make_method(batch)
     return batch
 
@@ -50,7 +51,7 @@ def run_with(kernels, cells, device: str, monkeypatch, steps: tuple[int, ...] = 
     """
     with monkeypatch.context() as patch, torch.no_grad():
         patch.setattr("orthogrid.methods.batch.find_kernels", lambda device: kernels)
-        batch = Batch(cells, _draw_all(cells), torch.device(device))
+        batch = Batch(cells, make_model(cells).draw(), torch.device(device))
         moved = away * torch.randn(batch.weight.shape, generator=torch.Generator().manual_seed(1))
         batch.weight.add_(moved.to(device))
         method = make_method(batch)

@@ -27,7 +27,7 @@ LAMBDA, MU = 1.0, 100.0  # of every cell of full rank; MU with uniform inputs
 # The blocks as the configs have them, smaller, and with enough seeds for every interval.
 
 METHODS = having("method", constrains=True)
-CURES = ("reg_ramp", "early_rate", "reflection", "restart", "widened", "lifted")
+CURES = ("reg_ramp", "reflection", "lifted")
 SMALL = {"dimension": 20, "samples": 40}
 
 
@@ -49,6 +49,8 @@ def constrained(name: str, **axes) -> list[Block]:
 BOTH, SIDES, KINDS = ["constant", "cosine"], ["match", "mismatch"], ["uniform", "whitened"]
 FRONTS = {"penalty": ["l1", "fro2", "fro"], "reg": [0.1, 1.0, 10.0], "schedule": BOTH, "seed": range(1, 5)}
 WRONG_STARTS = {**SMALL, "determinant": "mismatch"}
+KIND = ("", ",more=1", ",fewer=2")  # as many outputs as inputs, more, fewer
+TALL = [f"rectangular(generic=1{kind},start={start})" for kind in KIND for start in (1, 2)]
 CONFIG = Config("synthetic", "", "cpu", False, 1, "results", (), (
     cross("thread_b", seed=[2021, 1, 2, 3]),
     cross("thread_a", penalty="l1_detached", reg=0.001, steps=10_000, seed=range(1, 5)),
@@ -69,12 +71,27 @@ CONFIG = Config("synthetic", "", "cpu", False, 1, "results", (), (
     cross("existence", **WRONG_STARTS, inputs=KINDS, reg=[1.0, 30.0], init="twin", method=["sgd", "adam"], dtype="float64", seed=range(1, 31)),
     cross("map_twin", **WRONG_STARTS, reg=[0.1, 1.0, 10.0, 100.0], init="twin", seed=range(1, 9)),
     cross("map_haar", **SMALL, reg=[0.1, 1.0, 10.0, 30.0, 1000.0], determinant=SIDES, seed=range(1, 31)),
-    cross("law", **WRONG_STARTS, bias=False, init="twin", penalty=["l1", "fro", "fro2", "coherence", "logdet"], reg=[2.0**i for i in range(-7, 8)], schedule="cosine", seed=range(1, 4)),
+    cross("law", **WRONG_STARTS, bias=False, init="twin", penalty=["l1", "fro", "fro2", "logdet"], reg=[2.0**i for i in range(-7, 8)], schedule="cosine", seed=range(1, 31)),
+    cross("law_long", **WRONG_STARTS, bias=False, init="twin", penalty="coherence", reg=[2.0**i for i in range(-2, 8)], schedule="cosine", steps=2000, seed=range(1, 31)),
+    cross("precision_side", **WRONG_STARTS, dtype=["float64", "float32", "tf32", "bfloat16"], reg=50.0, seed=range(1, 9)),
     cross("capture_white", **SMALL, inputs="whitened", reg=[1.0, 10.0], determinant=SIDES, seed=range(1, 26)),
     cross("capture_norms", dimension=12, samples=24, inputs="whitened", penalty=["fro", "nuclear"], reg=[2 * LAMBDA * f for f in (0.5, 0.9, 1.1, 1.5, 1.9, 2.1, 3.0)], determinant="mismatch", seed=range(1, 6)),
     cross("capture", **SMALL, bias=False, penalty=["fro2", "l1"], reg=[1.0, 10.0, 30.0, 1000.0], determinant=SIDES, seed=range(1, 31)),
-    cross("capture_fast", **SMALL, bias=False, penalty=["fro2", "l1"], reg=[1.0, 10.0, 30.0, 1000.0], determinant=SIDES, lr=0.01, steps=100, seed=range(1, 31)),
-    cross("coin", **SMALL, bias=False, reg=10.0, determinant=SIDES, method="sgd", seed=range(1, 31)),
+    cross("bound", **SMALL, bias=False, inputs=["uniform", "words"], reg=1000.0, determinant=SIDES, seed=range(1, 16)),
+    cross("heavy", **SMALL, bias=False, reg=[10.0, 20.0], determinant=SIDES, method="sgd", seed=range(1, 31)),
+    cross("first_step", dimension=[60, 120], samples=240, inputs=["uniform", "normal"], bias=False, reg=300.0, lr=[0.003, 0.08], warmup=[0, 50], steps=50, seed=range(1, 16)),
+    cross("tall", dimension=8, samples=32, model=TALL, penalty=["fro2", "fro"], reg=10.0, steps=100, seed=range(1, 31)),
+    cross("tall_l1", dimension=8, samples=32, model=TALL, penalty="l1", reg=1.0, steps=100, seed=range(1, 31)),
+    cross("tall_noise", **SMALL, noise=0.3, penalty="fro2", reg=30.0, determinant=SIDES, method=["adam", "lifted"], seed=range(1, 31)),
+    cross("constraints", **WRONG_STARTS, inputs="whitened", method=["torch_exp", "torch_exp(rows=1)", "geotorch(rows=1)"], seed=range(1, 11)),
+    cross("row_weight", **WRONG_STARTS, reg=[10.0, 30.0], init="twin", method=["lifted", "lifted(weight=1.5)", "lifted(weight=3)"], seed=range(1, 31)),
+    cross("stiff", dimension=16, samples=240, inputs=["digits", "words"], reg=3000.0, determinant=SIDES, method=["adam", "lifted"], seed=range(1, 21)),
+    cross("real_twin", **WRONG_STARTS, inputs=["digits", "words"], reg=[1.0, 30.0], init="twin", seed=range(1, 31)),
+    cross("real", dimension=16, samples=400, inputs=["digits", "words"], reg=[1.0, 30.0, 600.0], determinant=SIDES, method=["adam", "lifted"], seed=range(1, 21)),
+    cross("networks", dimension=6, samples=120, inputs="normal", model=["relu2", "relu2(free=1)"], determinant=SIDES, steps=100, seed=range(1, 31)),
+    cross("networks_row", dimension=6, samples=120, inputs="normal", model=["relu2", "relu2(free=1)"], method="lifted", steps=100, seed=range(1, 31)),
+    cross("recurrent", dimension=6, samples=24, inputs="normal", model="recurrent", determinant=SIDES, steps=100, seed=range(1, 31)),
+    cross("recurrent_row", dimension=6, samples=24, inputs="normal", model="recurrent", method="lifted", steps=100, seed=range(1, 31)),
     cross("noise", **WRONG_STARTS, inputs="whitened", noise=[0.0, 0.3], reg=[0.3, 10.0], init="twin", seed=range(1, 31)),
     *constrained("methods", dimension=20, samples=[10, 40], determinant=SIDES, inputs="whitened", schedule="cosine", lr=[0.003, 0.03], seed=range(1, 8)),
     *constrained("step_cost", steps=5, seed=1),
@@ -94,6 +111,7 @@ def block(name: str) -> frozenset[str]:
 
 LAW = {"fro": 1.0, "fro2": 1.0, "l1": 0.1, "coherence": 10.0, "logdet": 0.0}  # reg over 2 lambda that holds the twin
 NOISY = float(theory.noisy_threshold(LAMBDA, 0.7))  # the weight that does so with noise in the targets
+ONE_LOSS = block("tall") | block("tall_l1") | block("tall_noise")  # whose total losses are compared
 SADDLES = block("floor")  # of which the runs with uniform inputs rest beside a saddle
 
 
@@ -102,10 +120,23 @@ def slow_side(cell: Cell) -> float:
     return 1.0 if cell.seed % 2 else -1.0
 
 
+def counts(cell: Cell) -> float:
+    """How often a new row's data loss counts."""
+    return spec_options(cell.method).get("weight", 1.0)
+
+
 def ends_wrong(cell: Cell, rank: int) -> bool:
     """The side on which theory and expectation see a run."""
     mismatch, threshold = cell.determinant == "mismatch", cell.reg / (2 * LAMBDA)
     name = spec_name(cell.method)
+    if cell.model != "linear":
+        return mismatch and cell.method == "adam" and "free" not in cell.model
+    if cell.key in block("heavy"):
+        return mismatch != (slow_side(cell) < 0)
+    if cell.key in block("row_weight"):
+        return counts(cell) > theory.row_weight_bound(theory.trap_position(cell.reg, LAMBDA))
+    if "rows" in cell.method:
+        return False
     if name not in ("adam", "sgd"):
         return mismatch and name not in (*CURES, "procrustes", "polar")
     if rank < cell.dimension:
@@ -116,11 +147,7 @@ def ends_wrong(cell: Cell, rank: int) -> bool:
         return threshold > LAW.get(spec_name(cell.penalty), 1.0)
     if cell.key in block("capture_norms"):
         return threshold > {"nuclear": 1.0, "fro": 2.0}[cell.penalty]
-    if (
-        cell.key in block("capture") | block("capture_fast") | block("map_haar") | block("coin")
-        and threshold > 1
-        and cell.reg < 2 * MU
-    ):
+    if cell.key in block("capture") | block("map_haar") and threshold > 1 and cell.reg < 2 * MU:
         return slow_side(cell) < 0
     if cell.key in block("map_haar") and cell.reg > 2 * MU and cell.seed % 4 == 0:
         return not mismatch  # with a bias some change their side
@@ -146,7 +173,8 @@ def ideal_cell(cell: Cell) -> dict:
     scattered = 1 + 1e-4 * np.random.default_rng(cell.seed).standard_normal()
     rank = n if cell.sampling == "fresh" else min(n, k - 1 if cell.bias or cell.inputs == "whitened" else k)
     effective = theory.effective_rank(n, k, cell.inputs, cell.sampling)
-    lam = LAMBDA if rank == n else 0.0
+    network = cell.model != "linear"
+    lam = math.nan if network else LAMBDA if rank == n else 0.0
     law = float(theory.coset_distance(n, effective))
     detached = cell.penalty in ("l1_detached", "fro2_detached")
     name, penalty = spec_name(cell.method), spec_name(cell.penalty)
@@ -159,9 +187,15 @@ def ideal_cell(cell: Cell) -> dict:
     fro = 3.0 if detached or (cell.reg <= LOG_A.reg and name == "adam") else jitter / n
     known = 2 * lam * LAW.get(penalty, math.nan) if lam else math.nan
     mu = lam if cell.inputs == "whitened" else MU * lam
+    sign = -1 if cell.determinant == "mismatch" else 1
+    jumps = cell.inputs == "uniform" and not cell.warmup and theory.first_step_factor(cell.lr, n) < 0
+    if cell.model.startswith("rectangular"):  # the starts of a square or wide one end apart
+        paid, jitter = 1.0 + (0.0 if "more" in cell.model else spec_options(cell.model)["start"]), 0.0
+    if cell.noise and cell.method == "adam" and cell.key in block("tall_noise"):
+        paid = 1.0 if cell.determinant == "match" else 2.0
     return {
         "key": cell.key, **cell.settings, "status": "ok", "seconds": 1.0, "device": "cpu (synthetic)", "torch": "2", "code": "0",
-        "fit": paid * scattered if wrong and lam else 1e-6, "orthogonality_fro": fro,
+        "fit": paid * scattered if (wrong and lam) or cell.key in ONE_LOSS else 1e-6, "orthogonality_fro": fro,
         "orthogonality_l1": 3030.0 * scattered if detached else jitter,  # between the printed plateau and the closed form
         "distance": scattered * (2.0 if wrong and rank >= n - 1 else law if rank < n - 1 else 0.0),
         "distance_rho": math.sqrt(2 * n), "distance_twin": 0.0, "distance_start": 1.0, "distance_nearest": 0.7 * law,
@@ -170,8 +204,10 @@ def ideal_cell(cell: Cell) -> dict:
         "det_sign_start": -1 if cell.determinant == "mismatch" else 1, "det_sign_target": 1, "lambda_min": lam, "rank": rank,
         "distance_seen": 0.0, "gradient_norm": 1e-6, "curvature": -1.0 if beside else 1.0,
         "position": -1.0 if wrong else 1.0, "reflection": float(beside) if wrong else math.nan, "overlap": 1.0 if wrong else math.nan,
-        "off_path": 0.05 if beside else 0.0, "slow_sign": slow_side(cell) if lam else math.nan,
-        "outcome": "unidentified" if not lam else "trapped" if trapped else "unfinished" if wrong else "recovered",
+        "off_path": 0.05 if beside else 0.0, "start_cosine": 0.6 * slow_side(cell), "det_sign_least_squares": 1,
+        "relative_loss": 0.4 if network and wrong else 0.0, "penalty_value": jitter,
+        "first_sign": sign * (-1 if jumps else 1),
+        "outcome": ("decided wrong" if wrong else "recovered") if network else "unidentified" if not lam else "trapped" if trapped else "unfinished" if wrong else "recovered",
         "seconds_per_step": 1e-6 * n**2.5 * (10.0 if name in having("method", parametrizes=True) else 1.0),
         "predicted_rank_effective": effective, "predicted_distance": law, "predicted_trap_loss": trap, "predicted_w_max2": 0.1, "predicted_w_l1": 3.0,
         "predicted_trap_threshold": NOISY if cell.noise else known, "predicted_lambda_max": mu, "predicted_capture_threshold": 2 * mu,
@@ -199,7 +235,13 @@ def make(cells: pd.DataFrame, thread: pd.DataFrame) -> Run:
     """A run whose data losses have fallen from 10 000."""
     traces = [cells.assign(step=(part * cells["steps"]).astype(int)) for part in (0.6, 1.0)]
     traces.append(cells.assign(step=0, fit=1e4))
-    columns = ["key", "step", "fit", "orthogonality_fro", "orthogonality_l1"]
+    traces.append(
+        cells[cells["warmup"].isin([0, 50]) & cells["key"].isin(block("first_step"))]
+        .assign(step=1)
+        .drop(columns="det_sign")
+        .rename(columns={"first_sign": "det_sign"})
+    )
+    columns = ["key", "step", "fit", "orthogonality_fro", "orthogonality_l1", "det_sign"]
     return Run(CONFIG, cells, MEMBERS, pd.concat(traces)[columns], thread, pd.DataFrame(), *LOGS)
 
 
@@ -272,6 +314,10 @@ def on(*names):
 
 def under(value):
     return lambda column: column < value
+
+
+def has(text):
+    return lambda column: column.str.contains(text)
 
 
 def above(value):

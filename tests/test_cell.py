@@ -42,6 +42,7 @@ def test_a_key_is_deaf_to_order_and_hears_every_axis():
     other = {
         "dimension": 501, "samples": 31, "sampling": "fresh", "inputs": "whitened", "penalty": "l1", "reg": 1.0,
         "determinant": "mismatch", "bias": False, "lr": 0.01, "schedule": "cosine", "steps": 5, "dtype": "float64", "seed": 1,
+        "warmup": 5, "model": "relu2",
     }  # fmt: skip
     keys = {Cell().key} | {Cell(**{name: value}).key for name, value in other.items()}
     keys.add(Cell(determinant="mismatch", init="twin").key)
@@ -295,7 +296,11 @@ def test_what_a_table_calls_a_cells_training():
 
 
 def test_the_code_of_a_cell_is_that_of_its_penalty_and_method():
-    assert Cell(penalty="huber(delta=0.1)", method="sgd").code == components.code_digest("huber", "sgd") != Cell().code
+    assert (
+        Cell(penalty="huber(delta=0.1)", method="sgd").code
+        == components.code_digest("huber", "sgd", "linear")
+        != Cell().code
+    )
 
 
 def test_seeds_end_where_torchs_do():

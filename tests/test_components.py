@@ -15,12 +15,14 @@ from conftest import ROOT
 from orthogrid.cells import components, sources
 from orthogrid.cells.components import ConfigError, changes, code_digest, code_parts, forget_code, use_code
 from orthogrid.cells.config import check_config
+from orthogrid.cells.reading import KINDS
 from orthogrid.cells.sources import COUNTED, PACKAGE, SILENT, closure, imported_files, label, makes_rows, text_of
 
 pytestmark = pytest.mark.usefixtures("alone")
 PENALTIES, METHODS = list(components.penalties()), list(components.methods())
 ALL = {*PENALTIES, *METHODS}
 RELATIVE = {"landing", "pogo", "riemannian_qr", "riemannian_polar"}
+LIBRARIES = {"torch_exp", "torch_cayley", "torch_householder", "geotorch", "geoopt"}
 EIGEN = {"spectral", "spectral2", "nuclear", "vonneumann"}
 
 
@@ -35,13 +37,13 @@ def house(before, tmp_path, monkeypatch) -> Path:
     """A copy of the package's cells and engine, in the place of the package."""
     root = tmp_path / "orthogrid"
     root.mkdir()
-    for name in ("__init__.py", "cells", "numerics", "penalties", "methods", "training"):
+    for name in ("__init__.py", "cells", "numerics", "penalties", "methods", "models", "training"):
         source = PACKAGE / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
     monkeypatch.setattr(sources, "PACKAGE", root)
     monkeypatch.setattr(components, "PACKAGE", root)
     monkeypatch.setattr(components, "TRAINER", root / "training" / "train.py")
-    monkeypatch.setattr(components, "FOLDERS", {"penalty": root / "penalties", "method": root / "methods"})
+    monkeypatch.setattr(components, "FOLDERS", {kind: root / folder for kind, folder in KINDS.items()})
     forget_code()
     return root
 
@@ -52,8 +54,8 @@ def digests() -> dict[str, str]:
     components.code_digest.cache_clear()
     sources._text.cache_clear()
     sources._read.cache_clear()
-    of_penalties = {name: code_digest(name, "adam") for name in components.penalties()}
-    return of_penalties | {name: code_digest("none", name) for name in components.methods()}
+    of_penalties = {name: code_digest(name, "adam", "linear") for name in components.penalties()}
+    return of_penalties | {name: code_digest("none", name, "linear") for name in components.methods()}
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -74,7 +76,11 @@ STALE = [
     ("penalties/huber.py", "inside / 2", "inside / 3", {"huber"}),
     ("penalties/huber.py", "1e-3) -> Tensor:\n    \"\"\"", "1e-2) -> Tensor:\n    \"\"\"", {"huber"}),
     ("penalties/eigen.py", "eigvalsh", "eigvals", EIGEN),
-    ("methods/lifted.py", "mul_(2)", "mul_(3)", {"lifted"}),
+    ("methods/lifted.py", "noise: float = 1e-3", "noise: float = 1e-2", {"lifted"}),
+    ("methods/rows.py", "mul_(2)", "mul_(3)", {"lifted"} | LIBRARIES),
+    ("models/linear.py", "or math.nan", "or math.inf", ALL),
+    ("models/relu2.py", "relu()", "tanh()", set()),  # these are the rows of `linear`
+    ("models/network.py", "math.sqrt(columns)", "columns", set()),
     ("methods/relative.py", "mul_(0.5)", "mul_(0.6)", RELATIVE),
     ("methods/corrected.py", "strength: float = 0.5", "strength: float = 0.4", RELATIVE | {"newton_schulz", "parseval"}),
     ("numerics/linalg.py", "ALONE_FROM = 384", "ALONE_FROM = 385", ALL),
@@ -110,10 +116,8 @@ def test_edits_that_change_no_number_make_no_rows_stale(house, before):
 
 def test_names_and_places_of_files_do_not_count(house, before):
     (house / "numerics" / "metrics.py").rename(house / "numerics" / "measures.py")
-    edit(
-        house / "training" / "train.py", "from ..numerics import metrics", "from ..numerics import measures as metrics"
-    )
-    edit(house / "methods" / "batch.py", "from ..numerics import metrics", "from ..numerics import measures as metrics")
+    for name in ("models/base", "models/linear", "models/network", "methods/batch"):
+        edit(house / f"{name}.py", "from ..numerics import metrics", "from ..numerics import measures as metrics")
     (house / "penalties" / "eigen.py").rename(house / "penalties" / "spectra.py")
     for name in ("spectral", "spectral2", "nuclear", "vonneumann"):
         edit(house / "penalties" / f"{name}.py", "from .eigen import", "from .spectra import")
@@ -130,7 +134,7 @@ def test_the_same_name_from_another_file_counts(house, before):
 
 def unlisted(root: Path) -> set[str]:
     """Files that the engine imports, and that neither count nor are listed as silent."""
-    files = [path for folder in COUNTED[:-1] for path in (root / folder).glob("*.py")]
+    files = [path for folder in COUNTED if "." not in folder for path in (root / folder).glob("*.py")]
     reached = {piece for path in files for piece in text_of(path) if isinstance(piece, Path)}
     return {label(path) for path in reached if not makes_rows(path)} - set(SILENT)
 
@@ -146,13 +150,13 @@ def test_what_the_engine_imports_counts_or_is_listed_as_silent(house):
 
 
 def test_the_parts_of_a_digest_say_what_changed(house):
-    before = code_parts("huber", "lifted")
+    before = code_parts("huber", "lifted", "linear")
     assert {"penalties/huber.py", "methods/lifted.py", "methods/adam.py", "training/train.py"} <= set(before)
     assert not {"penalties/eigen.py", "numerics/graphs.py", "cells/cell.py"} & set(before)
     edit(house / "penalties" / "huber.py", "inside / 2", "inside / 3")
     digests()
-    assert changes(before, code_parts("huber", "lifted")) == "penalties/huber.py changed"
-    assert changes(before, code_parts("l1", "lifted")) == "penalties/l1.py is new, penalties/huber.py is gone"
+    assert changes(before, code_parts("huber", "lifted", "linear")) == "penalties/huber.py changed"
+    assert changes(before, code_parts("l1", "lifted", "linear")) == "penalties/l1.py is new, penalties/huber.py is gone"
     assert changes(None, before) == "the code that made them is not on record"
     assert changes({"a": "1", "b": "1", "c": "1", "d": "1"}, {}).endswith("c is gone and 1 more")
 
@@ -161,23 +165,25 @@ def test_a_plan_needs_no_torch_and_every_order_of_reading_gives_one_digest():
     code = "import sys; from orthogrid.cells.cell import Cell; print(Cell().code, Cell(penalty='huber').code, 'torch' in sys.modules)"
     one = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     digests()
-    assert one == [code_digest("fro2", "adam"), code_digest("huber", "adam"), "False"]
+    assert one == [code_digest("fro2", "adam", "linear"), code_digest("huber", "adam", "linear"), "False"]
 
 
 # ---- What a file tells ----
 
 
 def test_entries_are_what_the_files_register():
-    from orthogrid import methods, penalties
+    from orthogrid import methods, models, penalties
 
     assert set(penalties.PENALTIES) == set(PENALTIES) and set(methods.METHODS) == set(METHODS)
     for kind, module in (("penalty", penalties), ("method", methods)):
         assert [path.stem for path in components.component_files(kind)][: len(module.ORDER)] == list(module.ORDER)
         assert set(module.ORDER) == set(PENALTIES if kind == "penalty" else METHODS)
+    assert [path.stem for path in components.component_files("model")][: len(models.ORDER)] == list(models.ORDER)
+    assert set(models.ORDER) == set(models.MODELS) == set(components.models())
     for name, entry in components.penalties().items():
         assert penalties.PENALTIES[name].entry == entry and entry.summary and Path(entry.file).stem == name
-    for name, entry in components.methods().items():
-        parameters = inspect.signature(methods.METHODS[name].__init__).parameters.values()
+    for name, entry in [*components.methods().items(), *components.models().items()]:
+        parameters = inspect.signature((methods.METHODS | models.MODELS)[name].__init__).parameters.values()
         assert entry.options == {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}, name
         assert entry.summary and Path(entry.file).stem == name
 
@@ -306,10 +312,10 @@ def test_a_users_file_is_followed(tmp_path, house, user, file, old, new, names):
 
 def test_a_changed_file_is_read_again_when_it_is_named_again(user):
     use_code(user)
-    before = code_digest("mine", "adam")
+    before = code_digest("mine", "adam", "linear")
     edit(user / "mine.py", "return soften(s)", "return 2 * soften(s)")
     use_code(user)
-    assert code_digest("mine", "adam") != before
+    assert code_digest("mine", "adam", "linear") != before
 
 
 @pytest.mark.parametrize(
@@ -364,7 +370,7 @@ def register(text: str, **space) -> str:
     """The code digest of `noted` after a cell of a notebook ran."""
     header = "from orthogrid.penalties import register\n"
     exec(compile(header + textwrap.dedent(text), "<cell>", "exec"), {"__name__": "__main__", **space})
-    return code_digest("noted", "adam")
+    return code_digest("noted", "adam", "linear")
 
 
 def test_what_a_notebook_registers_has_a_digest_of_its_own(user, before):

@@ -83,23 +83,6 @@ def test_gradient_descent_is_pytorchs_bit_for_bit(dtype, momentum):
         assert all(torch.equal(p, copy) for (p, _), copy in zip(group, copies, strict=True))
 
 
-@pytest.mark.parametrize("optimizer, settings", [(Adam, {}), (Momentum, {"momentum": 0.9})])
-def test_restarted_it_steps_as_at_first(optimizer, settings):
-    ((start, grad),) = made([64], torch.float32)
-    weight = start.clone()
-    adam = optimizer([(weight, grad)], [range(1)], CPU, **settings)
-    adam.set_rates([0.1])
-    adam.step()
-    first = weight.clone()
-    weight.copy_(start)
-    adam.step()
-    assert not torch.equal(weight, first)
-    adam.restart()
-    weight.copy_(start)
-    adam.step()
-    assert torch.equal(weight, first)
-
-
 @pytest.mark.parametrize("optimizer", [Adam, Momentum])
 def test_without_parameters_it_does_nothing(optimizer):
     """A library's method without a bias has none left."""

@@ -8,11 +8,11 @@ import torch
 from geometry import F64, haar, measured_end, on_path
 
 from orthogrid.cells.cell import Cell
+from orthogrid.models.ends import MEASURES
 from orthogrid.numerics.problem import draw_problem
 from orthogrid.penalties import PENALTIES, find_penalty
 from orthogrid.theory import forms as theory
 from orthogrid.theory.outcomes import ALIGNED, FLAT, NEAR, classify, distance_to_trap, with_outcomes
-from orthogrid.training.ends import MEASURES
 
 PLAIN = {"dimension": 6, "samples": 18, "dtype": "float64"}
 
@@ -101,19 +101,11 @@ def test_equal_eigenvalues_are_one():
     assert found["off_path"] < 1e-6 and found["position"] == pytest.approx(-0.9)
 
 
-@pytest.mark.parametrize("reg, number", [(0.0, None), (1e9, None), (None, 3)])
-def test_slow_sign_is_that_of_the_start_on_what_the_penalty_outweighs(reg, number):
+def test_start_cosine_is_that_of_the_heaviest_direction_and_its_image():
     problem = draw_problem(Cell(**PLAIN))
-    values = problem.eigenvalues
-    reg = float(values[number - 1] + values[number]) if number else reg  # twice their mean
-    ends = measured_end(somewhere(problem), problem, Cell(**PLAIN, reg=reg))
-    found = ends["slow_sign"]
-    if number is None:
-        assert math.isnan(found)
-    else:
-        assert ends["slow_gap"] == pytest.approx(float(values[number] / values[number - 1]))
-        u = problem.eigenvectors[:, :number]
-        assert found == torch.det(u.mT @ problem.rho @ problem.weight @ u).sign()
+    heaviest = problem.eigenvectors[:, -1]
+    found = measured_end(somewhere(problem), problem, Cell(**PLAIN))["start_cosine"]
+    assert found == pytest.approx(float(heaviest @ problem.rho.double() @ problem.weight.double() @ heaviest))
 
 
 def test_a_detached_penalty_leaves_the_curvature_of_the_data_and_a_weight_on_the_right_side_is_no_reflection():
@@ -133,6 +125,7 @@ def ended(**changes) -> pd.DataFrame:
     """One cell at the target, with changes."""
     row = dict.fromkeys(MEASURES, 0.0) | {
         "key": "a", "status": "ok", "lambda_min": 1.0, "distance": 0.0, "position": 1.0, "reflection": math.nan, "overlap": math.nan,
+        "model": "linear", "relative_loss": 0.1, "penalty": "fro2", "reg": 2.0, "fit": 1.0, "penalty_value": 0.6, "det_sign": 1, "det_sign_target": 1,
     }  # fmt: skip
     return pd.DataFrame([row | changes])
 
@@ -183,6 +176,12 @@ def test_bounds_of_rest_count_as_within(name, bound):
     (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": -1.0}, "unfinished"),
     (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": 1.0, "gradient_norm": 0.1}, "unfinished"),
     (TRAPPED | {"known": math.nan, "threshold": math.nan, "curvature": 1.0, "position": 0.5}, "unfinished"),
+    ({"distance": 1.0, "det_sign": -1}, "unfinished"),  # its loss is 2.2, a singular weight pays 2
+    ({"distance": 1.0, "det_sign": -1, "fit": 0.7}, "decided wrong"),
+    ({"distance": 1.0, "det_sign": 1, "fit": 0.7}, "unfinished"),  # decided, and right
+    ({"distance": 1.0, "det_sign": -1, "fit": 0.7, "penalty": "huber(delta=0.01)"}, "unfinished"),  # which pays less
+    ({"distance": 1.0, "det_sign": -1, "fit": 0.7, "lambda_min": 0.0, "distance_seen": 1.0}, "unfinished"),
+    (TRAPPED | {"det_sign": -1, "fit": 0.7}, "trapped"),
 ])  # fmt: skip
 def test_outcomes(changes, expected):
     assert outcome(**changes) == expected

@@ -105,7 +105,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_is_the_same_every_time(smal
 
 def test_outcomes_have_the_colours_of_the_papers_markers():
     script = (ROOT / "src" / "orthogrid" / "publishing" / "explorer" / "page.js").read_text(encoding="utf-8")
-    told = dict(re.findall(r'(\w+): \["(#\w{6})"', script))
+    told = dict(re.findall(r'"?\b(\w[\w ]*)"?: \["(#\w{6})"', script))
     for outcome in OUTCOMES:
         assert told[outcome] == to_hex(mark(outcome)["color"])
 

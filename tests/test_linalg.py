@@ -86,7 +86,7 @@ def test_padded_arrays_are_contiguous_together_and_aligned_each(count, shape, dt
 
 @pytest.mark.parametrize("samples", [5, 40])
 @pytest.mark.parametrize("change", [{}, {"penalty": "l1"}, {"penalty": "logdet"}, {"dtype": "bfloat16"}])
-@pytest.mark.parametrize("method", ["adam", "landing", "pogo", "widened"])
+@pytest.mark.parametrize("method", ["adam", "landing", "pogo", "lifted"])
 def test_steps_leave_the_margins_zero(samples, change, method):
     if method in ("landing", "pogo"):
         change = {**change, "penalty": "none"}

@@ -275,9 +275,8 @@ def test_the_trainer_does_not_pay_for_the_check(monkeypatch, cubic):
     def refuse(self, s, **options):
         raise AssertionError("called with its check")
 
-    # `restart` asks for the whole loss, too; without a multiplier a step takes the value.
-    cell = Cell(method="restart", penalty="fro2", reg=1.0, dimension=4, samples=3, steps=4)
-    for module in ("methods.batch", "training.ends"):
+    cell = Cell(method="reflection", penalty="fro2", reg=1.0, dimension=4, samples=3, steps=4)
+    for module in ("methods.batch", "models.ends"):
         monkeypatch.setattr(f"orthogrid.{module}.find_penalty", lambda spec: (cubic, {}))
     monkeypatch.setattr(Penalty, "__call__", refuse)
     assert train_batch([cell])[0].row["status"] == "ok"

@@ -40,7 +40,7 @@ def config_in(folder, **more):
 
 def parts_of(**settings):
     cell = Cell(**settings)
-    return code_parts(cell.penalty, cell.method)
+    return code_parts(cell.penalty, cell.method, cell.model)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from orthogrid.cells.cell import Cell
+from orthogrid.numerics.inputs import draw_inputs
 from orthogrid.numerics.metrics import data_loss
-from orthogrid.numerics.problem import det_sign, draw_fresh, draw_problem
+from orthogrid.numerics.problem import det_sign, draw_problem
 
 F64 = {"dtype": "float64"}
 
@@ -108,7 +109,7 @@ def test_twin_is_wrong_orthogonal_at_distance_two_with_loss_four_lambda(samples,
 def test_fresh_samples_differ_and_match_their_population_spectrum(inputs, bias):
     cell = Cell(dimension=4, samples=6, sampling="fresh", inputs=inputs, bias=bias)
     p = draw_problem(cell)
-    draws = [draw_fresh(cell, p.generator) for _ in range(4000)]
+    draws = [draw_inputs(cell, cell.dimension, p.generator) for _ in range(4000)]
     assert not torch.equal(draws[0], p.x) and not torch.equal(draws[0], draws[1])
     population = [x - (0.5 if bias else 0.0) * (inputs == "uniform") for x in draws]
     mean_gram = sum(x.double().mT @ x.double() for x in population) / len(draws)

@@ -29,7 +29,7 @@ def described(page: str) -> dict[str, list[str]]:
     for line in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             found[heading := line.strip("# `")] = []
-        elif name := re.match(r"\| `(\w+)` \|", line):
+        elif name := re.match(r"\| `([\w ]+)` \|", line):
             found[heading].append(name[1])
     return found
 

@@ -129,7 +129,7 @@ def test_values_are_safe(values):
 def test_an_empty_run_has_dashes(empty_run):
     values = flat(empty_run)
     assert set(values) == set(ASKED.values) and all(map(safe, values.values()))
-    assert values["share-coin"] == values["ours-a-plateau"] == values["lr-convergence"] == MISSING
+    assert values["share-lifted"] == values["ours-a-plateau"] == values["lr-convergence"] == MISSING
     assert values["thread-samples"] == "30" and values["claims-total"] == str(len(CLAIMS))
 
 
@@ -170,9 +170,9 @@ def test_known_values(small_run, values, verdicts):
     assert values["thread-a-plateau"].printed == "3040" and values["thread-b-early-steps"].printed == "200"
     assert values["l1-constant"].printed == "0.23" and values["run-date"].printed == "2026-01-02"
     assert values["cells-total"].printed == str(len(small_run.config.cells))
-    coin, row = values["share-coin"], verdicts.set_index("id").loc["coin"]
-    assert (coin.value, coin.low, coin.blocks, coin.cells) == (row.measured, row.interval_low, "coin", row.cells)
-    assert coin.printed == percent(row.measured, 0)
+    lifted, row = values["share-lifted"], verdicts.set_index("id").loc["lifted"]
+    assert (lifted.value, lifted.low, lifted.blocks, lifted.cells) == (row.measured, row.interval_low, "cures cures_uniform large_cure", row.cells)
+    assert lifted.printed == percent(row.measured, 0)
 
 
 def test_settings_of_any_block(small_run, verdicts):
@@ -193,7 +193,7 @@ def test_written_files(small_run, verdicts, tmp_path):
     assert {line.split("{")[1].rstrip("}") for line in lines if line.startswith(r"\settable")} == set(ASKED.tables)
     table = read_table(tmp_path / "values.csv")
     assert list(table["key"]) == list(kept) and not table["printed"].str.contains(r"[\\{}$]").any()
-    assert table.set_index("key").at["share-coin", "section"] == "capture"
+    assert table.set_index("key").at["share-lifted", "section"] == "remedy"
 
 
 def test_what_a_run_lacks_is_neither_figure_nor_table(small_run, tmp_path):

@@ -226,7 +226,7 @@ def agreement(cells: pd.DataFrame) -> pd.DataFrame:
 
 def law_shares(cells: pd.DataFrame) -> dict[str, Estimate]:
     """By penalty with runs on both sides of its threshold, the share of its runs in `agreement`."""
-    return {name: share(same["agrees"]) for name, same in cells[cells["both"]].groupby("penalty")}
+    return {name: share(same["agrees"], problems(same)) for name, same in cells[cells["both"]].groupby("penalty")}
 
 
 def at_best_rate(cells: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Settings of the paper's analysis: what counts as recovered, fitted, orthogonal. None is a result."""
 
-from ..theory.outcomes import FLAT, NEAR
+from ..theory.outcomes import FLAT, NEAR, SOLVED
 
 # All were chosen with rows of the exploratory configs known. The confirmatory run has seeds that nobody looked at, and its
 # ledger was frozen before: `run.json` names the commit.
@@ -13,6 +13,10 @@ PLATEAU_FROM = 400  # log A's plateau: the median over steps from here on
 EARLY_STEPS = 200  # log B is compared digit by digit up to here; later, rounding decides
 ROUNDING = 1e-5  # relative difference allowed on top of half a unit of the last printed digit
 MARGIN = 1.5  # cells within this factor of a threshold are set aside
+NEARBY = 0.05  # starts whose cosine is within this of the boundary are set aside
+WARM = 50  # steps of the warm-up, and of what it is measured over
+SAME_LOSS = 0.01  # relative, of total losses that count as one
+CLOSE = 1.1  # weights of a new row within this factor of their bound are set aside
 EXISTENCE_SHARE = 0.95  # share of the other cells that must end as the theorem says
 LAW_SHARE = 0.9  # the same for each penalty of block law: with about 30 cells each, 0.95 could not be reached
 FLOOR_TOLERANCE = 0.05  # relative, of the data loss on the wrong side
@@ -23,9 +27,9 @@ COARSER = 1.1  # a coarser format that ends less than this factor farther from o
 # The settings that a claim's docstring may name: {FITTED} becomes its value.
 SETTINGS = dict(
     FITTED=FITTED, SIMILAR=SIMILAR, EQUAL_FIT=EQUAL_FIT, ORTHOGONAL=ORTHOGONAL, EARLY_STEPS=EARLY_STEPS, ROUNDING=ROUNDING,
-    MARGIN=MARGIN, NEAR=NEAR, FLAT=FLAT, COARSER=COARSER,
+    MARGIN=MARGIN, NEARBY=NEARBY, WARM=WARM, SAME_LOSS=SAME_LOSS, CLOSE=CLOSE, NEAR=NEAR, FLAT=FLAT, SOLVED=SOLVED, COARSER=COARSER,
 )  # fmt: skip
 
 # Runs that share these share data and target, and with the others the start as well: a problem.
-DATA = ("dimension", "samples", "sampling", "inputs", "bias", "seed")
+DATA = ("dimension", "samples", "sampling", "inputs", "model", "bias", "seed")
 PROBLEM = (*DATA, "determinant", "init")

@@ -17,6 +17,7 @@ from typing import Any
 
 from . import components
 from .components import ConfigError, Entry
+from .inputs import SETS, is_file, size, with_digest
 from .shape import ProblemSettings, spec_name
 from .traits import is_number
 
@@ -33,7 +34,9 @@ class Axis:
     minimum: float | None = None
     maximum: float | None = None
     exclusive: bool = False  # whether the minimum itself is forbidden
-    registry: str = ""  # the catalog's list whose entries are the allowed names: penalties or methods
+    registry: str = ""  # the catalog's list whose entries are the allowed names: penalties, methods or models
+    files: bool = False  # whether a file of samples is a value, too
+    later: bool = False  # came when rows were kept already: at its default it is no part of a cell's key
 
     @property
     def entries(self) -> dict[str, Entry]:
@@ -44,7 +47,7 @@ class Axis:
     def allowed(self) -> str:
         """The allowed values in words, as messages and the documentation say them."""
         if names := self.choices or tuple(self.entries):
-            return "one of " + ", ".join(names)
+            return "one of " + ", ".join(names) + (", or an .npy or .csv file of samples" if self.files else "")
         if self.kind is bool:
             return "true or false"
         noun = "an integer" if self.kind is int else "a number"
@@ -57,6 +60,8 @@ class Axis:
             value = value.item()
         if self.registry:
             return self._canonical_spec(value)
+        if self.files and is_file(value):
+            return with_digest(value)
         if self.choices:
             found = value if value in self.choices else None
         else:
@@ -122,8 +127,18 @@ class Cell:
     )
     inputs: str = _axis(
         "uniform",
-        "uniform: entries from [0, 1), the thread's; whitened: centred, nonzero eigenvalues of the Gram matrix all equal.",
-        choices=("uniform", "whitened"),
+        "uniform: entries from [0, 1), the thread's; whitened: centred, nonzero eigenvalues of the Gram matrix all equal; normal: "
+        "standard normal entries; digits, words: real samples of data/samples, on their leading principal components; or a file "
+        "of your own, rows are samples: my/samples.npy.",
+        choices=("uniform", "whitened", "normal", *SETS),
+        files=True,
+    )
+    model: str = _axis(
+        "linear",
+        "What is trained: linear, the thread's layer, or a network (one class each in models/), with its options in brackets: "
+        "recurrent(length=12).",
+        registry="models",
+        later=True,
     )
     noise: float = _axis(0.0, "Standard deviation of the normal noise added to every target.", minimum=0)
     penalty: str = _axis(
@@ -153,6 +168,7 @@ class Cell:
     schedule: str = _axis(
         "constant", "Learning rate over the run: constant, or cosine down to zero.", choices=("constant", "cosine")
     )
+    warmup: int = _axis(0, "Steps over which the learning rate rises linearly; 0: none.", minimum=0, later=True)
     steps: int = _axis(1000, "Number of optimiser steps.", minimum=1)
     dtype: str = _axis(
         "float32",
@@ -179,7 +195,10 @@ class Cell:
     @cached_property
     def key(self) -> str:
         """Twelve hex digits that depend on the settings alone: not on their order or spelling, nor on block or run."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
+        said = {
+            name: value for name, value in self.settings.items() if not AXES[name].later or value != AXES[name].default
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -188,12 +207,12 @@ class Cell:
     @property
     def code(self) -> str:
         """The digest of the code that trains it."""
-        return components.code_digest(spec_name(self.penalty), spec_name(self.method))
+        return components.code_digest(*map(spec_name, (self.penalty, self.method, self.model)))
 
     @property
     def code_parts(self) -> dict[str, str]:
         """The files behind that digest, each with a digest of its own."""
-        return components.code_parts(spec_name(self.penalty), spec_name(self.method))
+        return components.code_parts(*map(spec_name, (self.penalty, self.method, self.model)))
 
     @property
     def label(self) -> str:
@@ -239,9 +258,24 @@ def as_bool(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+# What a network has no use for, and the value that it takes.
+OF_NETWORKS = {"sampling": "fixed", "noise": 0.0, "init": "haar", "dtype": "float32"}
+
+
 def _settle(values: dict[str, Any]) -> None:
     """Set what has no influence to a fixed value. Raises ConfigError where settings exclude each other."""
     method = AXES["method"].entries[spec_name(values["method"])]
+    network = AXES["model"].entries[spec_name(values["model"])].network
+    if network:
+        values["bias"] = False
+        able = [name for name, entry in AXES["method"].entries.items() if entry.networks]
+        wrong = {name: value for name, value in OF_NETWORKS.items() if values[name] != value}
+        if method.name not in able:
+            wrong["method"] = " or ".join(able)
+        for name, value in wrong.items():
+            raise ConfigError(
+                f"model '{values['model']}' with {name} {values[name]!r}: a network has none; set {name}: {value}"
+            )
     if not method.uses_penalty:
         values["penalty"] = "none"
     if values["dtype"] == "bfloat16" and not method.bfloat16:
@@ -250,7 +284,7 @@ def _settle(values: dict[str, Any]) -> None:
             "or take it from this block's methods"
         )
     if not method.uses_steps:
-        values |= {"lr": AXES["lr"].default, "schedule": AXES["schedule"].default, "steps": 1}
+        values |= {name: AXES[name].default for name in ("lr", "schedule", "warmup")} | {"steps": 1}
     if not AXES["penalty"].entries[spec_name(values["penalty"])].uses_reg:
         values["reg"] = 0.0
     if values["init"] == "twin" and values["determinant"] == "match":
@@ -260,6 +294,17 @@ def _settle(values: dict[str, Any]) -> None:
         )
     if values["noise"] and values["sampling"] == "fresh":
         raise ConfigError("noise with sampling 'fresh': noise is drawn once; set sampling: fixed, or noise: 0")
+    if found := size(values["inputs"]):
+        if values["sampling"] == "fresh":
+            raise ConfigError(
+                f"inputs '{values['inputs']}' with sampling 'fresh': a set of samples ends; set sampling: fixed"
+            )
+        for axis, most in zip(("samples", "dimension"), found, strict=True):
+            if values[axis] > most and not (axis == "dimension" and network):
+                noun = {"samples": "samples", "dimension": "entries"}[axis]
+                raise ConfigError(
+                    f"{axis} {values[axis]} with inputs '{values['inputs']}': it has {most} {noun}; set {axis} ≤ {most}"
+                )
     if values["inputs"] == "whitened" and values["sampling"] == "fixed" and values["samples"] < 2:
         raise ConfigError(
             "inputs 'whitened' with samples 1: one centred sample is zero; set samples ≥ 2, or inputs: uniform"

@@ -1,6 +1,6 @@
-"""Which penalties and methods there are, and the digest of the code that makes a row.
+"""Which penalties, methods and models there are, and the digest of the code that makes a row.
 
-A row's code digest is that of the trainer's file, the penalty's, the method's, and all that these import from the engine. So an
+A row's code digest is that of the trainer's file, the penalty's, the method's, the model's, and all that these import from the engine. So an
 edit of `penalties/huber.py` makes the rows of `huber` stale and no others.
 """
 
@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .reading import cause, components_of
+from .reading import KINDS, cause, components_of
 from .sources import PACKAGE, Text, digest, digests, dotted, parsed, written
 from .traits import TRAITS, UNHEARD, ConfigError, Entry, is_number
 
-FOLDERS = {"penalty": PACKAGE / "penalties", "method": PACKAGE / "methods"}
+FOLDERS = {kind: PACKAGE / folder for kind, folder in KINDS.items()}
 TRAINER = PACKAGE / "training" / "train.py"
 
 _user_files: dict[Path, bytes] = {}  # with the text that was read
@@ -37,14 +37,19 @@ def methods() -> dict[str, Entry]:
     return _entries("method")
 
 
+def models() -> dict[str, Entry]:
+    """Every model by name, in the same order."""
+    return _entries("model")
+
+
 def having(kind: str, **traits: Any) -> tuple[str, ...]:
-    """The names of the penalties or methods with these traits: `having("method", keeps="on")`."""
+    """The names of the penalties, methods or models with these traits: `having("method", keeps="on")`."""
     entries = _entries(kind).values()
     return tuple(e.name for e in entries if all(getattr(e, name) == value for name, value in traits.items()))
 
 
 def component_files(kind: str) -> list[Path]:
-    """The package's files of penalties or methods: those that its `ORDER` names first, then the others by name."""
+    """The package's files of penalties, methods or models: those that its `ORDER` names first, then the others by name."""
     order: list[str] = next(
         ast.literal_eval(stmt.value)
         for stmt in parsed(FOLDERS[kind] / "__init__.py").body
@@ -59,7 +64,7 @@ def code_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     named = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
     files: list[Path] = []
     for path in named:
-        files += [f for folder in (".", "penalties", "methods") for f in sorted(path.glob(f"{folder}/*.py"))] or [path]
+        files += [f for folder in (".", *KINDS.values()) for f in sorted(path.glob(f"{folder}/*.py"))] or [path]
     return list(dict.fromkeys(file.resolve() for file in files))
 
 
@@ -72,7 +77,7 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
     files = code_files(paths)
     for path in files:
         if not path.is_file():
-            what = "is a folder without a Python file, also in penalties/ and methods/; name a Python file"
+            what = "is a folder without a Python file, also in penalties/, methods/ and models/; name a Python file"
             missing = "there is no such file; name a Python file that is there"
             raise ConfigError(f"{path}: {what if path.is_dir() else missing}")
     texts = {path: path.read_bytes() for path in files}
@@ -111,7 +116,8 @@ def _entries(kind: str) -> dict[str, Entry]:
 def _filed(user_files: tuple[tuple[Path, bytes], ...]) -> dict[tuple[str, str], Entry]:
     """The entries of the package's files, then those of a user's, which are given with their text."""
     found: dict[tuple[str, str], Entry] = {}
-    for path in (*component_files("penalty"), *component_files("method"), *(path for path, _ in user_files)):
+    ours = (path for kind in KINDS for path in component_files(kind))
+    for path in (*ours, *(path for path, _ in user_files)):
         for entry in components_of(path):
             known = found.setdefault((entry.kind, entry.name), entry)
             if known is not entry:
@@ -154,7 +160,7 @@ def registered(kind: str, definition: Any, traits: dict[str, Any]) -> Entry:
             raise ConfigError(f"{entry.place}: option '{name}' must have a number as its default, such as 0.25")
     counted = sorted((name, getattr(entry, name)) for name in TRAITS[kind] if name not in UNHEARD)
     # It may take anything of the package's components, whose files no notebook names.
-    files = [file for folder in FOLDERS for file in component_files(folder)]
+    files = [file for each in KINDS for file in component_files(each)]
     _run_time[kind, entry.name] = (
         entry,
         [ascii((kind, entry.name, options, counted)), *_run_time_text(definition), *files],
@@ -176,14 +182,14 @@ def _run_time_text(definition: Any) -> Text:
 
 
 @cache
-def code_digest(penalty: str, method: str) -> str:
-    """Twelve hex digits that change when code does that computes the rows of this penalty and method."""
-    return digest(_roots(penalty, method), rows=True)
+def code_digest(penalty: str, method: str, model: str) -> str:
+    """Twelve hex digits that change when code does that computes the rows of this penalty, method and model."""
+    return digest(_roots(penalty, method, model), rows=True)
 
 
-def code_parts(penalty: str, method: str) -> dict[str, str]:
+def code_parts(penalty: str, method: str, model: str) -> dict[str, str]:
     """The files behind a code digest, as `penalties/huber.py`, each with twelve hex digits of its own text."""
-    return digests(_roots(penalty, method), rows=True)
+    return digests(_roots(penalty, method, model), rows=True)
 
 
 def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> str:
@@ -199,9 +205,9 @@ def changes(old: dict[str, str] | None, new: dict[str, str], most: int = 3) -> s
     return ", ".join(found[:most]) + rest or "the same code in another order"
 
 
-def _roots(penalty: str, method: str) -> Text:
+def _roots(penalty: str, method: str, model: str) -> Text:
     roots: Text = [TRAINER]
-    for kind, name in (("penalty", penalty), ("method", method)):
+    for kind, name in (("penalty", penalty), ("method", method), ("model", model)):
         entries = _entries(kind)
         if name not in entries:
             raise ConfigError(f"there is no {kind} '{name}' (there are: {', '.join(entries)})")

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
-from .cell import Cell
-from .components import methods, penalties
+from .cell import AXES, Cell
+from .components import methods, models, penalties
 from .shape import by_gram, spec_name
 
 # Made by `python -m benchmarks.costs`: seconds of a step and of what surrounds the steps, by name and dimension.
@@ -26,13 +26,13 @@ def operations(cell: Cell) -> float:
     Elementwise work and metrics come on top. Where a step decomposes a matrix it is a lower bound.
     """
     n, k = cell.dimension, cell.samples
-    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if by_gram(cell) else 4 * k * n**2
+    data = 6 * k * n**2 if cell.sampling == "fresh" else 2 * n**3 if by_gram(cell) else 4 * k * n**2 * _share(cell)
     products = penalties()[spec_name(cell.penalty)].products + methods()[spec_name(cell.method)].products
     return float((data + products * 2 * n**3) * cell.steps)
 
 
 # The settings that a cell's time depends on, its number of steps aside.
-TIMED = ("dimension", "samples", "sampling", "penalty", "method", "bias", "dtype")
+TIMED = ("model", "dimension", "samples", "sampling", "penalty", "method", "bias", "dtype")
 
 
 class Costs:
@@ -44,7 +44,9 @@ class Costs:
         for row in rows:
             step, seconds, steps = (float(row[name] or "nan") for name in ("seconds_per_step", "seconds", "steps"))
             if math.isfinite(step) and math.isfinite(seconds):
-                taken[tuple(row[name] for name in TIMED)].append((step, max(0.0, seconds - step * steps)))
+                taken[tuple(row.get(name, AXES[name].default) for name in TIMED)].append(
+                    (step, max(0.0, seconds - step * steps))
+                )
         self._taken = {shape: tuple(map(median, zip(*times, strict=True))) for shape, times in taken.items()}
         self._known: dict[tuple[str, ...], float] = {}
 
@@ -70,7 +72,7 @@ def step_seconds(cell: Cell) -> float:
     n, k = cell.dimension, cell.samples
     plain = _interpolated("none", "adam", n)
     # The table's residuals are of n/4 samples; a product's time goes with their number.
-    data = _interpolated("none", "adam", n, "gram") if by_gram(cell) else plain * (0.5 + 2 * k / n)
+    data = _interpolated("none", "adam", n, "gram") if by_gram(cell) else plain * (0.5 + 2 * k / n * _share(cell))
     if cell.sampling == "fresh":
         data *= 3
     penalty, method = spec_name(cell.penalty), spec_name(cell.method)
@@ -80,6 +82,11 @@ def step_seconds(cell: Cell) -> float:
         added += _interpolated(base, method, n) - _interpolated(base, "adam", n)
     number_format = {"float64": 2.0, "tf32": 2.0, "bfloat16": 4.0}.get(cell.dtype, 1.0)
     return max(data, data + added) * number_format
+
+
+def _share(cell: Cell) -> float:
+    """The products of its model's step over a layer's two."""
+    return models()[spec_name(cell.model)].products / 2
 
 
 def bytes_needed(cell: Cell) -> int:

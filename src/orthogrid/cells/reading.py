@@ -1,7 +1,7 @@
-"""A penalty or method as its file's text tells it.
+"""A penalty, method or model as its file's text tells it.
 
-It is a file: `penalties/<name>.py`, `methods/<name>.py`, or one of a user's, with a function (a penalty) or a class (a method)
-under `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
+It is a file: `penalties/<name>.py`, `methods/<name>.py`, `models/<name>.py`, or one of a user's, with a function (a penalty) or a
+class (the others) under that folder's `@register(...)`. It is read and not run, so a plan of ten thousand cells needs no torch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 from .sources import PACKAGE, Definition, decorated, dotted, origin, parsed
 from .traits import TRAITS, ConfigError, Entry, is_number
 
+TAKES = {"method": "batch", "model": "cells"}  # each at its making
+KINDS = {"penalty": "penalties", "method": "methods", "model": "models"}  # and the folder of each
+
 
 def components_of(path: Path) -> Iterator[Entry]:
     """The components of a file. Raises ConfigError for one that its text does not tell."""
@@ -25,7 +28,7 @@ def components_of(path: Path) -> Iterator[Entry]:
         if origin(path, decorator) == (None, "register") and dotted(decorator) == "register":
             raise ConfigError(
                 f"{path}, line {decorator.lineno}: 'register' is not imported; write from {PACKAGE.name}.penalties import "
-                "register, or the one of methods"
+                "register, or the one of methods or models"
             )
         if name != "register":
             continue
@@ -38,7 +41,14 @@ def components_of(path: Path) -> Iterator[Entry]:
 
 
 def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
-    kind = "method" if isinstance(stmt, ast.ClassDef) else "penalty"
+    file, _ = origin(path, decorator)
+    kind = next((kind for kind, folder in KINDS.items() if file and file.parent.name == folder), "method")
+    if (kind == "penalty") != isinstance(stmt, ast.FunctionDef):
+        wanted = "function" if kind == "penalty" else "class"
+        raise ConfigError(
+            f"{path}, line {stmt.lineno}: '{stmt.name}' is registered as a {kind}, which is a {wanted}; make it one, or import "
+            "register from another folder"
+        )
     traits = _traits(path, kind, decorator) if isinstance(decorator, ast.Call) else {}
     where, function = _constructor(path, stmt) if isinstance(stmt, ast.ClassDef) else (path, stmt)
     options = {} if function is None else _options(where, kind, stmt.name, function)
@@ -74,7 +84,7 @@ def _options(path: Path, kind: str, name: str, function: ast.FunctionDef | ast.A
         must = (
             f"the function must take exactly one positional argument, then options: def {name}(s, *, delta=0.1)"
             if kind == "penalty"
-            else "its __init__ must take the batch, then options: def __init__(self, batch, *, strength=0.1)"
+            else f"its __init__ must take the {TAKES[kind]}, then options: def __init__(self, {TAKES[kind]}, *, strength=0.1)"
         )
         raise ConfigError(f"{path}, line {function.lineno}: {kind} '{name}' has ({ast.unparse(arguments)}); {must}")
     options: dict[str, float] = {}

@@ -17,6 +17,7 @@ class ProblemSettings(NamedTuple):
     samples: int
     sampling: str
     inputs: str
+    model: str
     noise: float
     bias: bool
     dtype: str
@@ -30,7 +31,12 @@ class ProblemSettings(NamedTuple):
 
 def by_gram(cell: Any) -> bool:
     """Whether the data's gradient of a `Cell` goes through the Gram matrix."""
-    return cell.sampling == "fixed" and not cell.noise and cell.samples >= GRAM_FROM * cell.dimension
+    return (
+        cell.model == "linear"
+        and cell.sampling == "fixed"
+        and not cell.noise
+        and cell.samples >= GRAM_FROM * cell.dimension
+    )
 
 
 def shape_of(cell: Any) -> tuple:
@@ -38,7 +44,17 @@ def shape_of(cell: Any) -> tuple:
     and where the Gram matrix stands for the samples their number, too.
     """
     samples = "by Gram matrix" if by_gram(cell) else cell.samples
-    return (cell.dimension, samples, cell.sampling, cell.penalty, cell.method, cell.bias, cell.steps, cell.dtype)
+    return (
+        cell.model,
+        cell.dimension,
+        samples,
+        cell.sampling,
+        cell.penalty,
+        cell.method,
+        cell.bias,
+        cell.steps,
+        cell.dtype,
+    )
 
 
 def spec_name(spec: str) -> str:

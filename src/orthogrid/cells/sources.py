@@ -16,8 +16,8 @@ from pathlib import Path
 from .traits import UNHEARD
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# What a row's numbers depend on: these folders, and the file that says which way a cell goes.
-COUNTED = ("numerics", "penalties", "methods", "training", "cells/shape.py")
+# What a row's numbers depend on: these folders, the file that says which way a cell goes, and the one that reads samples.
+COUNTED = ("numerics", "penalties", "methods", "models", "training", "cells/shape.py", "cells/inputs.py")
 # Of what they import, these change no number: how a cell is written, how a component is read, how kernels are launched. Our own
 # kernels change a GPU's by rounding, as the card does, and a CPU's not at all.
 SILENT = ("cells/cell.py", "cells/components.py", "numerics/graphs.py", "numerics/kernels.py")

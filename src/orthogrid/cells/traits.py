@@ -1,4 +1,4 @@
-"""What others know of a penalty or method without running its file: its name, options and traits."""
+"""What others know of a penalty, method or model without running its file: its name, options and traits."""
 
 from __future__ import annotations
 
@@ -64,6 +64,15 @@ TRAITS: dict[str, dict[str, Trait]] = {
         "both_sides": Trait(False, "looks for the best W of either determinant, so no trap holds it"),
         "cures": Trait("", CURES, choices=("avoid", "undo", "")),
         "matrices": Trait(4, "n × n matrices of its own in a GPU's memory"),
+        "networks": Trait(False, "steps networks as well"),
+    },
+    "model": {
+        "network": Trait(
+            False,
+            "more than one square layer: stepped by `networks` alone, with fixed samples and no bias",
+            counts=True,
+        ),
+        "products": Trait(2, "products of k × n by n × n matrices a step"),
     },
 }
 # What counts for neither is no part of a file's text: a better estimate of its cost makes no row stale.
@@ -72,10 +81,10 @@ UNHEARD = {name for known in TRAITS.values() for name, trait in known.items() if
 
 @dataclass(frozen=True)
 class Entry:
-    """One penalty or method as others know it. A trait is an attribute: `entry.uses_reg`."""
+    """One penalty, method or model as others know it. A trait is an attribute: `entry.uses_reg`."""
 
     name: str
-    kind: str  # "penalty" or "method"
+    kind: str  # "penalty", "method" or "model"
     options: dict[str, float] = field(default_factory=dict)  # keyword-only arguments and their defaults
     summary: str = ""  # first line of the docstring
     traits: dict[str, Any] = field(default_factory=dict)  # those that its decorator states

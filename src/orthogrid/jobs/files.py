@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the
 # As text, also where every one of them happens to look like a number.
 TEXT = dict.fromkeys(("key", "code", "torch", "device", "status"), str)
 # Numbers without a fraction, also where some are missing, which pandas would turn into 1.0.
-WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target", "reflection", "slow_sign")
+WHOLE = ("rank", "det_sign", "det_sign_start", "det_sign_target", "det_sign_least_squares", "reflection")
 
 
 def read_table(path: Path | StringIO) -> pd.DataFrame:

@@ -64,8 +64,9 @@ def _settings() -> dict[str, str]:
 
 
 def _names() -> dict[str, Any]:
-    """Every name of the package, the members of its classes, and what its penalties and methods are made of."""
+    """Every name of the package, the members of its classes, and what its penalties, methods and models are made of."""
     from ..methods import METHODS
+    from ..models import MODELS
     from ..penalties import PENALTIES
 
     found: dict[str, Any] = {}
@@ -75,7 +76,7 @@ def _names() -> dict[str, Any]:
             found[f"{module.__name__}.{name}"] = value
             if isinstance(value, type) and value.__module__ == module.__name__:
                 found |= {f"{module.__name__}.{name}.{member}": v for member, v in vars(value).items()}
-    for kind, register in (("penalty", PENALTIES), ("method", METHODS)):
+    for kind, register in (("penalty", PENALTIES), ("method", METHODS), ("model", MODELS)):
         for name, made in register.items():
             if Path(made.entry.file).is_relative_to(PACKAGE):  # a user's own are the user's to change
                 found |= {f"{kind} '{name}'": made} | {f"{kind} '{name}', {n}": v for n, v in vars(made).items()}

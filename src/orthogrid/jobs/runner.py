@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 
 from ..cells.cell import Cell
-from ..cells.components import ConfigError, methods, penalties
+from ..cells.components import ConfigError, methods, models, penalties
 from ..cells.config import Config
 from ..cells.costs import bytes_needed, cpu_name
 from ..cells.shape import spec_name
 from ..methods import METHODS
+from ..models import MODELS
 from ..numerics.graphs import find_kernels
 from ..penalties import PENALTIES
 from ..penalties.base import find_penalty
@@ -80,8 +81,9 @@ def device_name(device: torch.device) -> str:
 
 
 def device_of(cell: Cell, device: torch.device) -> torch.device:
-    """Where a cell of a job on `device` is trained. To decompose matrices in every step a GPU takes as long as a core."""
-    return torch.device("cpu") if find_penalty(cell.penalty)[0].decomposes else device
+    """Where a cell of a job on `device` is trained. To decompose matrices or to step a small network a GPU takes as long as a core."""
+    beside = find_penalty(cell.penalty)[0].decomposes or models()[spec_name(cell.model)].network
+    return torch.device("cpu") if beside else device
 
 
 def gpu_batch(cell: Cell, device: torch.device, workers: int = 1) -> int | None:
@@ -171,7 +173,8 @@ def train_cells(
 
 def require_trainable(cells: Sequence[Cell]) -> None:
     """Raises ConfigError where a method is a library that is not installed, or a user's file has not run in this process."""
-    for registry, known, axis in ((PENALTIES, penalties(), "penalty"), (METHODS, methods(), "method")):
+    kinds = (PENALTIES, penalties(), "penalty"), (METHODS, methods(), "method"), (MODELS, models(), "model")
+    for registry, known, axis in kinds:
         for name in {spec_name(getattr(cell, axis)) for cell in cells}:
             if axis == "method" and known[name].library and importlib.util.find_spec(name) is None:
                 raise ConfigError(

@@ -8,7 +8,7 @@ from .base import METHODS, Method, find_method, make_method, register
 # As tables list them and figures colour them. A file that is not named here comes after.
 ORDER = (
     "adam", "sgd", "newton_schulz", "parseval", "landing", "pogo", "riemannian_qr", "riemannian_polar", "polar", "procrustes",
-    "procrustes_side", "reg_ramp", "early_rate", "reflection", "restart", "widened", "lifted", "torch_exp", "torch_cayley",
+    "procrustes_side", "reg_ramp", "reflection", "lifted", "torch_exp", "torch_cayley",
     "torch_householder", "geotorch", "geoopt",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from .batch import Batch
 from .optimised import Optimised
 
 
-@register(uses_penalty=True, matrices=0)
+@register(networks=True, uses_penalty=True, matrices=0)
 class adam(Optimised):
     """Adam on the data loss plus the penalty (Kingma and Ba, ICLR 2015), with PyTorch's defaults."""
 

@@ -14,7 +14,7 @@ class Method:
     """Made once for a batch, before its first step; holds what it needs between steps.
 
     Of the batch it reads cells, problems, samples_of and steps. It may change weight, bias and grad. It may call compute_gradient,
-    penalty_gradient, loss, products and train_with; and update, or set_rates and apply_gradient, which use rates and optimizer.
+    penalty_gradient, products and train_with; and update, or set_rates and apply_gradient, which use rates and optimizer.
     `whole.weight` and `whole.grad` are the same with a margin of zeros. Products of these are faster; the zeros must stay.
     """
 

@@ -15,15 +15,30 @@ from ..cells.shape import ProblemSettings, by_gram
 from ..numerics import metrics
 from ..numerics.descent import Descent
 from ..numerics.graphs import find_kernels
-from ..numerics.linalg import GramResidual, Products, by_numpy, flat, gram_residual, padded, padded_copy, whole
-from ..numerics.problem import DTYPES, Problem, draw_fresh
+from ..numerics.inputs import draw_inputs
+from ..numerics.linalg import GramResidual, Products, by_numpy, flat, padded, padded_copy, whole
+from ..numerics.problem import DTYPES, Problem
 from ..penalties.base import find_penalty
 
 
 def learning_rate(cell: Cell, step: int, steps: int | None = None) -> float:
-    """The rate of one step (0-based) of so many, the cell's own by default: constant, or cosine from lr towards zero."""
+    """The rate of one step (0-based) of so many, the cell's own by default: constant, or cosine from lr towards zero.
+
+    In the first `warmup` steps it rises linearly.
+    """
     done = step / (steps or cell.steps) if cell.schedule == "cosine" else 0.0
-    return cell.lr * (0.5 * (1 + math.cos(math.pi * done)))
+    return cell.lr * min(1.0, (step + 1) / max(cell.warmup, 1)) * (0.5 * (1 + math.cos(math.pi * done)))
+
+
+def rate_settings(cell: Cell) -> tuple:
+    """What its rates depend on: cells that agree in it are updated together."""
+    return cell.lr, cell.schedule, cell.warmup
+
+
+def rate_runs(cells: Sequence[Cell]) -> list[range]:
+    """Runs of neighbours with one learning rate, by number."""
+    same = (list(run) for _, run in itertools.groupby(range(len(cells)), key=lambda i: rate_settings(cells[i])))
+    return [range(run[0], run[-1] + 1) for run in same]
 
 
 class Batch:
@@ -92,14 +107,10 @@ class Batch:
         if self.biased:
             self.parameters["bias"] = flat(self.bias), flat(self.bias_grad)
         self.optimizer: Descent | None = None
-        # Runs of neighbours with one learning rate: each is a slice of the storage, and is updated in one call.
-        self.runs: list[range] = []
-        for _, run in itertools.groupby(range(count), key=lambda i: (cells[i].lr, cells[i].schedule)):
-            members = list(run)
-            self.runs.append(range(members[0], members[-1] + 1))
+        self.runs = rate_runs(cells)  # each is a slice of the storage, and is updated in one call
         self.rates = [cell.lr for cell in cells]
         self.rates_of: tuple = ()  # what they were last set for
-        self.constant = all(cell.schedule == "constant" for cell in cells)
+        self.constant = all(cell.schedule == "constant" and not cell.warmup for cell in cells)
 
         # Fresh samples: cells that share a problem share its stream, from where the problem's draws ended.
         streams: dict[ProblemSettings, int] = {}
@@ -108,7 +119,10 @@ class Batch:
 
     def draw_samples(self) -> None:
         """Replace the data by the next fresh samples of each stream."""
-        drawn = {i: draw_fresh(self.cells[i], generator) for i, generator in self.generators.items()}
+        drawn = {
+            i: draw_inputs(self.cells[i], self.cells[i].dimension, generator)
+            for i, generator in self.generators.items()
+        }
         for i, stream in enumerate(self.stream_of):
             self.x[i] = drawn[stream].to(self.dtype)
         self.y.copy_(torch.bmm(self.x.to(self.target.dtype), self.target.mT))
@@ -201,14 +215,6 @@ class Batch:
             grad.addcmul_(self.room, scale)
         else:
             grad.addcmul_(self.products.bmm(s.whole, weight, out=torch.empty_like(grad)), scale)
-
-    def loss(self) -> Tensor:
-        """The whole loss of each cell, (B,) float64: data loss plus reg times the penalty."""
-        weight = padded_copy(self.weight, torch.float64)
-        fit = self._fit(weight)
-        if not self.penalty.attached:
-            return fit
-        return fit + self.reg[:, 0, 0].double() * self.penalty.value(gram_residual(weight), **self.options)
 
     def _fit(self, weight: Tensor) -> Tensor:
         """The data loss of each cell, (B,), at a padded float64 weight."""

@@ -49,7 +49,7 @@ class Descent:
             self.rates = [*rates]
 
     def step(self) -> None:
-        """One update of every parameter. After `restart`, where there is one, it is as at first."""
+        """One update of every parameter."""
         raise NotImplementedError
 
 
@@ -76,11 +76,6 @@ class Adam(Descent):
                     params, grads, means, squares, [], counts, lr=rate, amsgrad=False, maximize=False, **self.constants
                 )
 
-    def restart(self) -> None:
-        self.count.zero_()
-        for _, _, means, squares in self.groups:
-            torch._foreach_zero_([*means, *squares])
-
 
 class Momentum(Descent):
     """Gradient descent with heavy-ball momentum (Polyak, 1964): v ← momentum v + gradient, W ← W - rate v. 0 is plain descent."""
@@ -99,8 +94,3 @@ class Momentum(Descent):
                     params, grads, velocities, weight_decay=0.0, momentum=self.momentum, lr=rate, dampening=0.0,
                     nesterov=False, maximize=False, is_first_step=False,
                 )  # fmt: skip
-
-    def restart(self) -> None:
-        for _, _, velocities in self.groups:
-            if velocities:
-                torch._foreach_zero_(velocities)

@@ -174,10 +174,6 @@ class Adam(Descent):
                 LINE=triton.next_power_of_2(line), WIDE=tl.float64 if flat.dtype == torch.float64 else tl.float32, **self.constants,
             )  # fmt: skip
 
-    def restart(self) -> None:
-        self.state[0] = 0
-        torch._foreach_zero_([moment for pair in self.moments for moment in pair])
-
 
 def many_steps(adam: Adam, bias: Tensor, steps: int, data: Sequence[Tensor], sizes: Sequence[int], **constants) -> None:
     """So many steps of Adam in one launch, for float32 matrices of up to ON_CHIP rows.

@@ -13,10 +13,20 @@ from .problem import Stack
 
 TRACE = ("fit", "orthogonality_fro", "orthogonality_l1", "distance", "log_abs_det", "det_sign")
 FINAL = (
-    "fit", "penalty_value", "orthogonality_fro", "orthogonality_l1", "distance", "distance_rho", "distance_start",
+    "fit", "relative_loss", "penalty_value", "orthogonality_fro", "orthogonality_l1", "distance", "distance_rho", "distance_start",
     "distance_nearest", "distance_twin", "distance_l1", "distance_rho_l1", "mean_direction", "bias_norm", "sigma_min",
-    "sigma_max", "det_sign", "det_sign_start", "det_sign_target", "lambda_min", "rank",
+    "sigma_max", "det_sign", "det_sign_start", "det_sign_target", "det_sign_least_squares", "lambda_min", "rank",
 )  # fmt: skip
+
+GIVEN = ("det_sign_target", "det_sign_least_squares", "lambda_min", "rank")  # before any step
+SIGNS = (
+    "det_sign",
+    "det_sign_start",
+    "det_sign_target",
+    "det_sign_least_squares",
+    "rank",
+    "reflection",
+)  # whole numbers
 
 
 def trace(weight: Tensor, fit: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -11,16 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..cells.cell import Cell
+from .inputs import DRAWN, VARIANCE, draw_inputs
 
 # How a weight is stored; tf32 rounds the operands of products (`linalg.Products`).
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
-DRAWN: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever a notebook's defaults are
 SAME_EIGENVALUE = 1e-4  # eigenvalues closer than this share are one: whitened inputs come in float32
 
 
@@ -61,6 +61,17 @@ class Problem:
             return solution
         x = self.x.double() - (self.x.double().mean(0) if self.centred else 0)
         return solution + torch.linalg.lstsq(x, self.noise.double(), driver="gelsd").solution.mT
+
+    @property
+    def spread(self) -> float:
+        """Sum of squares of the targets about their mean."""
+        targets = self.x.double() if self.noise is None else self.targets.double()  # rho keeps lengths
+        return float((targets - targets.mean(0)).square().sum())
+
+    @property
+    def side_of_least_squares(self) -> int:
+        """The sign of its determinant; the target's where there is no noise."""
+        return det_sign(self.rho if self.noise is None else self.least_squares)
 
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
@@ -133,7 +144,7 @@ def draw_problem(cell: Cell) -> Problem:
     n, k = cell.dimension, cell.samples
     dtype = DTYPES[cell.dtype]
     generator = torch.Generator().manual_seed(cell.seed)
-    x = torch.rand(k, n, generator=generator, **DRAWN)
+    x = draw_inputs(cell, n, generator, dtype)
     rho = torch.nn.init.orthogonal_(torch.empty(n, n, **DRAWN), generator=generator)
     # nn.Linear draws its own weight, which the thread then overwrites, and its bias, which stays.
     torch.nn.init.kaiming_uniform_(torch.empty(n, n, **DRAWN), a=math.sqrt(5), generator=generator)
@@ -141,9 +152,6 @@ def draw_problem(cell: Cell) -> Problem:
     weight = torch.nn.init.orthogonal_(torch.empty(n, n, **DRAWN), generator=generator)
     direction = torch.randn(n, generator=generator, dtype=torch.float64)
 
-    x = x.to(dtype)
-    if cell.inputs == "whitened":
-        x = whiten(x) if cell.sampling == "fixed" else x - 0.5
     if dtype == torch.float64:
         # A float32 draw is orthogonal to float32 precision only.
         rho, weight = reorthogonalize(rho.double()), reorthogonalize(weight.double())
@@ -172,21 +180,6 @@ def draw_problem(cell: Cell) -> Problem:
     if cell.init == "twin" and noise is not None:
         problem.weight = problem.noisy_twin.to(dtype).contiguous()
     return problem
-
-
-def draw_fresh(cell: Cell, generator: torch.Generator) -> Tensor:
-    """The next k × n fresh samples, float32. Whitened means centred: independent uniform entries have equal variances."""
-    x = torch.rand(cell.samples, cell.dimension, generator=generator, **DRAWN)
-    return x - 0.5 if cell.inputs == "whitened" else x
-
-
-def whiten(x: Tensor) -> Tensor:
-    """Centre (k, n) samples and make the nonzero eigenvalues of XᵀHX equal, keeping their sum. Rank min(k - 1, n)."""
-    centred = x.double() - x.double().mean(0)
-    u, s, vt = torch.linalg.svd(centred, full_matrices=False)
-    r = min(x.shape[0] - 1, x.shape[1])
-    scale = math.sqrt(float(s[:r].square().sum()) / r)
-    return (scale * u[:, :r] @ vt[:r]).to(x.dtype)
 
 
 def reorthogonalize(a: Tensor) -> Tensor:
@@ -239,10 +232,10 @@ def _row_space(x: Tensor, tolerance: float) -> Tensor:
 
 
 def _population_spectrum(cell: Cell) -> Spectrum:
-    """The same for the expected Gram matrix of fresh samples: k/12 I, plus k/4 11ᵀ for uniform inputs without a bias."""
-    n = cell.dimension
+    """The same for the expected Gram matrix of fresh samples: k/12 I, plus k/4 11ᵀ for uniform inputs without a bias; k I of normal ones."""
+    n, variance = cell.dimension, 1.0 if cell.inputs == "normal" else VARIANCE
     eye = torch.eye(n, dtype=torch.float64)
-    eigenvalues, eigenvectors, eigenspace = torch.full((n,), cell.samples / 12, dtype=torch.float64), eye, eye
+    eigenvalues, eigenvectors, eigenspace = torch.full((n,), cell.samples * variance, dtype=torch.float64), eye, eye
     if cell.inputs == "uniform" and not cell.bias:
         eigenspace = torch.linalg.qr(eye - 1 / n)[0][:, : n - 1]
         eigenvalues[-1] += cell.samples * n / 4

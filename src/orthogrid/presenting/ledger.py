@@ -17,7 +17,9 @@ from ..run.run import RUN_TABLES, Run, View
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
 # The sections of claims.csv, in its order; and what it calls modules that have another name now.
-SECTIONS = ("convergence", "penalties", "identifiability", "trapping", "methods", "cures", "precision")
+SECTIONS = (
+    "convergence", "penalties", "identifiability", "trapping", "methods", "cures", "real", "networks", "precision",
+)  # fmt: skip
 RENAMED = {"thread": "convergence", "trap": "trapping", "capture": "trapping", "remedy": "cures"}
 HOME = __name__.split(".")[0] + ".sections"
 OWN = "own"  # the section of claims that a user's file or a notebook makes; they come last

@@ -111,10 +111,19 @@ def list_rows(ax: Axes, names: Sequence[str]) -> None:
 
 def mark(outcome: str, **style) -> dict:
     """How a run that ended so is drawn: filled where it was trapped, hollow where not, a cross where it ended nowhere."""
-    shape = {"trapped": "o", "recovered": "D", "unidentified": "s", "unfinished": "x", "diverged": "+"}[outcome]
+    shapes = {
+        "trapped": "o",
+        "recovered": "D",
+        "unidentified": "s",
+        "decided wrong": "v",
+        "unfinished": "x",
+        "diverged": "+",
+    }
     face = COLOURS[outcome] if outcome == "trapped" else "white"
     edge = "0.55" if outcome == "unfinished" else COLOURS[outcome]
-    basic = dict(marker=shape, color=edge, markerfacecolor=face, markeredgewidth=0.8, linestyle="none", markersize=3.5)
+    basic = dict(
+        marker=shapes[outcome], color=edge, markerfacecolor=face, markeredgewidth=0.8, linestyle="none", markersize=3.5
+    )
     return basic | style
 
 
@@ -123,13 +132,8 @@ def outcome_marks(cells: pd.DataFrame) -> dict[str, dict]:
     return {name: mark(name) for name in COLOURS if name in set(cells["outcome"])}
 
 
-def sided(cells: pd.DataFrame) -> pd.Series:
-    """The outcome; of an unfinished run also the side where that is the wrong one."""
-    return cells["outcome"].mask((cells["outcome"] == "unfinished") & cells["wrong"], "unfinished, wrong side")
-
-
 def outcome_patches(outcomes: pd.Series) -> dict[str, Patch]:
-    """The same as areas, of outcomes or of those with their side."""
+    """The same as areas."""
     return {name: Patch(color=COLOURS[name]) for name in COLOURS if name in set(outcomes)}
 
 
@@ -154,6 +158,31 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
     # Columns without names: seaborn would write these at the axes.
     left, up = (cells[name].to_numpy() for name in ((y, x) if across else (x, y)))
     sns.lineplot(x=left, y=up, orient="y" if across else "x", ax=ax, **RANGE | edge | style)
+
+
+STACK = ("trapped", "decided wrong", "unfinished", "recovered")  # from below
+
+
+def shares_of(ax: Axes, cells: pd.DataFrame, x: str) -> None:
+    """The shares of outcomes at each x, stacked, the trapped below; on a logarithmic axis, each bar up to its neighbours."""
+    places = np.log(sorted(cells[x].unique()))
+    half = min(0.45 * np.diff(places).min() if len(places) > 1 else 0.4, 0.4)
+    for place, same in cells.groupby(x):
+        bottom = 0.0
+        for name in STACK:
+            part = float((same["outcome"] == name).mean())
+            width = place * (math.exp(half) - math.exp(-half))
+            ax.bar(
+                place * math.exp(-half),
+                part,
+                width,
+                bottom,
+                align="edge",
+                color=COLOURS[name],
+                edgecolor="white",
+                linewidth=0.4,
+            )
+            bottom += part
 
 
 def wrong_shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:

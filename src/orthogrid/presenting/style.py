@@ -37,7 +37,7 @@ COLOURS = {
     "recovered": "#0072b2",
     "trapped": "#d55e00",
     "unfinished": "#a6a6a6",
-    "unfinished, wrong side": "#f3c19d",
+    "decided wrong": "#f3c19d",
     "unidentified": "#009e73",
     "diverged": "#000000",
 }

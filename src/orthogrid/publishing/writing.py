@@ -14,7 +14,7 @@ from ..presenting.formats import code, enumeration, text
 from ..presenting.tables import TABLES, feeds
 from ..presenting.values import Value, all_values, place_of, plain
 from ..run.run import Run
-from ..sections.ledger import ledger_values, numbers_table
+from ..sections.ledger import bar, ledger_values, numbers_table
 from ..sections.reproduction import provenance_values
 from .sources import Asked
 
@@ -40,6 +40,11 @@ def write_values(
         *(rf"\setval{{{key}}}{{{value.printed}}}" for key, value in found.items()),
         *(rf"\setplace{{{key}}}{{{place}}}" for key, value in found.items() if (place := place_of(key, value))),
         *(rf"\setverdict{{{row.id}}}{{{row.verdict}}}" for row in verdicts.itertuples()),
+        *(
+            rf"\setbar{{{row.id}}}{{{bar(row)}}}"
+            for row in verdicts.itertuples()
+            if row.interval_low < row.interval_high
+        ),
         *(rf"\setblock{{{block.name}}}" for block in run.config.blocks if len(run.block(block.name))),
         *(rf"\setfigure{{{figure.name}}}{{{source_line(run, figure)}}}" for figure in shown),
         *(rf"\settable{{{name}}}" for name in tables),

@@ -35,17 +35,18 @@ def derive(cells: pd.DataFrame) -> pd.DataFrame:
     `crossed`: the determinant ended with another sign than it began with.
     `arm`: what keeps W orthogonal: the penalty or, for another method than Adam, the method.
     `fit_over_4lambda`, `reg_over_2lambda`, `reg_over_2mu`: the data loss and the weight in units of the sum of squares' theory.
+    `reach`: lr · n/√π, how much of the determinant Adam's first step takes where inputs are not centred; above 1 it changes sides.
     `reg_over_threshold`: the weight over the closed form of its penalty's trap; NaN where that is unknown, zero or infinite.
     """
     threshold = cells["predicted_trap_threshold"]
     columns = dict(
-        # A cell without a result has no sign, and a missing number differs from every other.
-        wrong=(cells["det_sign"] != cells["det_sign_target"]) & (cells["status"] == "ok"),
-        crossed=cells["det_sign"] != cells["det_sign_start"],
+        wrong=(cells["det_sign"] * cells["det_sign_target"] < 0) & (cells["status"] == "ok"),
+        crossed=cells["det_sign"] * cells["det_sign_start"] < 0,
         arm=cells["penalty"].where(cells["method"] == "adam", cells["method"]),
         fit_over_4lambda=cells["fit"] / forms.wrong_floor(cells["lambda_min"]),
         reg_over_2lambda=cells["reg"] / forms.trap_threshold("fro2", cells["lambda_min"]),
         reg_over_2mu=cells["reg"] / forms.capture_threshold(cells["predicted_lambda_max"]),
+        reach=1 - forms.first_step_factor(cells["lr"], cells["dimension"]),
         reg_over_threshold=cells["reg"] / threshold.where(threshold.between(0, math.inf, inclusive="neither")),
     )
     return cells.assign(**columns).copy()  # its columns moved together: selections take half as long

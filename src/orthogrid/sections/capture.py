@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator
 
-from ..analysis.intervals import NOTHING, Estimate, bracketed, mean, share
-from ..analysis.select import boundaries, of_squares, only, outside_margin, paired, problems, random_starts
-from ..analysis.settings import MARGIN, MOST
-from ..presenting.formats import MISSING, digits2, out_of
+from ..analysis.intervals import bracketed, share
+from ..analysis.select import boundaries, of_squares, only, outside_margin, problems, random_starts
+from ..analysis.settings import MARGIN, MOST, NEARBY, WARM
+from ..presenting.formats import out_of
 from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
 from ..presenting.panels import (
+    STACK,
     Panel,
     canvas,
     decades,
@@ -29,13 +30,13 @@ from ..presenting.panels import (
     note,
     outcome_patches,
     side_by_side,
-    sided,
     steps_axis,
     wrong_shares,
 )
 from ..presenting.style import (
     COLOURS,
     GREY,
+    INPUTS,
     LAW,
     MARKERS,
     REG,
@@ -44,12 +45,12 @@ from ..presenting.style import (
     figure,
     in_order,
     nonempty,
-    shades,
     word,
 )
-from ..presenting.values import FORMS, Value, values
+from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
+from ..theory.heavy import boundary
 
 
 @claim(
@@ -93,89 +94,82 @@ def match_wrong(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(share(used["wrong"], problems(used)), 0.1, used)
 
 
-def _crossed(cells: pd.DataFrame, expected: float) -> Measurement:
-    """The share that changes its side of random starts, uniform inputs, with reg above MARGIN times 2 mu."""
-    used = only(random_starts(cells), inputs="uniform")
-    used = used[used["reg_over_2mu"] > MARGIN]
-    return measured(share(used["crossed"], problems(used)), expected, used)
-
-
 @claim(
-    "bound", "Without a bias no run changes its side above 2μ", "≤", blocks="capture", tolerance=1 - MOST,
+    "bound", "Without a bias no run changes its side above 2μ", "≤", blocks="bound capture real", tolerance=1 - MOST,
     predicate="Share of random starts without a bias, reg above {MARGIN} · 2 mu, whose determinant changes its sign, "
     "clustered by problem. Proved for the flow, run with Adam.",
 )  # fmt: skip
 def bound(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _crossed(cells, 0.0)
+    used = only(random_starts(cells), bias=False)
+    used = used[used["reg_over_2mu"] > MARGIN]
+    return measured(share(used["crossed"], problems(used)), 0.0, used)
 
 
 @claim(
-    "bound-bias", "With a bias some do", ">", blocks="map_haar large_trap",
-    predicate="The same share with a bias and uncentred inputs, which the theorem does not cover; against a twentieth.",
+    "heavy", "With one heavy direction a start changes sides exactly if it points against the target there", "≥",
+    blocks="heavy", tolerance=0.2,
+    predicate="Share of random starts, by gradient descent with small steps, that change sides if start_cosine is below "
+    "-c*(mu/reg) and keep theirs if not; those within {NEARBY} of -c* are set aside; the worse of the two, clustered by seed.",
 )  # fmt: skip
-def bound_bias(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _crossed(cells, 0.05)
+def heavy(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = _foretold(random_starts(cells))
+    used = used[used["beyond"].abs() > NEARBY]
+    against = used["beyond"] > 0
+    if against.nunique() < 2:
+        return UNTESTED
+    cases = [(against, used["crossed"]), (~against, ~used["crossed"])]
+    return measured(min(share(ends[case], used["seed"][case]) for case, ends in cases), 1.0, used)
+
+
+def _foretold(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells with `beyond`: how far their start's cosine lies below -c*, where positive it is to change sides."""
+    ratios = (cells["predicted_lambda_max"] / cells["reg"]).round(2)
+    return cells.assign(beyond=-cells["start_cosine"] - ratios.map(boundary))
+
+
+@values("heavy")
+def heavy_values(run: Run) -> dict[str, Value | str]:
+    """The share of starts that change sides, and how many of these were foretold."""
+    used = _foretold(random_starts(run.block("heavy")))
+    crossed = used[used["crossed"]]
+    return {"heavy-foretold": Value(out_of(crossed[crossed["beyond"] > 0], crossed), blocks="heavy", cells=len(used))}
+
+
+# Adam's first steps.
+
+
+def _moved(run: Run, cells: pd.DataFrame, step: int) -> pd.Series:
+    """Whether each cell's determinant had another sign after so many steps than at the start."""
+    trace = run.traces_of(cells)
+    signs = trace[trace["step"] == step].set_index("key")["det_sign"]
+    return cells["key"].map(signs) * cells["det_sign_start"] < 0
 
 
 @claim(
-    "coin", "Where the gap is wide, the start's light sign tells the side of the flow more often than not", ">",
-    blocks="coin",
-    predicate="Share of random starts, by gradient descent with small steps, that end on the side of `slow_sign`, "
-    "clustered by seed, since both sides of a seed share their samples; against one half, for the gap is "
-    "finite.",
+    "first-step", "Adam's first step changes the side of uncentred starts exactly where rate times dimension exceeds 1.77", "≥",
+    blocks="first_step", tolerance=1 - MOST,
+    predicate="Share of the starts with uniform inputs, without bias and warm-up, outside a factor {MARGIN} of lr · n = √π, whose "
+    "determinant changes its sign in the first step if lr is above it and keeps it if not; the worse of the two, clustered by problem.",
 )  # fmt: skip
-def coin(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = _light_signed(cells)
-    return measured(share((used["slow_sign"] > 0) == ~used["wrong"], used["seed"]), 0.5, used)
-
-
-def _light_signed(cells: pd.DataFrame) -> pd.DataFrame:
-    """Random starts of either side whose light sign is known."""
-    used = random_starts(cells)
-    return used[used["slow_sign"].notna()]
-
-
-@values("coin")
-def coin_values(run: Run) -> dict[str, Value | str]:
-    """How often the light sign wins where it contradicts the side of the start."""
-    used = _light_signed(run.block("coin"))
-    against = used[(used["slow_sign"] > 0) != (used["determinant"] == "match")]
-    won = against[(against["slow_sign"] > 0) == ~against["wrong"]]
-    return {"coin-against": Value(out_of(won, against), blocks="coin", cells=len(against))}
+def first_step(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = outside_margin(only(cells, inputs="uniform", warmup=0), "reach")
+    far = used["reach"] > 1
+    if far.nunique() < 2:
+        return UNTESTED
+    moved = _moved(run, used, 1)
+    cases = [(far, moved), (~far, ~moved)]
+    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
 
 
 @claim(
-    "rate",
-    "At an equal product of rate and steps, a tenfold rate changes the share that ends wrong by less than a quarter",
-    "±", blocks="capture capture_fast", tolerance=0.25,
-    predicate="Between 2 lambda and 2 mu, a factor {MARGIN} off both: whether a mismatched random start ends wrong at "
-    "the largest rate less whether it does at the smallest; mean over the paired runs of a seed, then over "
-    "seeds.",
+    "warm-up", "With a warm-up few of them do", "<", blocks="first_step",
+    predicate="Share of the starts whose rate is {MARGIN} times √π/n or more, with a warm-up, that end their first {WARM} steps on "
+    "the other side than they began on, clustered by problem; against a fifth.",
 )  # fmt: skip
-def rate(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = _spread(cells, "mismatch")
-    return measured(_rate_effect(used), 0.0, used)
-
-
-def _rate_effect(cells: pd.DataFrame) -> Estimate:
-    """The share that ends wrong at the largest rate less that at the smallest: mean over the paired runs of a seed, then over seeds."""
-    pairs = paired(cells, "wrong", "lr", cells["lr"].min(), cells["lr"].max(), apart=["steps"], keep=("seed", "reg"))
-    change = (pairs["second"] - pairs["first"]).groupby(pairs["seed"]).mean()
-    return mean(change) if cells["lr"].nunique() > 1 else NOTHING
-
-
-@values("capture capture_fast")
-def rate_values(run: Run) -> dict[str, Value | str]:
-    """The same for starts on the right side, and how far a step of Adam can move s at the largest rate. Read off the rows: no claim."""
-    used = _spread(run.block("capture", "capture_fast"), "match")
-    if used["lr"].nunique() < 2:
-        return {"rate-right-points": MISSING, "largest-step": MISSING}
-    effect = _rate_effect(used)
-    step = forms.largest_step(used["dimension"].max(), used["lr"].max())
-    return {
-        "rate-right-points": Value(FORMS["points"](effect.value), *effect, "capture capture_fast", len(used)),
-        "largest-step": Value(digits2(step), step),
-    }
+def warm_up(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = only(cells, inputs="uniform")
+    used = used[(used["warmup"] >= WARM) & (used["reach"] > MARGIN)]
+    return measured(share(_moved(run, used, WARM), problems(used)), 0.2, used)
 
 
 @claim(
@@ -225,7 +219,6 @@ def fortuitous(run: Run, cells: pd.DataFrame) -> Measurement:
 
 # Where random starts end, by weight and learning rate.
 
-STACK = ("trapped", "unfinished, wrong side", "unfinished", "recovered")  # from below
 SIDES = {"mismatch": "wrong", "match": "right"}
 
 
@@ -253,7 +246,7 @@ def draw_outcomes(run: Run) -> Figure:
         sizes = sorted(cells["dimension"].unique())
         axes[0, column].set_title(f"{name}, $n={'$, $'.join(map(str, sizes))}$", pad=11)
         axes[1, column].set_xlabel(UNIT)
-    handles = outcome_patches(sided(pd.concat(groups.values())))
+    handles = outcome_patches(pd.concat(groups.values())["outcome"])
     lines = {r"$\gamma=2\lambda$": "--", r"$\gamma=2\mu$, median": ":"}
     legend(fig, handles | {text: LAW | dict(linestyle=style) for text, style in lines.items()})
     return fig
@@ -274,7 +267,7 @@ def _stack(ax: Axes, cells: pd.DataFrame) -> None:
         left, right = 10 ** (place / bins), 10 ** ((place + 1) / bins)
         bottom = 0.0
         for name in STACK:
-            part = (sided(same) == name).mean()
+            part = (same["outcome"] == name).mean()
             style = dict(color=COLOURS[name], edgecolor="white", linewidth=0.4)
             ax.bar(left, part, right - left, bottom, align="edge", **style)
             bottom += part
@@ -282,44 +275,45 @@ def _stack(ax: Axes, cells: pd.DataFrame) -> None:
         ax.annotate(f"{len(same)}", (np.sqrt(left * right), 1), **style)
 
 
-@figure("capture capture_fast")
-def draw_capture(run: Run) -> Figure:
-    """Share of the runs from random starts that end on the wrong side, with Wilson's interval: a panel a side, a line a learning rate."""
-    cells = nonempty(_against_threshold(run.block("capture", "capture_fast")))
-    middle = cells["lambda_min"].drop_duplicates().median()  # the runs of one weight share a place
-    cells = cells.assign(x=cells["reg"] / forms.trap_threshold("fro2", middle))
-    fig, axes = canvas(2.0, 1, 2, sharey=True)
-    colours, handles = shades(sorted(cells["lr"].unique())), {}
-    for ax, (start, side) in zip(axes[0], SIDES.items(), strict=True):
-        for j, (lr, some) in enumerate(cells[cells["determinant"] == start].groupby("lr")):
-            aside = some.assign(x=some["x"] * 1.06 ** (j - 0.5))  # of those of the other rate
-            style = dict(color=colours[lr], marker=MARKERS[j])
-            wrong_shares(ax, aside, "x", **style)
-            handles[rf"$\eta={lr:g}$, {some['steps'].iloc[0]:g} steps"] = style
-        ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=UNIT)
+@figure("first_step", tables="traces")
+def draw_first_step(run: Run) -> Figure:
+    """Share of the starts that Adam's first steps move to the other side, against the rate times n/√π: a line a kind of inputs."""
+    cells = nonempty(run.block("first_step"))
+    kinds = {
+        "uniform, first step": (only(cells, inputs="uniform", warmup=0), 1),
+        "uniform, 50 steps of warm-up": (only(cells, inputs="uniform", warmup=WARM), WARM),
+        "normal, first step": (only(cells, inputs="normal", warmup=0), 1),
+    }
+    fig, axes = canvas(2.0, 1, cells["dimension"].nunique(), sharey=True)
+    handles = {}
+    for ax, (n, _) in zip(axes[0], cells.groupby("dimension"), strict=True):
+        for j, (name, (some, step)) in enumerate(kinds.items()):
+            here = some[some["dimension"] == n]
+            style = dict(color=(*(colour for colour, _ in INPUTS.values()), GREY)[j], marker=MARKERS[j])
+            wrong_shares(ax, here.assign(wrong=_moved(run, here, step)), "reach", **style)
+            handles[name] = style
         ax.axvline(1, **LAW)
-        ax.axvline(cells["spread"].median(), **LAW | dict(linestyle=":"))
-        ax.set_title(f"start on the {side} side")
+        ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=r"$\eta n/\sqrt{\pi}$")
+        ax.set_title(f"$n={n}$")
         ax.xaxis.set_minor_locator(NullLocator())
-    axes[0, 0].set_ylabel("share that ends wrong")
+    axes[0, 0].set_ylabel("share on the other side")
     legend(fig, handles)
     return fig
 
 
-# One start under two weights, and the coin.
+# One start under two weights, and one heavy direction.
 
 
-@figure("large_trap capture coin", tables="traces")
+@figure("large_trap capture heavy", tables="traces")
 def draw_crossing(run: Run) -> Figure:
-    """One start under two weights, one of which traps it: determinant and data loss over steps; and the coin of block `coin`.
+    """One start under two weights, one of which traps it: determinant and data loss over steps; and who flips in block `heavy`.
 
     The start is a mismatched one that recovers under one weight and is trapped under another: that of the smallest seed in block
     large_trap or, where it has none, in capture. The weights are the largest that lets it go and the smallest that traps it.
     """
-    pair, coin = run.trace(_pair(run)).sort_values("step"), run.block("coin")
-    coin = coin[coin["slow_sign"].notna()]
+    pair, flips = run.trace(_pair(run)).sort_values("step"), _foretold(random_starts(run.block("heavy")))
     runs = [Panel("determinant", _determinant, pair), Panel("data loss", _losses, pair)]
-    return side_by_side(2.2, [*runs, Panel("a coin?", _coin, coin, 1.1)])
+    return side_by_side(2.2, [*runs, Panel("who changes sides", _flips, flips, 1.1)])
 
 
 def _pair(run: Run) -> pd.DataFrame:
@@ -360,24 +354,18 @@ def _losses(ax: Axes, trace: pd.DataFrame) -> None:
     steps_axis(ax, trace["steps"].max())
 
 
-def _coin(ax: Axes, cells: pd.DataFrame) -> None:
-    """A dot a run: a row a side of the start and of its part on the light directions, coloured by the side on which it ended."""
-    rows = [(start, sign) for start in SIDES for sign in (-1, 1)]
-    most = cells.groupby(["determinant", "slow_sign"]).size().max()
-    for i, (start, sign) in enumerate(rows):
-        same = cells[(cells["determinant"] == start) & (cells["slow_sign"] == sign)].sort_values("wrong")
-        for j, wrong in enumerate(same["wrong"]):
-            ax.plot(j % 15, i + 0.24 * (j // 15), **mark("trapped" if wrong else "recovered", markersize=3.2))
-        right = (~same["wrong"]).sum()
-        ax.text(1.0, i, f"{right}/{len(same)}", transform=ax.get_yaxis_transform(), ha="right", va="center", size=7.5)
-    names = [f"start {SIDES[start]},\nlight sign {'right' if sign > 0 else 'wrong'}" for start, sign in rows]
-    ax.set(ylim=(3.6, -0.9), xlim=(-0.8, 1.3 * min(15, most) + 0.8), xticks=[])
-    ax.set_yticks(range(len(rows)), names)
+def _flips(ax: Axes, cells: pd.DataFrame) -> None:
+    """A dot a run: a row a weight and a side of the start, placed by the start's cosine, filled where it changed sides."""
+    rows = [(reg, start) for reg in sorted(cells["reg"].unique()) for start in SIDES]
+    for i, (reg, start) in enumerate(rows):
+        same = cells[(cells["reg"] == reg) & (cells["determinant"] == start)].sort_values("start_cosine")
+        for j, (cosine, crossed) in enumerate(zip(same["start_cosine"], same["crossed"], strict=True)):
+            ax.plot(cosine, i + 0.12 * (j % 5 - 2), **mark("trapped" if crossed else "recovered", markersize=3.2))
+        place = -boundary(round(float((same["predicted_lambda_max"] / reg).median()), 2))
+        ax.plot([place, place], [i - 0.45, i + 0.45], **LAW)
+    ax.set_yticks(range(len(rows)), [f"$\\gamma={reg:g}$,\nfrom {SIDES[start]}" for reg, start in rows])
+    ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel=r"$c=e^{\mathsf{T}}\rho W_0e$; line: $-c_*$")
     ax.tick_params(axis="y", length=0)
-    ax.spines[["left", "bottom"]].set_visible(False)
-    ax.text(1.0, -0.7, "end right", transform=ax.get_yaxis_transform(), ha="right", va="center", size=7.5)
-    agree = ((cells["slow_sign"] > 0) == ~cells["wrong"]).mean()
-    ax.set_xlabel(f"{100 * agree:.0f}$\\,$% end where the light sign says")
 
 
 # Maps over the grid: how every run ended, by weight and samples.

@@ -44,9 +44,9 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
         # Those that can fail only by a mistake of the implementation.
         "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
         "claims-differing": differences(verdicts),
-        # Claims with an interval; how many of these miss their quantity on average, each at its own level.
+        # Claims with an interval; how many of these verdicts are wrong on average, each a test at half the level's rest.
         "limits-intervals": integer(intervals) if intervals else MISSING,
-        "limits-missed": number((1 - LEVEL) * intervals, 2) if intervals else MISSING,
+        "limits-missed": number((1 - LEVEL) / 2 * intervals, 2) if intervals else MISSING,
     }
 
 
@@ -70,9 +70,7 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
 
 
 def _claim(row) -> list[str]:
-    expected = interval = MISSING
-    if not pd.isna(row.expected):
-        expected = _expected(row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance)
+    interval, expected = MISSING, MISSING if pd.isna(row.expected) else bar(row)
     if row.interval_low < row.interval_high:
         interval = rf"\mbox{{[{number(row.interval_low)}, {number(row.interval_high)}]}}"
     # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
@@ -83,8 +81,9 @@ def _claim(row) -> list[str]:
     return [verdict, statement, number(row.measured), interval, expected, integer(row.cells)]
 
 
-def _expected(relation: str, value: str, tolerance: float) -> str:
-    """≤ 1 (0.1); ≈ 4 (5 %); 2 ± 0.3."""
+def bar(row) -> str:
+    """What a claim's interval is held against: ≤ 1 (0.1); ≈ 4 (5 %); 2 ± 0.3."""
+    relation, value, tolerance = row.relation, setting(float(f"{row.expected:.4g}")), row.tolerance
     slack = setting(round(tolerance, 6))
     if relation == "±":
         return rf"{value} {text(relation)} {slack}"

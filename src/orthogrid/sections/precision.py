@@ -49,7 +49,7 @@ def dtype_floor(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "dtype-crossing", "The number format does not decide which side a run ends on", "±", blocks="precision",
+    "dtype-crossing", "The number format does not decide which side a run ends on", "±", blocks="precision precision_side",
     tolerance=0.25,
     predicate="Share of mismatched fro2 starts with lambda > 0 that end wrong with another format minus that with "
     "float32, over paired runs: the format whose interval reaches farthest. Equal: within a quarter, which "

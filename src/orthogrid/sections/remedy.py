@@ -9,13 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.intervals import share
-from ..analysis.select import methods, paired, problems
-from ..analysis.settings import PROBLEM
+from ..analysis.intervals import share, share_difference
+from ..analysis.select import methods, only, paired, problems
+from ..analysis.settings import CLOSE, MOST, PROBLEM, SAME_LOSS
+from ..cells.shape import spec_options
+from ..presenting.formats import out_of
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
-from ..presenting.panels import canvas, legend, list_rows, outcome_patches, sided
+from ..presenting.panels import canvas, legend, list_rows, outcome_patches
 from ..presenting.style import COLOURS, figure, nonempty, word
+from ..presenting.values import Value, values
 from ..run.run import Run
+from ..theory import forms
 
 # Ten runs that all come back have a Wilson interval from 0.79 on; so "always" is claimed as more than three quarters.
 ALWAYS = 0.75
@@ -75,27 +79,97 @@ def reflection(run: Run, cells: pd.DataFrame) -> Measurement:
 
 
 @claim(
-    "reg-ramp", "A small weight first and the large one later brings most runs back", ">", blocks="cures",
-    predicate="Share of the runs with method reg_ramp that end on the right side, against one half. Below 2 lambda "
-    "nothing holds a run on the wrong side.",
+    "tall", "With more outputs than inputs all starts of a problem end at one loss, whatever the targets", "≥",
+    blocks="tall tall_l1 tall_noise", tolerance=1 - MOST,
+    predicate="Share of the problems, each under one penalty, whose starts end within {SAME_LOSS} of the least of their total losses, "
+    "relative: layers with one output more towards targets that no orthogonal matrix is near, and lifted with noise. Clustered by seed.",
 )  # fmt: skip
-def reg_ramp(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _right(cells, "reg_ramp", 0.5)
+def tall(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = cells[_options(cells, "more") | (cells["method"] == "lifted")]
+    same = _one_loss(used)
+    return measured(share(same["same"], same["seed"]), 1.0, used)
 
 
 @claim(
-    "widened", "Double width brings most runs back, at equal compute", ">", blocks="cures",
-    predicate="Share of the runs with method widened that end on the right side, against one half: both signs of a "
-    "block extend to one component of the larger group.",
+    "wide", "With fewer they do not: such a layer keeps its traps", "<", blocks="tall tall_l1",
+    predicate="The same share for layers with two outputs fewer; against one half.",
 )  # fmt: skip
-def widened(run: Run, cells: pd.DataFrame) -> Measurement:
-    return _right(cells, "widened", 0.5)
+def wide(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = cells[_options(cells, "fewer")]
+    same = _one_loss(used)
+    return measured(share(same["same"], same["seed"]), 0.5, used)
 
 
-STACK = ("recovered", "unfinished", "unfinished, wrong side", "trapped", "diverged")  # from the left
+def _options(cells: pd.DataFrame, name: str) -> pd.Series:
+    """Whether a cell's model has this option."""
+    return cells["model"].map(lambda spec: name in spec_options(spec)).astype(bool)
+
+
+def _one_loss(cells: pd.DataFrame) -> pd.DataFrame:
+    """A row a problem and penalty with at least two starts: `seed`, and `same`: whether all end at one total loss."""
+    total = cells["fit"] + cells["reg"] * cells["penalty_value"]
+    kind = cells["model"].str.replace(r",start=[\d.]+", "", regex=True)  # the last of its options
+    problem = ["dimension", "samples", "inputs", "noise", "penalty", "reg", "method", "kind", "seed"]
+    found = cells.assign(total=total, kind=kind).groupby(problem)["total"].agg(["min", "max", "size"]).reset_index()
+    found = found[found["size"] > 1]
+    return found.assign(same=found["max"] <= (1 + SAME_LOSS) * found["min"])
+
+
+@values("tall tall_l1 tall_noise")
+def tall_values(run: Run) -> dict[str, Value | str]:
+    """Of the problems of layers with as many outputs as inputs, those whose starts end at one loss."""
+    cells = run.block("tall", "tall_l1", "tall_noise")
+    square = cells[~_options(cells, "more") & ~_options(cells, "fewer") & (cells["method"] == "adam")]
+    same = _one_loss(square)
+    return {"tall-square": Value(out_of(same[same["same"]], same), blocks="tall tall_l1 tall_noise", cells=len(square))}
+
+
+@claim(
+    "row-constrained", "It does so under hard constraints as well", ">", blocks="constraints",
+    predicate="Share of the wrong-sided starts that PyTorch's and geotorch's parametrizations with one output more recover, clustered by "
+    "seed, against three quarters; the method with the smallest share.",
+)  # fmt: skip
+def row_constrained(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = cells[cells["method"].str.contains("rows")]
+    shares = [share(same["outcome"] == "recovered", same["seed"]) for _, same in used.groupby("method")]
+    return measured(min(shares), ALWAYS, used) if shares else UNTESTED
+
+
+@claim(
+    "row-weight", "The trap holds the row where its data loss counts more than 1 + 1/|s*| times", "≥", blocks="row_weight",
+    tolerance=1 - MOST,
+    predicate="Share of the runs of lifted from the twin, its weight c at least {CLOSE} times off 1 + 1/|s*| either way, that end wrong "
+    "if c is above it and right if not; the worse of the two, clustered by problem.",
+)  # fmt: skip
+def row_weight(run: Run, cells: pd.DataFrame) -> Measurement:
+    weights = cells["method"].map(lambda spec: spec_options(spec).get("weight", 1.0))
+    trap = forms.trap_position(cells["reg"], cells["lambda_min"])
+    ratio = weights / forms.row_weight_bound(trap)
+    used, ratio = cells[ratio.notna()], ratio.dropna()
+    used = used.assign(above=ratio > 1)[(ratio > CLOSE) | (ratio < 1 / CLOSE)]
+    if used["above"].nunique() < 2:
+        return UNTESTED
+    cases = [(used["above"], used["wrong"]), (~used["above"], ~used["wrong"])]
+    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
+
+
+@claim(
+    "row-harmless", "On right starts the row does no harm, also far above 2μ", "≥", blocks="stiff real", tolerance=0.1,
+    predicate="Right-sided starts on real inputs with reg above 2 mu: the share that lifted recovers less that of plain Adam, paired by "
+    "problem and weight.",
+)  # fmt: skip
+def row_harmless(run: Run, cells: pd.DataFrame) -> Measurement:
+    used = only(cells, determinant="match")
+    used = used[used["reg_over_2mu"] > 1]
+    good = used.assign(good=(used["outcome"] == "recovered").astype(float))
+    keep = ("seed", "reg", "inputs", "dimension", "samples", "steps")
+    pairs = paired(good, "good", "method", "adam", "lifted", keep=keep)
+    return measured(share_difference(pairs["first"] > 0.5, pairs["second"] > 0.5), 0.0, used)
+
+
+STACK = ("recovered", "unfinished", "decided wrong", "trapped", "diverged")  # from the left
 CURES = {
-    "adam": "no cure", "reg_ramp": "weight ramped up", "early_rate": "large rate early", "restart": "fresh restart",
-    "reflection": "reflection", "widened": "twice as wide", "lifted": "one row more",
+    "adam": "no cure", "reg_ramp": "weight ramped up", "reflection": "reflection", "lifted": "one row more",
 }  # fmt: skip
 
 
@@ -121,17 +195,17 @@ def draw_remedies(run: Run) -> Figure:
         ax.spines[:].set_visible(False)
         ax.set_title(title if title != before else "")
         before = title
-    legend(fig, outcome_patches(sided(here)))
+    legend(fig, outcome_patches(here["outcome"]))
     return fig
 
 
 def _stack(ax: Axes, row: int, cells: pd.DataFrame) -> None:
     left = 0.0
     for name in STACK:
-        count = int((sided(cells) == name).sum())
+        count = int((cells["outcome"] == name).sum())
         if count:
             ax.barh(row, count / len(cells), 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
-            ink = "black" if name.startswith("unfinished") else "white"
+            ink = "black" if name in ("unfinished", "decided wrong") else "white"
             place = left + count / len(cells) / 2
             ax.text(place, row, f"{count}", ha="center", va="center_baseline", size=7, color=ink)
             left += count / len(cells)

@@ -54,23 +54,25 @@ def trap_loss(run: Run, cells: pd.DataFrame) -> Measurement:
     "existence", "From the twin, runs are trapped above 2λ and recovered below", "≥", blocks="existence map_twin",
     tolerance=1 - EXISTENCE_SHARE,
     predicate="Share of twin-started runs outside a factor {MARGIN} of the threshold that end on the side the theorem "
-    "says: wrong of those with reg > 2 lambda, right of the others; the worse of the two.",
+    "says: wrong of those with reg > 2 lambda, right of the others; the worse of the two, clustered by problem.",
 )  # fmt: skip
 def existence(run: Run, cells: pd.DataFrame) -> Measurement:
     used = outside_margin(of_squares(cells))
     above = used["reg_over_2lambda"] > 1
     if above.nunique() < 2:
         return UNTESTED
-    return measured(min(share(used.loc[above, "wrong"]), share(~used.loc[~above, "wrong"])), 1.0, used)
+    cases = [(above, used["wrong"]), (~above, ~used["wrong"])]
+    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
 
 
 @claim(
     "noise", "With noise in the targets the threshold moves as foretold", "≥", blocks="noise", tolerance=1 - MOST,
-    predicate="Share of the twin-started runs on noisy targets, outside a factor {MARGIN} of the threshold of the "
-    "noise, that end on the wrong side exactly where reg is above it, clustered by problem.",
+    predicate="Share of the twin-started runs on noisy targets whose least-squares weight lies on the target's side, outside a factor "
+    "{MARGIN} of the threshold of the noise, that end on the wrong side exactly where reg is above it, clustered by problem.",
 )  # fmt: skip
 def noise(run: Run, cells: pd.DataFrame) -> Measurement:
-    used = outside_margin(cells[cells["noise"] > 0], "reg_over_threshold")
+    used = cells[(cells["noise"] > 0) & (cells["det_sign_least_squares"] == cells["det_sign_target"])]
+    used = outside_margin(used, "reg_over_threshold")
     above = used["reg_over_threshold"] > 1
     return measured(share(used["wrong"] == above, problems(used)), 1.0, used) if above.nunique() == 2 else UNTESTED
 

@@ -13,6 +13,10 @@ import math
 
 import numpy as np
 
+# The least value of a penalty at a singular weight, where S has the eigenvalue -1 (Corollary "certificate"); others' is not known.
+SINGULAR_PENALTY = dict.fromkeys(
+    ("l1", "fro2", "fro", "nuclear", "spectral", "spectral2", "row_sum", "vonneumann"), 1.0
+)
 TWIN_POSITION = -1.0  # where unsquared norms and hard constraints hold W; S = 0 there
 
 
@@ -220,3 +224,13 @@ def noisy_threshold(lam, smallest):
 def largest_step(n, lr):
     """(2/π) n lr: how far one Adam step of size lr in every entry can move s, for generic v and w (Observation "jump")."""
     return 2 / math.pi * n * lr
+
+
+def first_step_factor(lr, n):
+    """The expected factor of the determinant in Adam's first step on uncentred inputs (Proposition "Adam's first step")."""
+    return 1 - lr * n / math.sqrt(math.pi)
+
+
+def row_weight_bound(trap: float) -> float:
+    """How much more than other data the new row's may count before the trap at s* holds it (Proposition "new row's weight")."""
+    return 1 + 1 / abs(trap)

@@ -55,11 +55,13 @@ def predict_cells(
     """One row a cell. `distance` is √(2(n - effective rank)); the trap's columns are for a run on the wrong side.
 
     `w_max2` is max w_i² and `w_l1` is ‖w‖₁. Paired cells share their problem, which is drawn once; with a folder `cache` it is
-    drawn once for all runs of the same code. `progress` hears of problems that are drawn.
+    drawn once for all runs of the same code. Of networks nothing is said. `progress` hears of problems that are drawn.
     """
-    problems = {cell.problem: cell for cell in reversed(config.cells)}
+    layers = [cell for cell in config.cells if not components.models()[spec_name(cell.model)].network]
+    problems = {cell.problem: cell for cell in reversed(layers)}
     spectra = _spectra(problems, progress, cache_file(Path(cache)) if cache else None)
-    rows = [{"key": cell.key} | _predict(cell, spectra[cell.problem]) for cell in config.cells]
+    said = {cell.key: _predict(cell, spectra[cell.problem]) for cell in layers}
+    rows = [{"key": cell.key} | said.get(cell.key, {}) for cell in config.cells]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..cells.cell import AXES, Axis
-from ..cells.components import methods, penalties
+from ..cells.components import methods, models, penalties
 from ..cells.config import BLOCK_KEYS, CONFIG_KEYS, Key
 
 TITLE = """# The config
@@ -18,13 +18,14 @@ a cell for each combination. `defaults` are usual values for all blocks.
 
 
 def config_page() -> str:
-    """The page in Markdown: every key of a config, every axis, every penalty and method."""
+    """The page in Markdown: every key of a config, every axis, every penalty, method and model."""
     tables: dict[str, tuple[str, Mapping[str, str]]] = {
         "Keys": ("key", _keys(CONFIG_KEYS)),
         "Keys of a block": ("key", _keys(BLOCK_KEYS)),
         "Axes": ("axis", {name: _axis(axis) for name, axis in AXES.items()}),
         "Penalties": ("penalty", {name: entry.summary for name, entry in penalties().items()}),
         "Methods": ("method", {name: entry.summary for name, entry in methods().items()}),
+        "Models": ("model", {name: entry.summary for name, entry in models().items()}),
     }
     lines = [TITLE]
     for title, (head, rows) in tables.items():

@@ -4,7 +4,7 @@ const TYPES = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int
 // As in the paper: apart for every colour vision, and apart by shape as well.
 const OUTCOME_LOOKS = {
   recovered: ["#0072b2", "circle"], trapped: ["#d55e00", "x"], unidentified: ["#009e73", "square"],
-  unfinished: ["#8c8c8c", "triangle-up"], diverged: ["#000000", "diamond"], missing: ["#cc79a7", "cross-thin-open"],
+  "decided wrong": ["#f3c19d", "triangle-down"], unfinished: ["#8c8c8c", "triangle-up"], diverged: ["#000000", "diamond"], missing: ["#cc79a7", "cross-thin-open"],
 };
 const PALETTE = ["#332288", "#d55e00", "#009e73", "#aa3377", "#c08a00", "#56b4e9", "#661100", "#777777", "#117733", "#882255", "#88ccee", "#999933", "#000000"];
 // A block that the run lacks is left out of its view.

@@ -26,8 +26,7 @@ MEASURES = (
     "reflection",
     "overlap",
     "off_path",
-    "slow_sign",
-    "slow_gap",
+    "start_cosine",
 )
 
 STEP = 1e-3  # of a second difference; a kink of the penalty shows as a curvature of about its size over this
@@ -44,9 +43,7 @@ def measure_ends(weight: Tensor, problems: Stack, cells: Sequence[Cell]) -> dict
     `curvature` is the second derivative of the loss in M's entry along yyᵀ.
     `reflection` is the number of the eigenvalue of G whose eigenvectors hold most of y, where s < 0. The smallest has number 0.
     `overlap` is how much of |y|² they hold.
-    `slow_sign` is the sign of det Uᵀ rho W0 U, W0 the start and U the eigenvectors whose eigenvalue is below reg/2. It is the side
-    on which the flow ends where the other eigenvalues are far above (Proposition "coin").
-    `slow_gap` is the smallest of the others over the largest of U's. Both are NaN where none or all are below.
+    `start_cosine` is eᵀ rho W0 e, W0 the start and e the eigenvector of the largest eigenvalue (Proposition "one heavy direction").
     """
     rho, values, vectors = problems.rho, problems.eigenvalues, problems.eigenvectors
     reg = torch.tensor([cell.reg for cell in cells], dtype=weight.dtype, device=weight.device)
@@ -58,6 +55,7 @@ def measure_ends(weight: Tensor, problems: Stack, cells: Sequence[Cell]) -> dict
     number, reflected = amounts.argmax(1), s < 0
     scale = 2 * math.sqrt(2) * values.norm(dim=1)
     data_gradient = 2 * ((weight - problems.least_squares) @ vectors * values[:, None]) @ vectors.mT
+    heaviest = vectors[:, :, -1]
     direction = column(rho.mT, y)[:, :, None] * y[:, None]
     return {
         "distance_seen": norm((weight - rho.mT) @ (vectors * (values > 0)[:, None])),
@@ -67,23 +65,13 @@ def measure_ends(weight: Tensor, problems: Stack, cells: Sequence[Cell]) -> dict
         "reflection": number.to(s.dtype).where(reflected, math.nan),
         "overlap": amounts.gather(1, number[:, None])[:, 0].where(reflected, math.nan),
         "off_path": norm(m - torch.eye(m.shape[-1]).to(m) + ((1 - s)[:, None] * y)[:, :, None] * y[:, None]),
-        **_slow(rho @ problems.start, values, vectors, reg),
+        "start_cosine": (heaviest * column(rho, column(problems.start, heaviest))).sum(1),
     }
 
 
 def _smallest_eigenpair(a: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(a)
     return torch.cat([values[..., :1], vectors[..., 0]], -1)
-
-
-def _slow(start: Tensor, values: Tensor, vectors: Tensor, reg: Tensor) -> dict[str, Tensor]:
-    below = 2 * values < reg[:, None]
-    some = below.any(1) & ~below.all(1)
-    # The block of U, and ones in the diagonal of the others.
-    block = (vectors.mT @ start @ vectors).where(below[:, :, None] & below[:, None, :], 0.0)
-    sign = each(lambda a: torch.linalg.slogdet(a)[0], block + torch.diag_embed((~below).to(block.dtype)))
-    largest, least = values.where(below, 0.0).amax(1), values.where(~below, math.inf).amin(1)
-    return {"slow_sign": sign.where(some, math.nan), "slow_gap": (least / largest).where(some, math.nan)}
 
 
 def _firsts(values: Tensor) -> Tensor:
