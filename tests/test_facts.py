@@ -147,7 +147,9 @@ def test_claim_and_table_agree_on_the_law():
     assert "l1" not in shares  # on one side of its threshold only
     row = row_of("penalties", "coherence", run)
     same = used[used["penalty"] == "coherence"]
-    assert row.endswith(rf"{same['agrees'].sum()} of {len(same)} \\") and same["agrees"].mean() == pytest.approx(worst.value)
+    assert row.endswith(rf"{same['agrees'].sum()} of {len(same)} \\") and same["agrees"].mean() == pytest.approx(
+        worst.value
+    )
 
 
 def test_the_claim_names_who_misses_orthogonality():

@@ -19,7 +19,7 @@ from orthogrid.presenting.tables import TABLES
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, judge
-from orthogrid.sections.ledger import differences, explored_column
+from orthogrid.sections.ledger import differences, with_explored
 from orthogrid.sections.reproduction import frozen_sentence
 from orthogrid.theory.predictions import predict_cells
 from orthogrid.tools.freeze import add_freeze, frozen, ledger_digest, read_freezes
@@ -151,14 +151,19 @@ def test_what_was_explored_is_kept_and_held_beside_what_is_published(tmp_path, g
     write_table(verdicts, claims)
     add_freeze(path, config(), "first", claims)
     kept = frozen(path, config())["explored"]
-    assert kept == dict(zip(verdicts["id"], verdicts["verdict"], strict=True))
-    published = verdicts.assign(verdict=verdicts["verdict"].mask(verdicts["id"] == "coin", "refuted"))
+    assert {id: found["verdict"] for id, found in kept.items()} == dict(
+        zip(verdicts["id"], verdicts["verdict"], strict=True)
+    )
+    published = verdicts.assign(verdict=verdicts["verdict"].mask(verdicts["id"] == "heavy", "refuted"))
     told = {"frozen": frozen(path, config())}
-    published["explored"] = explored_column(published, told)
-    assert differences(published) == r"\texttt{coin} (supported, here refuted)"
+    published = with_explored(published, told)
+    assert differences(published) == r"\texttt{heavy} (supported, here refuted)"
+    row = published.set_index("id").loc["heavy"]
+    assert (row["explored_measured"], row["explored_low"]) == (kept["heavy"]["measured"], kept["heavy"]["low"])
+    assert "heavy" in TABLES["power"](ideal(), published) and "itself" in TABLES["power"](ideal(), verdicts)
     assert "explored: supported" in TABLES["claims"](ideal(), published)
     # A run that is not the frozen one explores itself.
-    assert set(explored_column(published, {"frozen": frozen(path, config(reg=3))})) == {""}
+    assert set(with_explored(verdicts, {"frozen": frozen(path, config(reg=3))})["explored"]) == {""}
     assert "exploratory itself" in differences(verdicts)
     assert differences(verdicts.assign(explored=verdicts["verdict"])) == "none"
 

@@ -177,7 +177,7 @@ def test_relations(relation, expected, ends):
 
 
 def test_checks_are_counted_apart(table):
-    assert list(table.columns[-2:]) == ["check", "explored"]
+    assert list(table.columns[-7:-4]) == ["check", "seeds", "explored"] and table.columns[-1] == "power"
     checks = {"flip", "detached", "components", "side-floor"}
     assert set(table.loc[table["check"], "id"]) == checks
     assert ledger_values(table)["claims-checks"] == str(len(checks))

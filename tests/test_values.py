@@ -171,7 +171,12 @@ def test_known_values(small_run, values, verdicts):
     assert values["l1-constant"].printed == "0.23" and values["run-date"].printed == "2026-01-02"
     assert values["cells-total"].printed == str(len(small_run.config.cells))
     lifted, row = values["share-lifted"], verdicts.set_index("id").loc["lifted"]
-    assert (lifted.value, lifted.low, lifted.blocks, lifted.cells) == (row.measured, row.interval_low, "cures cures_uniform large_cure", row.cells)
+    assert (lifted.value, lifted.low, lifted.blocks, lifted.cells) == (
+        row.measured,
+        row.interval_low,
+        "cures cures_uniform large_cure",
+        row.cells,
+    )
     assert lifted.printed == percent(row.measured, 0)
 
 
@@ -217,7 +222,7 @@ def test_tables(small_run, empty_run, verdicts, tmp_path, kind):
     write_tables(run, verdicts, found(run, verdicts), [tmp_path / f"{name}.tex" for name in names])
     for name in names:
         table = (tmp_path / f"{name}.tex").read_text()
-        kind = "longtable" if name in ("claims", NUMBERS) else "tabular"
+        kind = "longtable" if name in ("claims", "power", NUMBERS) else "tabular"
         assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
         assert len(set(columns(table))) == 1
         assert not re.search(r"\bnan\b|None|\binf\b", table)

@@ -192,7 +192,7 @@ def test_report_shows_figures_and_paper(smoke, tmp_path):
     snakemake(smoke, *SMOKE, "--report", str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in ("paper.pdf", "supplement.pdf", "map.pdf", "claims.html", "explorer.html"))
-    for name in ("map", "capture"):  # under each figure a caption of its own
+    for name in ("map", "outcomes"):  # under each figure a caption of its own
         shows = (results(smoke) / "figures" / f"{name}.rst").read_text(encoding="utf-8").splitlines()[0]
         assert html.escape(shows[:40]) in html.escape(html.unescape(page)) and len(shows) > 40
     claims = (results(smoke) / "claims.html").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from orthogrid.publishing.sources import asked
 from orthogrid.publishing.writing import write_tables, write_values
 from orthogrid.run.run import Run
 from orthogrid.sections import judge
-from orthogrid.sections.ledger import explored_column
+from orthogrid.sections.ledger import with_explored
 
 if __name__ == "__main__":
     with told():
@@ -23,7 +23,7 @@ if __name__ == "__main__":
         run = Run.read(config, results, Path(snakemake.input.log_a).parent)
         made = json.loads(Path(snakemake.input.summary).read_text(encoding="utf-8"))
         verdicts = judge(run)
-        verdicts["explored"] = explored_column(verdicts, made)
+        verdicts = with_explored(verdicts, made)
         write_table(verdicts, Path(snakemake.output.claims))
         write_claims_page(verdicts, config.run, Path(snakemake.output.page))
         found = write_values(run, verdicts, made, asked(snakemake.params.sources), results)

@@ -14,7 +14,7 @@ from ..cells.shape import spec_name, spec_options
 from ..methods.batch import learning_rate, rate_runs
 from ..numerics import metrics
 from ..numerics.descent import Adam
-from ..numerics.linalg import each, gram_residual
+from ..numerics.linalg import GramResidual, Products, each, flat, gram_residual, padded, padded_copy, total, whole
 from ..numerics.problem import reorthogonalize
 from ..penalties.base import find_penalty
 from .base import Measured, Model, Report, Result, result, run
@@ -24,7 +24,7 @@ from .base import Measured, Model, Report, Result, result, run
 class Task:
     """What one network is trained on, and where it starts."""
 
-    x: Tensor  # samples, the first axis their number
+    x: Tensor  # (k, inputs) samples
     y: Tensor  # (k, outputs)
     penalised: list[Tensor]  # starts of the weights that are penalised
     free: list[Tensor] = field(default_factory=list)  # and of those that are not
@@ -43,7 +43,7 @@ class Network(Model):
         raise NotImplementedError
 
     def forward(self, weights: Sequence[Tensor], x: Tensor) -> Tensor:
-        """The outputs (B, k, outputs) of stacked weights, the penalised first, for stacked samples."""
+        """The outputs (B, k, outputs) of stacked weights, the penalised first, for stacked samples. Zeros beside them must give zeros."""
         raise NotImplementedError
 
     def draw(self) -> list[Task]:
@@ -55,80 +55,110 @@ class Network(Model):
         return tasks
 
     def train(self, cells: Sequence[Cell], drawn: Sequence[Task], device: torch.device, report: Report) -> list[Result]:
-        penalty, options = find_penalty(cells[0].penalty)
-        reg = torch.tensor([cell.reg for cell in cells])[:, None, None]
-        x, y = (torch.stack([getattr(task, name) for task in drawn]) for name in "xy")
-        count = len(drawn[0].penalised)
-        starts = zip(*(task.penalised + task.free for task in drawn), strict=True)
-        weights = [torch.stack(same).contiguous() for same in starts]
-        grads = [torch.zeros_like(weight) for weight in weights]
-        runs = rate_runs(cells)
-        momenta = {name: value for name, value in spec_options(cells[0].method).items() if name.startswith("beta")}
-        optimizer = Adam(
-            [(w.view(-1), g.view(-1)) for w, g in zip(weights, grads, strict=True)], runs, x.device, **momenta
-        )
+        stack = Stack(self, cells, drawn)
 
         def advance(first: int, last: int) -> None:
             for t in range(first, last):
-                with torch.enable_grad():
-                    leaves = [weight.detach().requires_grad_() for weight in weights]
-                    loss = (self.forward(leaves, x) - y).square().sum()
-                    found = torch.autograd.grad(loss, leaves)
-                for i, (grad, of_data) in enumerate(zip(grads, found, strict=True)):
-                    grad.copy_(of_data)
-                    if i < count and penalty.attached:
-                        flipped = _tall(weights[i])
-                        of_penalty = penalty.gradient_at(weights[i].mT if flipped else weights[i], **options)
-                        grad.addcmul_(of_penalty.mT if flipped else of_penalty, reg)
-                optimizer.set_rates([learning_rate(cells[run.start], t) for run in runs])
-                optimizer.step()
-
-        def measure() -> Measured:
-            wide = [weight.double() for weight in weights]
-            fit = (self.forward(wide, x.double()) - y).square().sum((1, 2))
-            residuals = [gram_residual(w.mT if _tall(w) else w) for w in wide[:count]]
-            penalties = torch.stack([penalty.value(s, **options) for s in residuals]).sum(0)
-            return {"fit": fit, "penalty_value": penalties} | _of_weights(wide[:count], residuals)
+                stack.step(t)
 
         with torch.no_grad():
-            traces, seconds = run(cells[0].steps, advance, measure, report)
-            final = measure()
-        finite = torch.stack([weight.isfinite().flatten(1).all(1) for weight in weights]).all(0)
-        spread = (y - y.mean(1, keepdim=True)).double().square().sum((1, 2))
-        final["relative_loss"] = final["fit"] / spread
+            traces, seconds = run(cells[0].steps, advance, stack.measure, report)
+            final = stack.measure()
+        spread = [float((task.y.double() - task.y.double().mean(0)).square().sum()) for task in drawn]
         results = []
         for i, (cell, task) in enumerate(zip(cells, drawn, strict=True)):
             ends = {name: float(final[name][i]) for name in metrics.FINAL if name in final}
-            ends["det_sign_target"] = task.teacher_sign
-            results.append(result(cell, traces[i], ends, bool(finite[i]), seconds / len(cells)))
+            ends |= {"relative_loss": ends["fit"] / spread[i], "det_sign_target": task.teacher_sign}
+            finite = all(bool(weight[i].isfinite().all()) for weight in stack.weights)
+            results.append(result(cell, traces[i], ends, finite, seconds / len(cells)))
         return results
 
 
-def _of_weights(weights: Sequence[Tensor], residuals: Sequence[Tensor]) -> Measured:
-    """What is measured of penalised stacks (B, ·, ·) alone: determinants are multiplied, NaN where a weight is not square."""
-    singular = [each(torch.linalg.svdvals, weight) for weight in weights]
-    if all(_square(weight) for weight in weights):
-        each_sign = [each(lambda matrix: torch.stack(torch.linalg.slogdet(matrix), -1), weight) for weight in weights]
-        sign, log = torch.stack(each_sign).unbind(-1)
-    else:
-        sign = log = torch.full((1, len(weights[0])), math.nan, dtype=torch.float64)
-    return {
-        "orthogonality_fro": torch.stack([s.square().sum((1, 2)) for s in residuals]).sum(0).sqrt(),
-        "orthogonality_l1": torch.stack([s.abs().sum((1, 2)) for s in residuals]).sum(0),
-        "distance": torch.full((len(weights[0]),), math.nan, dtype=torch.float64),
-        "log_abs_det": log.sum(0),
-        "det_sign": sign.prod(0),
-        "sigma_min": torch.stack([values[:, -1] for values in singular]).amin(0),
-        "sigma_max": torch.stack([values[:, 0] for values in singular]).amax(0),
-    }
+class Stack:
+    """Networks stepped together. All is held with margins of zeros (`linalg.padded`), so that a network's bits depend on it alone.
+
+    A penalised weight with more rows than columns is held transposed: its rows are what is penalised.
+    """
+
+    def __init__(self, model: Network, cells: Sequence[Cell], tasks: Sequence[Task]):
+        self.model, self.cells = model, cells
+        self.penalty, self.options = find_penalty(cells[0].penalty)
+        self.x, self.y = (_padded([getattr(task, name) for task in tasks]) for name in "xy")
+        self.count = len(tasks[0].penalised)
+        self.flipped = [weight.shape[0] > weight.shape[1] for weight in tasks[0].penalised]
+        self.flipped += [False] * len(tasks[0].free)
+        starts = zip(*(task.penalised + task.free for task in tasks), strict=True)
+        self.weights = [
+            _padded([weight.mT if flip else weight for weight in same])
+            for same, flip in zip(starts, self.flipped, strict=True)
+        ]
+        self.grads = [torch.zeros_like(whole(weight)) for weight in self.weights]
+        self.reg = torch.tensor([cell.reg for cell in cells])[:, None, None] * self.penalty.factor
+        self.products = Products("float32", self.x.device)
+        self.residuals = [GramResidual(weight[:, :, : weight.shape[1]]) for weight in self.weights[: self.count]]
+        self.runs = rate_runs(cells)
+        betas = {name: value for name, value in spec_options(cells[0].method).items() if name.startswith("beta")}
+        trained = [(flat(weight), grad.view(-1)) for weight, grad in zip(self.weights, self.grads, strict=True)]
+        self.optimizer = Adam(trained, self.runs, self.x.device, **betas)
+
+    def step(self, t: int) -> None:
+        """One step of Adam on the whole loss."""
+        with torch.enable_grad():
+            leaves = [whole(weight).detach().requires_grad_() for weight in self.weights]
+            loss = (self.model.forward(self._upright(leaves), whole(self.x)) - whole(self.y)).square().sum()
+            found = torch.autograd.grad(loss, leaves)
+        for i, (grad, of_data) in enumerate(zip(self.grads, found, strict=True)):
+            grad.copy_(of_data)
+            if i < self.count and self.penalty.attached:
+                self._add_penalty(i)
+        self.optimizer.set_rates([learning_rate(self.cells[run.start], t) for run in self.runs])
+        self.optimizer.step()
+
+    def _add_penalty(self, i: int) -> None:
+        weight, grad = self.weights[i], self.grads[i]
+        if self.penalty.multiplier_of is None:
+            corner = grad[:, : weight.shape[1], : weight.shape[2]]
+            corner.addcmul_(self.penalty.gradient_at(weight, **self.options), self.reg)
+            return
+        s = self.residuals[i]
+        s.fill(whole(weight), self.products)
+        z = self.penalty.multiplier_of(s.corner, **self.options)
+        if z is not s.corner:
+            s.corner.copy_(z)
+        grad.baddbmm_(s.whole.mul_(self.reg), whole(weight))
+
+    def _upright(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        return [weight.mT if flip else weight for weight, flip in zip(weights, self.flipped, strict=True)]
+
+    def measure(self) -> Measured:
+        """The trace's columns, and of the penalised weights what a row has. Determinants are multiplied, NaN where one is not square."""
+        wide = [padded_copy(weight, torch.float64) for weight in self.weights]
+        outputs = self.model.forward(
+            self._upright([whole(weight) for weight in wide]), whole(padded_copy(self.x, torch.float64))
+        )
+        penalised = wide[: self.count]
+        residuals = [gram_residual(weight) for weight in penalised]
+        singular = [each(torch.linalg.svdvals, weight) for weight in penalised]
+        sign = log = torch.full((1, len(self.cells)), math.nan, dtype=torch.float64)
+        if all(weight.shape[-1] == weight.shape[-2] for weight in penalised):
+            found = [each(lambda matrix: torch.stack(torch.linalg.slogdet(matrix), -1), weight) for weight in penalised]
+            sign, log = torch.stack(found).unbind(-1)
+        return {
+            "fit": total((outputs - whole(padded_copy(self.y, torch.float64))).square()),
+            "orthogonality_fro": torch.stack([total(s.square()) for s in residuals]).sum(0).sqrt(),
+            "orthogonality_l1": torch.stack([total(s.abs()) for s in residuals]).sum(0),
+            "distance": torch.full((len(self.cells),), math.nan, dtype=torch.float64),
+            "log_abs_det": log.sum(0),
+            "det_sign": sign.prod(0),
+            "penalty_value": torch.stack([self.penalty.value(s, **self.options) for s in residuals]).sum(0),
+            "sigma_min": torch.stack([values[:, -1] for values in singular]).amin(0),
+            "sigma_max": torch.stack([values[:, 0] for values in singular]).amax(0),
+        }
 
 
-def _square(weight: Tensor) -> bool:
-    return weight.shape[-1] == weight.shape[-2]
-
-
-def _tall(weight: Tensor) -> bool:
-    return weight.shape[-2] > weight.shape[-1]
+def _padded(same: Sequence[Tensor]) -> Tensor:
+    """Equal matrices in one padded stack."""
+    return padded(len(same), *same[0].shape, dtype=torch.float32, device="cpu").copy_(torch.stack(list(same)))
 
 
 def haar(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -18,10 +18,10 @@ from .network import Network, Task, haar, of_sign
 class recurrent(Network):
     """h ← tanh(Wh + Bx) over `length` inputs, read out by C at each; W is penalised, B and C are free. What counts is the sign of det W.
 
-    An input has 2 entries, an output 3. With `linear` there is no tanh.
+    An input has 4 entries, an output 4. With `linear` there is no tanh.
     """
 
-    INPUTS, OUTPUTS = 2, 3
+    INPUTS, OUTPUTS = 4, 4  # a multiple of four: entries stay aligned, and a network's bits its own
 
     def __init__(self, cells: Sequence[Cell], *, length: float = 8, linear: float = 0):
         super().__init__(cells)
@@ -31,7 +31,7 @@ class recurrent(Network):
 
     def draw_task(self, cell: Cell, extra: int, generator: torch.Generator) -> Task:
         n, units = cell.dimension, cell.dimension + extra
-        x = draw_inputs(cell, self.length * self.INPUTS, generator).view(cell.samples, self.length, self.INPUTS)
+        x = draw_inputs(cell, self.length * self.INPUTS, generator)
 
         def free(size: int) -> list[Tensor]:
             read_in = torch.randn(size, self.INPUTS, generator=generator) / math.sqrt(self.INPUTS)
@@ -50,7 +50,9 @@ class recurrent(Network):
         weight, read_in, read_out = weights
         hidden, outputs = x.new_zeros(*x.shape[:2], weight.shape[-1]), []
         for t in range(self.length):
-            hidden = torch.bmm(hidden, weight.mT) + torch.bmm(x[:, :, t], read_in.mT)
+            hidden = torch.bmm(hidden, weight.mT) + torch.bmm(
+                x[:, :, t * self.INPUTS : (t + 1) * self.INPUTS], read_in.mT
+            )
             if not self.is_linear:
                 hidden = hidden.tanh()
             outputs.append(torch.bmm(hidden, read_out.mT))

@@ -91,6 +91,10 @@ class Claim:
         rule = f"Holds if {RELATIONS[self.relation][0]} for the whole 90 % interval, fails if for none of it."
         return f"{' '.join(what.split())} {rule}"
 
+    def holds(self, expected: float) -> tuple[float, float]:
+        """The values of its quantity for which it holds, from, to."""
+        return RELATIONS[self.relation][1](expected, self.tolerance)
+
     def evidence(self, run: Run) -> Measurement:
         """What the predicate finds in the finished cells of the claim's blocks."""
         run = View(run, self.blocks, RUN_TABLES)  # type: ignore[assignment]
@@ -117,8 +121,7 @@ class Claim:
             return "partly", seen.partly
         if math.isnan(seen.low) or math.isnan(seen.high):
             return "untested", "one seed gives no interval"
-        _, satisfying, open_ends = RELATIONS[self.relation]
-        low, high = satisfying(seen.expected, self.tolerance)
+        open_ends, (low, high) = RELATIONS[self.relation][2], self.holds(seen.expected)
         # An end at infinity is no bound: a ratio may be infinite.
         above = low < seen.low if open_ends and math.isfinite(low) else low <= seen.low
         below = seen.high < high if open_ends and math.isfinite(high) else seen.high <= high
@@ -167,9 +170,10 @@ def judge(run: Run) -> pd.DataFrame:
     """Every claim with its verdict: what claims.csv holds.
 
     `seconds` is the training time of the cells a claim rests on, `command` what trains those of its blocks with their penalties and methods,
-    `explored` the verdict of an earlier, exploratory run, for whoever knows one.
+    `explored` and the like what an earlier, exploratory run found, for whoever knows one.
     """
     seconds = run.cells.set_index("key")["seconds"]
+    seeds = run.cells.set_index("key")["seed"]
     labels = {cell.key: cell.label for cell in run.config.cells}
     rows = []
     for entry in sorted(CLAIMS.values(), key=lambda entry: (*SECTIONS, OWN).index(entry.section)):
@@ -189,7 +193,8 @@ def judge(run: Run) -> pd.DataFrame:
             expected=seen.expected, tolerance=entry.tolerance, verdict=verdict, cells=len(seen.keys), relation=entry.relation,
             interval_low=seen.low, interval_high=seen.high, reason=reason, author=entry.author, quote=entry.quote,
             foretold=entry.foretold, blocks=" ".join(entry.blocks), seconds=float(seconds.reindex(list(seen.keys)).sum()),
-            command=command if only else "", check=entry.check, explored="",
+            command=command if only else "", check=entry.check, seeds=len({seeds[key] for key in seen.keys}), explored="",
+            explored_measured=math.nan, explored_low=math.nan, explored_high=math.nan, power=math.nan,
         ))  # fmt: skip
     return pd.DataFrame(rows)
 

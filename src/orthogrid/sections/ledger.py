@@ -14,12 +14,19 @@ from ..presenting.tables import longtable, ragged, table
 from ..presenting.values import Value, place_of
 from ..run.run import Run
 
+EXPLORED = {
+    "explored": "verdict", "explored_measured": "measured", "explored_low": "low", "explored_high": "high", "power": "power",
+}  # fmt: skip
 
-def explored_column(verdicts: pd.DataFrame, summary: Mapping[str, Any]) -> pd.Series:
-    """Each claim's verdict in the exploratory run when the ledger was frozen; empty for a run that is itself exploratory."""
+
+def with_explored(verdicts: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The verdicts with what the exploratory run found when the ledger was frozen; as they are for a run that is itself exploratory."""
     frozen = summary.get("frozen") or {}
-    earlier = frozen.get("explored", {}) if frozen.get("config_holds") else {}
-    return verdicts["id"].map(lambda id: earlier.get(id, ""))
+    if not frozen.get("config_holds"):
+        return verdicts
+    earlier = pd.DataFrame.from_dict(frozen.get("explored", {}), orient="index").reindex(verdicts["id"]).reset_index()
+    found = {name: earlier[column] for name, column in EXPLORED.items() if column in earlier}
+    return verdicts.assign(**found).fillna({"explored": ""})
 
 
 def differences(verdicts: pd.DataFrame) -> str:
@@ -69,10 +76,25 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     return "\n".join([*lines[:-1], r"\end{longtable}", ""])
 
 
+@table()
+def power_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """Each claim of a frozen ledger with what the exploratory run found, and how likely this run was to bear it out."""
+    rows = [
+        [code(row.id), row.explored, number(row.explored_measured), _span(row.explored_low, row.explored_high), bar(row), percent(row.power, 0)]
+        for row in verdicts.itertuples()
+        if row.explored
+    ]  # fmt: skip
+    if not rows:
+        rows = [[r"\multicolumn{6}{@{}l@{}}{This run is exploratory itself.}"]]
+    return longtable("llrlll", ["Claim", "Explored", "Measured", "Interval", "Expected (tolerance)", "Power"], rows)
+
+
+def _span(low: float, high: float) -> str:
+    return rf"\mbox{{[{number(low)}, {number(high)}]}}" if low < high else MISSING
+
+
 def _claim(row) -> list[str]:
-    interval, expected = MISSING, MISSING if pd.isna(row.expected) else bar(row)
-    if row.interval_low < row.interval_high:
-        interval = rf"\mbox{{[{number(row.interval_low)}, {number(row.interval_high)}]}}"
+    interval, expected = _span(row.interval_low, row.interval_high), MISSING if pd.isna(row.expected) else bar(row)
     # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from ..analysis.intervals import Estimate
+from ..analysis.power import power
 from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import read_table, write_bytes, write_table
@@ -23,7 +24,9 @@ from ..sections import CLAIMS
 
 EXPLORED = "explored.csv"  # beside the file of freezes
 # Its columns, and their names in claims.csv.
-VERDICT = {"id": "id", "verdict": "verdict", "measured": "measured", "low": "interval_low", "high": "interval_high"}
+VERDICT = {
+    "id": "id", "verdict": "verdict", "measured": "measured", "low": "interval_low", "high": "interval_high", "seeds": "seeds",
+}  # fmt: skip
 
 
 def ledger_digest() -> str:
@@ -55,8 +58,15 @@ def add_freeze(path: str | Path, config: Config, why: str, explored: str | Path 
             raise ConfigError(
                 f"{explored} has no verdict on {', '.join(sorted(missing))}; run the exploratory config again"
             )
-        verdicts = verdicts.loc[verdicts["id"].isin(CLAIMS), list(VERDICT.values())]
-        write_table(verdicts.set_axis(list(VERDICT), axis="columns"), path.with_name(EXPLORED))
+        verdicts = verdicts[verdicts["id"].isin(CLAIMS)].reset_index(drop=True)
+        found = verdicts[list(VERDICT.values())].set_axis(list(VERDICT), axis="columns")
+        planned = [len(seeds_of(config, CLAIMS[id].blocks)) for id in found["id"]]
+        rows = zip(found.itertuples(), planned, verdicts["expected"], strict=True)
+        chances = [
+            power(Estimate(row.measured, row.low, row.high), row.seeds, count, CLAIMS[row.id].holds(expected))
+            for row, count, expected in rows
+        ]
+        write_table(found.assign(planned=planned, power=chances).round({"power": 3}), path.with_name(EXPLORED))
     number, today = str(len(read_freezes(path)) + 1), date.today().isoformat()
     new = {"number": number, "date": today, "commit": commit, "ledger": ledger_digest(), "config": config.digest}
     new["why"] = why.replace('"', "'")
@@ -65,17 +75,22 @@ def add_freeze(path: str | Path, config: Config, why: str, explored: str | Path 
     return new
 
 
+def seeds_of(config: Config, blocks: Sequence[str]) -> set[int]:
+    """The seeds that a config has in some blocks."""
+    return {cell.seed for block in config.blocks if block.name in blocks for cell in block.cells}
+
+
 def frozen(path: str | Path, config: Config) -> dict[str, Any]:
-    """For run.json: the last freeze, whether the ledger says and this config holds what it did then, and the explored verdicts.
+    """For run.json: the last freeze, whether the ledger says and this config holds what it did then, and what was explored.
 
     A config that was never frozen, an exploratory run's, has `config_holds` false.
     """
     if not (freezes := read_freezes(path)):
         return {"freezes": 0}
     last, explored = freezes[-1], Path(path).with_name(EXPLORED)
-    verdicts = read_table(explored).set_index("id")["verdict"] if explored.exists() else pd.Series(dtype=str)
+    found = read_table(explored).set_index("id").to_dict(orient="index") if explored.exists() else {}
     return {
         "freezes": len(freezes), "date": last["date"], "why": last["why"], "commit": last["commit"],
         "ledger_holds": last["ledger"] == ledger_digest(), "config_holds": last["config"] == config.digest,
-        "explored": verdicts.to_dict(),
+        "explored": found,
     }  # fmt: skip
