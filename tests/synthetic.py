@@ -78,7 +78,7 @@ CONFIG = Config("synthetic", "", "cpu", False, 1, "results", (), (
     cross("capture_norms", dimension=12, samples=24, inputs="whitened", penalty=["fro", "nuclear"], reg=[2 * LAMBDA * f for f in (0.5, 0.9, 1.1, 1.5, 1.9, 2.1, 3.0)], determinant="mismatch", seed=range(1, 6)),
     cross("capture", **SMALL, bias=False, penalty=["fro2", "l1"], reg=[1.0, 10.0, 30.0, 1000.0], determinant=SIDES, seed=range(1, 31)),
     cross("bound", **SMALL, bias=False, inputs=["uniform", "words"], reg=1000.0, determinant=SIDES, seed=range(1, 16)),
-    cross("heavy", **SMALL, bias=False, reg=[10.0, 20.0], determinant=SIDES, method="sgd", seed=range(1, 31)),
+    cross("heavy", **SMALL, bias=False, reg=[10.0, 20.0], determinant=SIDES, method="sgd", seed=range(1, 51)),
     cross("first_step", dimension=[60, 120], samples=240, inputs=["uniform", "normal"], bias=False, reg=300.0, lr=[0.003, 0.08], warmup=[0, 50], steps=50, seed=range(1, 16)),
     cross("tall", dimension=8, samples=32, model=TALL, penalty=["fro2", "fro"], reg=10.0, steps=100, seed=range(1, 31)),
     cross("tall_l1", dimension=8, samples=32, model=TALL, penalty="l1", reg=1.0, steps=100, seed=range(1, 31)),

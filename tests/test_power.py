@@ -23,7 +23,16 @@ def test_and_nearly_that_of_a_share(truth, bar):
     rng = np.random.default_rng(1)
     seen = share([True] * round(200 * truth) + [False] * round(200 * (1 - truth)))
     found = [share(rng.random(40) < truth).low > bar for _ in range(2000)]
-    assert power(seen, 200, 40, (bar, math.inf)) == pytest.approx(np.mean(found), abs=0.12)
+    assert power(seen, 200, 40, (bar, math.inf)) == pytest.approx(np.mean(found), abs=0.04)
+
+
+def test_a_share_of_one_is_a_share():
+    always = share([True] * 10)
+    assert (
+        power(always, 10, 25, (0.9, 1.1)) == 1 and power(always, 10, 20, (0.9, 1.1)) == 0
+    )  # 25 of 25 reach it, 20 do not
+    never = share([False] * 10)
+    assert power(never, 5, 20, (-math.inf, 0.1)) == 1 and power(never, 10, 20, (-math.inf, 0.1)) == 0
 
 
 def test_ends_of_it():

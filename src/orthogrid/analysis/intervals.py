@@ -77,13 +77,17 @@ def share(hits: Iterable[bool], clusters: Iterable | None = None) -> Estimate:
     interval holds however strongly the runs of a cluster agree.
     """
     x = np.asarray(list(hits), dtype=bool)
-    z2 = _NORMAL**2
     if not len(x):
         return NOTHING
     shares: dict[object, list[bool]] = {}
     for hit, cluster in zip(x, range(len(x)) if clusters is None else clusters, strict=True):
         shares.setdefault(cluster, []).append(hit)
-    n, p = len(shares), float(np.mean([np.mean(same) for same in shares.values()]))
+    return wilson(float(np.mean([np.mean(same) for same in shares.values()])), len(shares))
+
+
+def wilson(p: float, n: float) -> Estimate:
+    """A share of n trials with Wilson's interval."""
+    z2 = _NORMAL**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = _NORMAL * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return Estimate(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))

@@ -107,7 +107,7 @@ def bound(run: Run, cells: pd.DataFrame) -> Measurement:
 
 @claim(
     "heavy", "With one heavy direction a start changes sides exactly if it points against the target there", "≥",
-    blocks="heavy", tolerance=0.2,
+    blocks="heavy", tolerance=0.15,
     predicate="Share of random starts, by gradient descent with small steps, that change sides if start_cosine is below "
     "-c*(mu/reg) and keep theirs if not; those within {NEARBY} of -c* are set aside; the worse of the two, clustered by seed.",
 )  # fmt: skip
