@@ -355,16 +355,16 @@ def _losses(ax: Axes, trace: pd.DataFrame) -> None:
 
 
 def _flips(ax: Axes, cells: pd.DataFrame) -> None:
-    """A dot a run: a row a weight and a side of the start, placed by the start's cosine, filled where it changed sides."""
-    rows = [(reg, start) for reg in sorted(cells["reg"].unique()) for start in SIDES]
-    for i, (reg, start) in enumerate(rows):
-        same = cells[(cells["reg"] == reg) & (cells["determinant"] == start)].sort_values("start_cosine")
+    """A dot a run, of either side: a row a weight, placed by the start's cosine, filled where it changed sides."""
+    regs = sorted(cells["reg"].unique())
+    for i, reg in enumerate(regs):
+        same = cells[cells["reg"] == reg].sort_values("start_cosine")
         for j, (cosine, crossed) in enumerate(zip(same["start_cosine"], same["crossed"], strict=True)):
-            ax.plot(cosine, i + 0.12 * (j % 5 - 2), **mark("trapped" if crossed else "recovered", markersize=3.2))
+            ax.plot(cosine, i + 0.11 * (j % 7 - 3), **mark("trapped" if crossed else "recovered", markersize=3))
         place = -boundary(round(float((same["predicted_lambda_max"] / reg).median()), 2))
-        ax.plot([place, place], [i - 0.45, i + 0.45], **LAW)
-    ax.set_yticks(range(len(rows)), [f"$\\gamma={reg:g}$,\nfrom {SIDES[start]}" for reg, start in rows])
-    ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel=r"$c=e^{\mathsf{T}}\rho W_0e$; line: $-c_*$")
+        ax.plot([place, place], [i - 0.46, i + 0.46], **LAW)
+    ax.set_yticks(range(len(regs)), [f"$\\gamma={reg:g}$" for reg in regs])
+    ax.set(ylim=(len(regs) - 0.4, -0.6), xlabel=r"$c=e^{\mathsf{T}}\rho W_0e$; line: $-c_*$")
     ax.tick_params(axis="y", length=0)
 
 
