@@ -1,0 +1,272 @@
+"""Which obstacle a softly orthogonal layer of one's own faces, in its user's units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cells.cell import nearest
+from ..penalties import PENALTIES
+from ..theory import forms
+from ..theory.heavy import boundary
+from .orthogonality import orthogonality
+
+LOSSES = ("mean", "sum")
+NEAR = 0.2  # at the target: within this distance of it
+STIFF, UNEVEN = 10.0, 1e3  # reg over 2 mu, and condition, from which a row more is slow
+
+# What each obstacle is called, and what to do about it.
+OBSTACLES = {
+    "no gradient": "The penalty has no gradient. Compute it from `weight`, not from `weight.data`, and give it a weight above 0.",
+    "undetermined": "The samples do not determine the weight. No penalty finds it: take more samples, or new ones at every step.",
+    "trapped": "The weight is on the wrong side for good. Add a row of target zero (`extra_row`), or reflect it once.",
+    "wrong side": "The weight is on the wrong side and may still change. To be sure, add a row of target zero (`extra_row`).",
+    "may be lost": "The weight is on the right side and may still end on the wrong one. Add a row of target zero, or raise the penalty.",
+    "floor": "The entries of WWᵀ - I jitter at the size of the learning rate. Let it decay, or take squares.",
+    "unfinished": "The weight is on the right side and has not arrived. Take more steps.",
+    "wide": "Fewer outputs than inputs: such a layer can have traps that a row does not remove.",
+    "none": "None: there is no trap here, or the weight is at its target.",
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found. Weights and losses are in the units of the loss that was named; `reg` is as it was given.
+
+    `trap_from` is the weight from which the wrong side has a minimum, `kept_from` that from which the gradient flow never changes sides:
+    2λ and 2μ for the sum of squares, λ and μ the extreme eigenvalues of the samples' Gram matrix. NaN where the theory knows none.
+    """
+
+    obstacle: str  # a key of OBSTACLES
+    outputs: int
+    inputs: int
+    samples: int
+    rank: int  # of the samples, centred where there is a bias
+    reg: float
+    trap_from: float
+    kept_from: float
+    condition: float  # μ/λ
+    side: str  # "right", "wrong", or "" where there are no sides
+    decided: bool  # the flow keeps the side: by the weight, or since the loss is below what any singular matrix pays
+    flip_foretold: bool | None  # under gradient descent with one heavy direction; None where that is not known
+    loss: float  # data loss now
+    loss_of_best: float  # of the best orthogonal weight (Procrustes)
+    cost_of_wrong_side: float  # what the best orthogonal weight of the other side pays more
+    distance: float  # to the best orthogonal weight
+    distance_to_twin: float  # to that one reflected along the weakest direction
+    orthogonality: float  # ‖S‖_F
+    rate_floor: float  # sum |S| that Adam leaves under absolute values at a constant rate; NaN for others
+    row_helps: bool
+    row_is_slow: bool
+    position: float  # s of the weight on the path from twin, -1, to target, 1
+    penalty: str
+    smallest: float  # λ, in the loss's units
+
+    @property
+    def advice(self) -> str:
+        """What to do, in a sentence or two."""
+        slow = (
+            " It will be slow here: the weight is far above 2μ, or the inputs are uneven."
+            if self.row_is_slow and self.row_helps
+            else ""
+        )
+        return OBSTACLES[self.obstacle] + slow
+
+    def __str__(self) -> str:
+        sides = f"{self.side} side, {'decided' if self.decided else 'not decided'}" if self.side else "has no sides"
+        foretold = {True: "; gradient descent will change it", False: "; gradient descent will keep it", None: ""}[
+            self.flip_foretold
+        ]
+        free = self.inputs - self.rank
+        place = "below" if self.reg <= self.trap_from else "above" if self.reg >= self.kept_from else "between"
+        return "\n".join([
+            f"obstacle      {self.obstacle}",
+            f"layer         {self.inputs} inputs, {self.outputs} outputs, ‖S‖ = {self.orthogonality:.3g}",
+            f"samples       {self.samples}, rank {self.rank}" + (f": {free} dimensions stay free" if free else ""),
+            f"trap          from reg {self.trap_from:.3g} on; sides are kept from {self.kept_from:.3g} on",
+            f"reg           {self.reg:.3g}, {place} {'these' if place != 'between' else 'the two'}",
+            f"weight        {sides}{foretold}",
+            f"data loss     {self.loss:.3g}; the best orthogonal weight has {self.loss_of_best:.3g}, the wrong side {self.cost_of_wrong_side:.3g} more",
+            f"distance      {self.distance:.3g} to that weight, {self.distance_to_twin:.3g} to its twin",
+            f"one more row  {'helps' if self.row_helps else 'is not needed'}{', slowly' if self.row_helps and self.row_is_slow else ''}",
+            f"what to do    {self.advice}",
+        ])  # fmt: skip
+
+    def plot(self, ax: Any = None) -> Any:
+        """The loss of the sum of squares on the path from the twin to the target, with this layer's place on it; returns the axes."""
+        import matplotlib.pyplot as plt
+
+        ax = ax or plt.subplots()[1]
+        s = np.linspace(-1.3, 1.3, 400)
+        ax.plot(s, forms.path_loss(s, self.reg, self.smallest))
+        ax.plot(self.position, forms.path_loss(self.position, self.reg, self.smallest), "o")
+        ax.set(xlabel="position s: twin at −1, target at 1", ylabel="loss", title=self.obstacle)
+        return ax
+
+
+def diagnose(
+    layer: torch.nn.Module | Tensor | np.ndarray,
+    x: Any,
+    y: Any,
+    penalty: str | Tensor = "fro2",
+    *,
+    reg: float,
+    loss: str = "mean",
+    optimizer: Any = None,
+    bias: bool | None = None,
+) -> Diagnosis:
+    """Which obstacle a layer with a soft orthogonality penalty faces.
+
+    `layer` is an nn.Linear, or its weight (outputs, inputs). `x` (samples, inputs) is what it is given, `y` (samples, outputs) what it is to
+    give. `loss` says how the squared errors add up: "mean" as in `mse_loss`, or "sum". `reg` multiplies the penalty, ‖S‖² for "fro2".
+    `penalty` is a name, or the value that you computed, of which only the gradient is asked. `optimizer` is a torch optimizer; its rate and
+    kind tell of floors and flips. `bias` overrides what the layer says.
+
+    Sources: Theorems "landscape", "capture" and "tall layers", Propositions "floor", "norms" and "one heavy direction", Corollary
+    "certificate" of the supplement. With targets that no orthogonal weight fits the thresholds hold to first order.
+
+    Raises ValueError or TypeError for what is no layer, no table of finite real numbers, or does not fit together.
+    """
+    weight, has_bias, trains = _weight_of(layer, bias)
+    outputs, inputs = weight.shape
+    x, y = _table("x", x, inputs, "inputs"), _table("y", y, outputs, "outputs")
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} samples and y has {len(y)}; they must be as many")
+    if loss not in LOSSES:
+        raise ValueError(f"loss {loss!r}: one of {', '.join(LOSSES)}{nearest(str(loss), LOSSES)}")
+    if not (isinstance(reg, int | float) and math.isfinite(reg) and reg >= 0):
+        raise ValueError(f"reg must be a number ≥ 0, got {reg!r}")
+    name, attached = _penalty_of(penalty)
+    unit = 1 / y.size if loss == "mean" else 1.0
+    summed = reg / unit  # the weight beside a sum of squared errors
+    if has_bias:
+        x, y = x - x.mean(0), y - y.mean(0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    values = np.maximum(values, 0)
+    rank = int((values > 1e-10 * max(values[-1], 1e-300)).sum())
+    smallest, largest = (float(values[0]) if rank == inputs else 0.0), float(values[-1])
+    u, sizes, vt = np.linalg.svd(y.T @ x, full_matrices=False)
+    best = u @ vt
+    twin = best - 2 * np.outer(u[:, -1], vt[-1])
+    square, determined = outputs == inputs, rank == inputs
+    w = torch.from_numpy(weight)
+    s_size = math.sqrt(float(orthogonality(w, "fro2")))
+    now, penalised = _loss(weight, x, y), summed * float(orthogonality(w, name)) if attached and summed else 0.0
+    image = best @ vectors[:, 0]
+    trap = float(forms.trap_threshold(name, smallest, image)) if determined and square else math.nan
+    kept = float(forms.capture_threshold(largest, name)) if name in forms.OF_SINGULAR_VALUES else math.nan
+    side = "" if not (square and determined) else "right" if _same_side(weight, best) else "wrong"
+    certified = now + penalised < summed * forms.SINGULAR_PENALTY.get(name, 0.0)
+    decided = bool(side) and (summed >= kept or certified)
+    rate, kind = _rate_of(optimizer)
+    floor = float(forms.l1_floor(inputs, rate)) if name == "l1" and kind == "adam" and rate else math.nan
+    caught = bool(side) and summed > trap
+    helps = caught and not (side == "right" and decided)
+    fields = dict(
+        outputs=outputs, inputs=inputs, samples=len(x), rank=rank, reg=reg, trap_from=trap * unit, kept_from=kept * unit,
+        condition=largest / smallest if smallest else math.inf, side=side, decided=decided,
+        flip_foretold=_flips(weight, best, values, vectors, summed) if side and kind == "sgd" and name == "fro2" else None,
+        loss=now * unit, loss_of_best=_loss(best, x, y) * unit,
+        cost_of_wrong_side=4 * float(sizes[-1]) * unit if square else math.nan,
+        distance=float(np.linalg.norm(weight - best)), distance_to_twin=float(np.linalg.norm(weight - twin)) if square else math.nan,
+        orthogonality=s_size, rate_floor=floor, row_helps=helps, row_is_slow=summed > STIFF * kept or largest > UNEVEN * smallest,
+        position=_position(best.T @ weight, values, vectors), penalty=name, smallest=smallest * unit,
+    )  # fmt: skip
+    at_floor = float(orthogonality(w, "l1")) > floor / 3
+    obstacle = _obstacle(fields, trains and attached and reg > 0, determined, caught, at_floor)
+    return Diagnosis(obstacle=obstacle, **fields)
+
+
+def _obstacle(found: dict[str, Any], has_gradient: bool, determined: bool, caught: bool, at_floor: bool) -> str:
+    """The first that applies, the more certain first."""
+    if not has_gradient:
+        return "no gradient"
+    if not determined:
+        return "undetermined"
+    if found["outputs"] < found["inputs"]:
+        return "wide"
+    if found["side"] == "wrong" and caught:
+        return "trapped" if found["decided"] else "wrong side"
+    if at_floor and found["distance"] <= 1:
+        return "floor"
+    if caught and not found["decided"] and found["distance"] > NEAR:
+        return "may be lost"
+    return "none" if found["distance"] <= NEAR or found["outputs"] > found["inputs"] else "unfinished"
+
+
+def _position(m: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> float:
+    """Where M lies between target, 1, and twin, -1: its least value among the weakest directions."""
+    weakest = vectors[:, values <= values[0] * (1 + 1e-4) + 1e-300]
+    return float(np.linalg.eigvalsh(weakest.T @ (m + m.T) @ weakest)[0] / 2)
+
+
+def _flips(weight: np.ndarray, best: np.ndarray, values: np.ndarray, vectors: np.ndarray, reg: float) -> bool | None:
+    """By Proposition "one heavy direction": None unless one eigenvalue is above reg/2 alone."""
+    if not reg or len(values) < 2 or not values[-2] < reg / 2 < values[-1]:
+        return None
+    heavy = vectors[:, -1]
+    return bool(heavy @ best.T @ weight @ heavy < -boundary(round(float(values[-1]) / reg, 2)))
+
+
+def _loss(weight: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.square(x @ weight.T - y).sum())
+
+
+def _same_side(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.linalg.slogdet(a)[0] == np.linalg.slogdet(b)[0])
+
+
+def _weight_of(layer: Any, bias: bool | None) -> tuple[np.ndarray, bool, bool]:
+    """Its weight in double precision, whether it has a bias, and whether the weight is trained."""
+    weight = getattr(layer, "weight", layer)
+    if isinstance(weight, np.ndarray):
+        weight = torch.from_numpy(weight)
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"diagnose takes a layer with a weight, or a weight; not {type(layer).__name__}")
+    if weight.dim() != 2:
+        raise ValueError(
+            f"the weight must be a matrix (outputs, inputs), not of shape {tuple(weight.shape)}; of a convolution give weight.flatten(1), "
+            "and as x its patches"
+        )
+    if not weight.is_floating_point() or not bool(weight.isfinite().all()):
+        raise ValueError(f"the weight must hold finite real numbers, not {weight.dtype}")
+    trains = weight.requires_grad or not isinstance(layer, torch.nn.Module)
+    has_bias = getattr(layer, "bias", None) is not None if bias is None else bias
+    return weight.detach().double().cpu().numpy(), bool(has_bias), bool(trains)
+
+
+def _table(name: str, given: Any, width: int, noun: str) -> np.ndarray:
+    """The samples or targets in double precision."""
+    found = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    if found.dtype.kind not in "fiub" or found.ndim != 2:
+        raise ValueError(
+            f"{name} must be a table of real numbers, a row a sample, not {found.dtype} of shape {found.shape}"
+        )
+    if found.shape[1] != width:
+        raise ValueError(f"{name} has {found.shape[1]} columns, and the weight has {width} {noun}")
+    if not len(found) or not np.isfinite(found).all():
+        raise ValueError(f"{name} has no rows" if not len(found) else f"{name} has entries that are not finite")
+    return found.astype(float)
+
+
+def _penalty_of(penalty: str | Tensor) -> tuple[str, bool]:
+    """Its name, and whether it has a gradient."""
+    if isinstance(penalty, Tensor):
+        return "fro2", penalty.requires_grad
+    if penalty not in PENALTIES:
+        raise ValueError(f"no penalty '{penalty}': one of {', '.join(PENALTIES)}{nearest(str(penalty), PENALTIES)}")
+    return penalty, PENALTIES[penalty].attached
+
+
+def _rate_of(optimizer: Any) -> tuple[float, str]:
+    """The learning rate of a torch optimizer, and its kind in small letters; 0 and nothing where there is none."""
+    if optimizer is None:
+        return 0.0, ""
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"optimizer must be a torch optimizer, not {type(optimizer).__name__}")
+    return float(optimizer.param_groups[0]["lr"]), type(optimizer).__name__.lower().removesuffix("w")
