@@ -5,7 +5,7 @@ from torch.nn.functional import pad
 def learn_rotation(X, Y, reg=100.0, lr=0.01, steps=3000):
     """Orthogonal W with X @ W.T close to Y, for more samples than dimensions; X and Y are (samples, n).
 
-    Also the norm of the extra row. Where it is not near 0, more steps are needed.
+    Also the norm of the extra row. Where it is not near 0, training has not finished: take more steps.
     """
     n = X.shape[1]
     W = torch.nn.init.orthogonal_(torch.empty(n + 1, n)).requires_grad_()  # one extra row
@@ -18,4 +18,5 @@ def learn_rotation(X, Y, reg=100.0, lr=0.01, steps=3000):
         loss.backward()
         optimizer.step()
         schedule.step()
-    return W.detach()[:n], W.detach()[n].norm()
+    U, _, Vt = torch.linalg.svd(W.detach()[:n])  # W without its row, made orthogonal to the last bit
+    return U @ Vt, W.detach()[n].norm()

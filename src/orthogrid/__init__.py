@@ -29,6 +29,7 @@ def offer_to_child_processes() -> None:
 PUBLIC = {
     "orthogonality": "practice.orthogonality",
     **dict.fromkeys(("Diagnosis", "diagnose"), "practice.diagnose"),
+    **dict.fromkeys(("ExtraRow", "extra_row"), "practice.extra_row"),
     **dict.fromkeys(("canvas", "claim", "figure", "measured"), "sections"),
     "geometric_mean": "analysis.intervals",
 }
