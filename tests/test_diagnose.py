@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from orthogrid import diagnose
+from orthogrid import diagnose, suggest_reg
+from orthogrid.__main__ import main
 from orthogrid.cells.cell import Cell
 from orthogrid.cells.inputs import read
 from orthogrid.models import make_model
@@ -181,3 +182,59 @@ def test_its_picture_is_the_double_well():
     found = diagnose(layer, x, y, reg=1.0)
     ax = found.plot()
     assert ax.get_title() == found.obstacle and len(ax.lines) == 2 and ax.lines[1].get_xdata()[0] == found.position
+
+
+# ---- Which weight, and from files ----
+
+
+@pytest.mark.parametrize("loss", ["mean", "sum"])
+def test_a_weight_is_suggested_in_the_users_units(loss):
+    layer, x, y, _ = layer_of(10, wrong=True)
+    found, seen = suggest_reg(x, y, loss), diagnose(layer, x, y, reg=1.0, loss=loss)
+    assert (found.low, found.high) == pytest.approx((seen.trap_from, seen.kept_from))
+    assert "between them sides are not certain" in str(found)
+    # What it says is so: above `high` a wrong side is kept, below `low` nothing traps.
+    assert diagnose(layer, x, y, reg=1.01 * found.high, loss=loss).obstacle == "trapped"
+    assert diagnose(layer, x, y, reg=0.99 * found.low, loss=loss).obstacle == "unfinished"
+    few = suggest_reg(x[:5], y[:5], loss)
+    assert few.low == 0 and "determine 4 of 10 dimensions" in few.why
+    assert "no trap at any weight" in suggest_reg(x, torch.rand(200, 11), loss).why
+    assert "traps that" in suggest_reg(x, torch.rand(200, 9), loss).why
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layer, x, y, _ = layer_of(6, wrong=True)
+    torch.save(layer.state_dict(), "layer.pt")
+    torch.save(layer.weight.detach(), "weight.pt")
+    np.save("x.npy", x)
+    np.savez("y.npz", targets=y)
+    np.savetxt("y.csv", y, delimiter=",", fmt="%.18g")
+    return str(diagnose(layer, x, y, reg=0.1))
+
+
+@pytest.mark.parametrize("weight, y", [("layer.pt", "y.npz"), ("weight.pt", "y.csv")])
+def test_the_command_says_the_same(files, capsys, weight, y):
+    assert main(["diagnose", "--weight", weight, "--x", "x.npy", "--y", y, "--reg", "0.1", "--bias"]) == 0
+    assert capsys.readouterr().out.strip() == files
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"--weight": "gone.pt"}, "weight gone.pt: there is no such file"),
+        ({"--x": "x.txt"}, "its ending must be one of .pt"),
+        ({"--x": "layer.pt", "--weight": "x.npy"}, "y has 6 columns, and the weight has 200 outputs"),
+        ({"--y": "two.npz"}, "must hold one matrix; it holds a (3, 3), b (3, 3)"),
+        ({"--y": "broken.npy"}, "y broken.npy cannot be read"),
+        ({"--penalty": "fro3"}, "no penalty 'fro3'"),
+    ],
+)
+def test_the_command_names_what_is_wrong(files, capsys, change, says):
+    np.savez("two.npz", a=np.eye(3), b=np.eye(3))
+    with open("broken.npy", "wb") as file:
+        file.write(b"nothing")
+    given = {"--weight": "layer.pt", "--x": "x.npy", "--y": "y.npz", "--reg": "1"} | change
+    assert main(["diagnose", *(word for pair in given.items() for word in pair)]) == 2
+    assert says in capsys.readouterr().err

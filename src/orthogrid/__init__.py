@@ -28,7 +28,7 @@ def offer_to_child_processes() -> None:
 # name: the module that defines it. Imported at first use: planning imports the package, and need not wait for torch.
 PUBLIC = {
     "orthogonality": "practice.orthogonality",
-    **dict.fromkeys(("Diagnosis", "diagnose"), "practice.diagnose"),
+    **dict.fromkeys(("Diagnosis", "diagnose", "suggest_reg"), "practice.diagnose"),
     **dict.fromkeys(("ExtraRow", "extra_row"), "practice.extra_row"),
     **dict.fromkeys(("canvas", "claim", "figure", "measured"), "sections"),
     "geometric_mean": "analysis.intervals",

@@ -1,4 +1,4 @@
-"""Command line: python -m orthogrid {check,plan,train,show,diff,verify,freeze,schema,latex}.
+"""Command line: python -m orthogrid {check,plan,train,show,diff,verify,freeze,schema,latex,diagnose}.
 
 What imports torch or pandas is imported by the commands that need it: a plan takes a moment.
 """
@@ -162,6 +162,19 @@ def _schema(options: Namespace) -> int:
     return _print(yaml.safe_dump(json_schema(), sort_keys=False, allow_unicode=True, width=120).rstrip("\n"))
 
 
+def _diagnose(options: Namespace) -> int:
+    from .practice.diagnose import diagnose
+    from .practice.tables import read_matrix
+
+    try:
+        weight, x, y = (read_matrix(getattr(options, name), name) for name in ("weight", "x", "y"))
+        return _print(
+            str(diagnose(weight, x, y, options.penalty, reg=options.reg, loss=options.loss, bias=options.bias))
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(error)) from None
+
+
 def _latex(options: Namespace) -> int:
     from .publishing.latex import main as latex
 
@@ -183,6 +196,7 @@ COMMANDS = {
     "verify": (_verify, "train a sample of a run's rows once more and compare"),
     "freeze": (_freeze, "record ledger and published config as decided, before their rows are seen"),
     "schema": (_schema, "print the JSON Schema of a config as YAML"),
+    "diagnose": (_diagnose, "which obstacle a layer of your own faces"),
     "latex": (_latex, "say whether LaTeX can build the paper, and what is missing"),
 }
 
@@ -215,6 +229,23 @@ OPTIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("freeze", "--file", "the record (default: %(default)s)", {"default": "config/frozen.csv"}),
     ("freeze", "--explored", "claims.csv of the exploratory run, to be held beside the published one", FILE),
     ("freeze", "--why", "what this freeze decides or changes", {"required": True}),
+    (
+        "diagnose",
+        "--weight",
+        "its weight, outputs by inputs: .pt, .npy, .npz or .csv",
+        {"metavar": "FILE", "required": True},
+    ),
+    ("diagnose", "--x", "samples, a row each", {"metavar": "FILE", "required": True}),
+    ("diagnose", "--y", "what the samples are to be mapped to, a row each", {"metavar": "FILE", "required": True}),
+    ("diagnose", "--reg", "the penalty's weight in the loss", {"type": float, "required": True}),
+    ("diagnose", "--penalty", "its name (default: %(default)s)", {"default": "fro2"}),
+    (
+        "diagnose",
+        "--loss",
+        "how squared errors add up (default: %(default)s)",
+        {"choices": ("mean", "sum"), "default": "mean"},
+    ),
+    ("diagnose", "--bias", "the layer has a bias", SWITCH),
     ("latex", "--install", "install it where that needs no question", SWITCH),
 ]
 

@@ -65,7 +65,8 @@ class Diagnosis:
     row_is_slow: bool
     position: float  # s of the weight on the path from twin, -1, to target, 1
     penalty: str
-    smallest: float  # λ, in the loss's units
+    edges: tuple[float, float]  # λ and μ, the extreme eigenvalues, of a sum of squared errors
+    unit: float  # of the loss over that sum
 
     @property
     def advice(self) -> str:
@@ -103,8 +104,9 @@ class Diagnosis:
 
         ax = ax or plt.subplots()[1]
         s = np.linspace(-1.3, 1.3, 400)
-        ax.plot(s, forms.path_loss(s, self.reg, self.smallest))
-        ax.plot(self.position, forms.path_loss(self.position, self.reg, self.smallest), "o")
+        smallest = self.edges[0] * self.unit
+        ax.plot(s, forms.path_loss(s, self.reg, smallest))
+        ax.plot(self.position, forms.path_loss(self.position, self.reg, smallest), "o")
         ax.set(xlabel="position s: twin at −1, target at 1", ylabel="loss", title=self.obstacle)
         return ax
 
@@ -175,11 +177,45 @@ def diagnose(
         cost_of_wrong_side=4 * float(sizes[-1]) * unit if square else math.nan,
         distance=float(np.linalg.norm(weight - best)), distance_to_twin=float(np.linalg.norm(weight - twin)) if square else math.nan,
         orthogonality=s_size, rate_floor=floor, row_helps=helps, row_is_slow=summed > STIFF * kept or largest > UNEVEN * smallest,
-        position=_position(best.T @ weight, values, vectors), penalty=name, smallest=smallest * unit,
+        position=_position(best.T @ weight, values, vectors), penalty=name, edges=(smallest, largest), unit=unit,
     )  # fmt: skip
     at_floor = float(orthogonality(w, "l1")) > floor / 3
     obstacle = _obstacle(fields, trains and attached and reg > 0, determined, caught, at_floor)
     return Diagnosis(obstacle=obstacle, **fields)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Weights of the sum of squares between which a side is uncertain, in the units of the loss that was named, and what to make of them."""
+
+    low: float
+    high: float
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.low:.3g} to {self.high:.3g}: {self.why}"
+
+
+def suggest_reg(x: Any, y: Any, loss: str = "mean", *, bias: bool = True) -> Suggestion:
+    """Which weights of ‖S‖² mean what for samples `x` (samples, inputs) and targets `y` (samples, outputs); for `fro2`.
+
+    2λ and 2μ, λ and μ the extreme eigenvalues of the samples' Gram matrix, centred if the layer has a bias (Theorems "landscape" and
+    "capture"). Raises ValueError as `diagnose` does.
+    """
+    shape = np.shape(x)[-1:] or (0,)
+    found = diagnose(np.eye(np.shape(y)[-1] if np.ndim(y) == 2 else 1, shape[0]), x, y, reg=1.0, loss=loss, bias=bias)
+    if found.rank < found.inputs:
+        why = f"the samples determine {found.rank} of {found.inputs} dimensions; no weight finds the others, so take more samples"
+        return Suggestion(0.0, math.nan, why)
+    low, high = (2 * edge * found.unit for edge in found.edges)
+    if found.outputs != found.inputs:
+        kind = "no trap at any weight" if found.outputs > found.inputs else "traps that these weights do not foretell"
+        return Suggestion(low, high, f"a layer with {found.outputs} outputs for {found.inputs} inputs has {kind}")
+    why = (
+        "below the first nothing traps, and noise bends W; above the second a side is kept for good, so start on the right one; between "
+        "them sides are not certain. With one row more (`extra_row`) any of them will do, and ten times the second is slow"
+    )
+    return Suggestion(low, high, why)
 
 
 def _obstacle(found: dict[str, Any], has_gradient: bool, determined: bool, caught: bool, at_floor: bool) -> str:
