@@ -327,6 +327,18 @@ assert orthogonality is orthogrid.orthogonality is orthogrid.practice.orthogonal
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_each_case_of_the_page_runs_as_it_stands_and_does_what_it_says(capsys):
+    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    cases = text[: text.index("# The library")]
+    names = {}
+    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", cases, re.M):
+        exec(re.sub(r"^    ", "", block, flags=re.M), names)
+    assert names["floor"] == pytest.approx(0.22 * 16**2 * 0.01, rel=0.1)
+    trained = names["layer"].weight.detach()
+    assert float((trained - names["rotation"]).norm()) < 0.05 and names["row"].row_norm < 0.05
+    assert "obstacle" in capsys.readouterr().out
+
+
 def test_the_readmes_recipe_makes_a_network_orthogonal():
     text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     section = text[text.index("**In a network of your own.**") :]
