@@ -2,9 +2,9 @@
 
 The package imports nothing of Snakemake and can be used from a notebook:
 
->>> from orthogrid.cells.cell import Cell
->>> from orthogrid.training.train import train_batch
+>>> from orthogrid import Cell, table, train_batch
 >>> results = train_batch([Cell(dimension=20, samples=60, seed=seed) for seed in range(3)])
+>>> table(results)[["fit", "distance", "outcome"]]
 
 `orthogrid.orthogonality(weight, "fro2")` is a penalty for the weights of any network.
 """
@@ -27,6 +27,9 @@ def offer_to_child_processes() -> None:
 
 # name: the module that defines it. Imported at first use: planning imports the package, and need not wait for torch.
 PUBLIC = {
+    "Cell": "cells.cell",
+    "train_batch": "training.train",
+    "table": "practice.notebook",
     "orthogonality": "practice.orthogonality",
     **dict.fromkeys(("Diagnosis", "diagnose", "suggest_reg"), "practice.diagnose"),
     **dict.fromkeys(("ExtraRow", "extra_row"), "practice.extra_row"),

@@ -47,6 +47,7 @@ class Spectrum(NamedTuple):
 
 
 Progress = Callable[[int, int], None]
+FEW = 16  # problems that are drawn here: to start processes would take longer, and a script would be run anew in each
 
 
 def predict_cells(
@@ -110,6 +111,12 @@ def _draw(cells: Sequence[Cell]) -> Iterator[Spectrum]:
     """The spectra of their problems, as they come: a process a core, each with one thread of LAPACK's. Threads would wait for Python's lock."""
     import torch
 
+    from ..numerics.linalg import one_thread
+
+    if len(cells) <= FEW:
+        with one_thread():
+            yield from map(_spectrum, cells)
+        return
     with ProcessPoolExecutor(os.cpu_count(), CONTEXT, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(_spectrum, cells)
 
