@@ -175,6 +175,8 @@ def complaints(config: Config) -> list[str]:
             f"this config has {len(known_blocks().intersection(there))} of the {len(known_blocks())} blocks that the paper reads; "
             "figures, claims and sentences of the others are left out"
         )
+        taken = ", ".join(f"'{block}'" for block in there if block in known_blocks())
+        lines += [f"the paper's figures and claims read {taken}; give a block that asks something else another name"] * bool(taken)
         return lines
     for block, names in missing.items():
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
