@@ -132,10 +132,13 @@ def published():
 
 
 def test_the_page_that_the_readme_links_is_of_the_published_run(published):
+    """Of that whose PDFs and summary are kept. The config may be ahead, while another run is trained."""
     header, columns = published
+    kept = json.loads((ROOT / "results" / "full" / "run.json").read_text(encoding="utf-8"))
+    assert (header["run"], header["cells"], header["config"]) == ("full", kept["cells"], "config/full.yaml")
     config = load_config(ROOT / "config" / "full.yaml")
-    assert (header["run"], header["cells"], header["config"]) == ("full", len(config.cells), "config/full.yaml")
-    assert bytes(columns["key"]).hex() == "".join(cell.key for cell in config.cells)
+    if kept["digest"] == config.digest:
+        assert bytes(columns["key"]).hex() == "".join(cell.key for cell in config.cells)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, law, _) in MEASURES.items() if law])
