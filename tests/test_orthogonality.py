@@ -327,6 +327,17 @@ assert orthogonality is orthogrid.orthogonality is orthogrid.practice.orthogonal
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.parametrize("shape", [(5, 5), (4, 7), (7, 4)])
+@pytest.mark.parametrize("size", [1e-4, 1e-12, 1.0, 100.0])
+def test_logdet_is_right_at_weights_of_any_size(size, shape):
+    """Of a small weight WWᵀ - I is -I to the last digit, and its determinant is lost."""
+    generator = torch.Generator().manual_seed(0)
+    w = size * torch.randn(shape, generator=generator)
+    sigma = torch.linalg.svdvals(w.double())
+    expected = float((sigma.square() - 2 * sigma.log() - 1).sum())
+    assert float(orthogonality(w, "logdet")) == pytest.approx(expected, rel=1e-5)
+
+
 def test_each_case_of_the_page_runs_as_it_stands_and_does_what_it_says(capsys):
     text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     cases = text[: text.index("# The library")]

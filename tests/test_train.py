@@ -1,6 +1,7 @@
 """The trainer: log B, an independent loop, and rows that do not depend on the company they keep."""
 
 import csv
+import itertools
 import math
 import time
 from pathlib import Path
@@ -259,10 +260,11 @@ def test_batches_hold_one_shape():
 
 
 def test_logged_steps_contain_the_threads():
-    assert {*range(11), *range(0, 1000, 100), 999, 1000} <= set(log_steps(1000))
-    assert set(range(0, 10_000, 200)) <= set(log_steps(10_000))
-    for steps in (1, 2, 11, 150, 3000):
-        logged = log_steps(steps)
+    assert {*range(11), *range(0, 1000, 100), 999, 1000} <= set(log_steps(1000, 500))
+    assert set(range(0, 10_000, 200)) <= set(log_steps(10_000, 500))
+    assert log_steps(60, 20) == [0, 1, 2, 5, 10, 20, 50, 60]
+    for steps, dimension in itertools.product((1, 2, 11, 150, 3000), (20, 500)):
+        logged = log_steps(steps, dimension)
         assert logged == sorted(set(logged)) and logged[0] == 0 and logged[-1] == steps
 
 

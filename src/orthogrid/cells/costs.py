@@ -110,7 +110,7 @@ def around_seconds(cell: Cell) -> float:
     """Seconds of a cell's problem and final metrics and of its logged steps, by the table."""
     n, steps = cell.dimension, cell.steps
     # About how many steps `training.train.log_steps` lists.
-    logged = min(steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50))
+    logged = min(steps, 13 + 5 * math.log10(steps) + min(steps / 100, 50) if n >= 256 else 2 + 3 * math.log10(steps))
     return _interpolated("", "draw", n) + logged * _interpolated("", "log", n)
 
 

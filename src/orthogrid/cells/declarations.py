@@ -176,7 +176,9 @@ def complaints(config: Config) -> list[str]:
             "figures, claims and sentences of the others are left out"
         )
         taken = ", ".join(f"'{block}'" for block in there if block in known_blocks())
-        lines += [f"the paper's figures and claims read {taken}; give a block that asks something else another name"] * bool(taken)
+        lines += [
+            f"the paper's figures and claims read {taken}; give a block that asks something else another name"
+        ] * bool(taken)
         return lines
     for block, names in missing.items():
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

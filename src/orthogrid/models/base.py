@@ -73,29 +73,32 @@ def make_model(cells: Sequence[Cell]) -> Model:
     return MODELS[spec_name(spec)](cells, **spec_options(spec))
 
 
+LARGE = 256  # the dimension from which on a cell's steps are logged closely
+
+
 def run(
-    steps: int, advance: Callable[[int, int], None], measure: Callable[[], Measured], report: Report
+    cell: Cell, advance: Callable[[int, int], None], measure: Callable[[], Measured], report: Report
 ) -> tuple[Tensor, float]:
-    """Step from log to log: traces (B, logs, columns) float64, and seconds a step.
+    """Step cells like this one from log to log: traces (B, logs, columns) float64, and seconds a step.
 
     `advance` makes the steps from a first to before a last one, `measure` takes the columns of the trace.
     """
     logged, stepping = [], 0.0
-    for last, t in itertools.pairwise([0, *log_steps(steps)]):
+    for last, t in itertools.pairwise([0, *log_steps(cell.steps, cell.dimension)]):
         mark = time.perf_counter()
         advance(last, t)
         stepping += time.perf_counter() - mark
         measured = measure()
         logged.append(torch.stack([measured[name].double() for name in metrics.TRACE], -1))
-        report(t / steps)
-    return torch.stack(logged, 1).cpu(), stepping / steps
+        report(t / cell.steps)
+    return torch.stack(logged, 1).cpu(), stepping / cell.steps
 
 
 def result(cell: Cell, trace: Tensor, final: dict[str, float], finite: bool, seconds: float) -> Result:
     """A cell's row and trace, given (logs, columns). Of `final` only the signs of start and target count where it diverged."""
     lines = [  # to seven digits: as many as the thread's longest, and half the bytes on disk
         {"step": t, **{name: float(f"{value:.7g}") for name, value in zip(metrics.TRACE, values, strict=True)}}
-        for t, values in zip(log_steps(cell.steps), trace.tolist(), strict=True)
+        for t, values in zip(log_steps(cell.steps, cell.dimension), trace.tolist(), strict=True)
     ]
     row: dict[str, float | int | str] = dict.fromkeys((*metrics.FINAL, *MEASURES), math.nan)
     last = dict(zip(metrics.TRACE, trace[-1].tolist(), strict=True))
@@ -110,12 +113,14 @@ def result(cell: Cell, trace: Tensor, final: dict[str, float], finite: bool, sec
     return Result(cell, row, lines)
 
 
-def log_steps(steps: int) -> list[int]:
-    """The steps at which metrics are taken: 0 to 10, five a decade, every 100 (or 2 %), and the two last.
+def log_steps(steps: int, dimension: int) -> list[int]:
+    """The steps at which metrics are taken: three a decade, and the last.
 
-    The thread printed every 100 of 1000 steps with the last but one, and every 200 of 10 000: all are among them.
+    Large cells are few, and the thread's are among them: there 0 to 10, five a decade, every 100 (or 2 %), and the two last. The thread
+    printed every 100 of 1000 steps with the last but one, and every 200 of 10 000.
     """
-    decades = (m * 10**e for e in range(1, 10) for m in (1, 2, 3, 5, 7))
-    linear = range(0, steps, max(100, steps // 50))
-    wanted = {*range(11), *itertools.takewhile(lambda t: t < steps, decades), *linear, steps - 1}
-    return sorted(t for t in wanted if 0 <= t < steps) + [steps]
+    large = dimension >= LARGE
+    wanted = {0, *(m * 10**e for e in range(10) for m in ((1, 2, 3, 5, 7) if large else (1, 2, 5)))}
+    if large:
+        wanted |= {*range(11), *range(0, steps, max(100, steps // 50)), steps - 1}
+    return sorted(t for t in wanted if t < steps) + [steps]

@@ -46,7 +46,7 @@ class linear(Model):
                 torch.cuda.synchronize(device)  # between logged steps the host runs ahead
 
         with torch.no_grad():
-            traces, seconds = run(batch.steps, advance, batch.measure, report)
+            traces, seconds = run(cells[0], advance, batch.measure, report)
             weight, bias = batch.weight.double().contiguous(), batch.bias.double().contiguous()
             finite = (weight.isfinite().all((1, 2)) & bias.isfinite().all(1)).tolist()
             most = GPU_MEASURED if batch.on_gpu else len(cells)

@@ -62,7 +62,7 @@ class Network(Model):
                 stack.step(t)
 
         with torch.no_grad():
-            traces, seconds = run(cells[0].steps, advance, stack.measure, report)
+            traces, seconds = run(cells[0], advance, stack.measure, report)
             final = stack.measure()
         spread = [float((task.y.double() - task.y.double().mean(0)).square().sum()) for task in drawn]
         results = []

@@ -39,6 +39,7 @@ class Penalty:
     factor: float = 1.0  # of what `multiplier_of` returns
     formula: str | None = None  # that in words which kernels of ours know: "itself", "sign", "over norm"
     gradient_of: Callable[..., Tensor] | None = None
+    weight_value_of: Callable[..., Tensor] | None = None  # W (B, n, n), options → (B,), where S has lost digits
 
     @property
     def attached(self) -> bool:
@@ -91,6 +92,13 @@ class Penalty:
         self.multiplier_of, self.factor, self.formula = function, factor, formula
         return function
 
+    def value_at(self, weight: Tensor, **options: float) -> Tensor:
+        """Values (B,) at a weight (B, m, n), m ≤ n: from W itself where there is a way, else from S."""
+        if self.weight_value_of is None:
+            return self.value(gram_residual(weight), **options)
+        square = weight.shape[-1] == weight.shape[-2]
+        return self.weight_value_of(weight if square else torch.linalg.qr(weight.mT, mode="r").R.mT, **options)
+
     def gradient_at(self, weight: Tensor, **options: float) -> Tensor:
         """The derivative of its values in a weight (B, m, n), m ≤ n, S = WWᵀ - I: by hand where there is a way, else by autograd."""
         if self.multiplier_of is not None:
@@ -113,6 +121,11 @@ class Penalty:
     def gradient(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Decorator: `function(W, **options)` returns the gradient in W (B, n, n)."""
         self.gradient_of = function
+        return function
+
+    def weight_value(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Decorator: `function(W, **options)` returns the values (B,) at W (B, n, n)."""
+        self.weight_value_of = function
         return function
 
 

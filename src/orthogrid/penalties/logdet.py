@@ -22,5 +22,11 @@ def _(w: Tensor) -> Tensor:
     return 2 * w - 2 * each(_inverse_transposed, w)
 
 
+@logdet.weight_value
+def _(w: Tensor) -> Tensor:
+    # Of a small weight S is -I to the last digit.
+    return w.square().sum((-2, -1)) - 2 * each(lambda a: torch.linalg.slogdet(a)[1], w) - w.shape[-1]
+
+
 def _inverse_transposed(w: Tensor) -> Tensor:
     return torch.linalg.inv_ex(w).inverse.mT

@@ -54,7 +54,7 @@ class _ByHand(torch.autograd.Function):
 
     @staticmethod
     def forward(w: Tensor, penalty: Penalty, options: dict[str, float]) -> Tensor:
-        return penalty.value(_residual(w), **options)
+        return penalty.value_at(w, **options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Penalty, dict[str, float]], output: Tensor) -> None:
