@@ -140,8 +140,8 @@ def train_cells(
     Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
     """
     store, target = Store(root), find_device(device)
-    for damage in store.set_aside():
-        print(damage, file=sys.stderr, flush=True)
+    for odd in (*store.set_aside(), *store.contradictions(cells)):
+        print(odd, file=sys.stderr, flush=True)
     if name is None:
         cells = store.unfiled(cells)
         if not cells:

@@ -42,6 +42,8 @@ FILES = {
     "code": "code/{}.json",
 }  # fmt: skip
 CHECKSUM = "checksum"
+# Columns that say where and when a row was made. The others say what came out.
+PROVENANCE = ("seconds", "seconds_per_step", "device", "torch", "code")
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
 FIRST_STEP = re.compile(r"\n[^,\n]*,0,")  # the beginning of a cell's trace, and the end of the line before
@@ -207,10 +209,33 @@ class Store:
             yield from csv.DictReader([file.header, *file.lines])
 
     def torch_versions(self, cells: Sequence[Cell]) -> Counter[str]:
-        """How many of these cells each version of torch trained."""
-        wanted = _codes(cells)
-        seen = {row["key"]: row["torch"] for row in self.timed_rows() if wanted.get(row["key"]) == row["code"]}
+        """How many of these cells each version of torch trained, by the rows that `where` takes."""
+        wanted, seen = _codes(cells), dict[str, str]()
+        for row in self.timed_rows():
+            if wanted.get(row["key"]) == row["code"]:
+                seen.setdefault(row["key"], row["torch"])
         return Counter(seen.values())
+
+    def contradictions(self, cells: Sequence[Cell]) -> list[str]:
+        """A message for each two rows files that hold other values of the same cells under today's code."""
+        wanted, held, first = _codes(cells), self.held(), dict[str, tuple[str, dict[str, Any]]]()
+        count = Counter(key for codes in held.values() for key in codes if codes[key] == wanted.get(key))
+        differ: Counter[tuple[str, str]] = Counter()
+        for name, codes in held.items():
+            if any(count[key] > 1 for key in codes):
+                for row in csv.DictReader([self.sound(name).header, *self.sound(name).lines]):
+                    if count[row["key"]] > 1 and row["code"] == wanted[row["key"]]:
+                        values = {
+                            each: _number(text) for each, text in row.items() if each not in (*PROVENANCE, CHECKSUM)
+                        }
+                        before, there = first.setdefault(row["key"], (name, values))
+                        differ[before, name] += there != values
+        return [
+            f"{self.file('rows', one)} and {self.file('rows', other)} hold other values of {number} cells under the same "
+            "code. Those of the first are taken; move the file away that is wrong."
+            for (one, other), number in differ.items()
+            if number
+        ]
 
     def where(
         self, cells: Sequence[Cell], any_code: bool = False, names: Iterable[str] | None = None
@@ -321,10 +346,10 @@ class Store:
     def gather(self, cells: Sequence[Cell]) -> int:
         """Write all that is filed of some cells to one rows file, and remove the files that hold nothing else.
 
-        Returns how many cells these are.
+        Returns how many cells these are. Files that contradict each other all stay, for a person to choose.
         """
         found = self.where(cells)
-        if there := [cell for cell in cells if cell.key in found]:
+        if (there := [cell for cell in cells if cell.key in found]) and not self.contradictions(there):
             name = self.write(there)
             for other, codes in self.held().items():
                 if other != name and codes.keys() <= found.keys():
@@ -382,6 +407,14 @@ def _check(rows: Path, traces: Path) -> RowsFile:
 
 def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
+
+
+def _number(text: str) -> float | str:
+    """A field as it is compared: whether a number is written as 1 or 1.0 depends on the other rows of its file."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _key(line: str) -> str:

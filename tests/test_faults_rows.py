@@ -1,0 +1,63 @@
+"""What goes wrong with rows, journals and tables on disk: each is told in words, and no exit status hides it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from training import CELLS, config_of, names, train
+
+from orthogrid.jobs.plan import Plan, summary
+from orthogrid.jobs.store import Store
+from orthogrid.tools.verify import verify
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A finished run that nothing disturbs: copy it before changing it."""
+    root = tmp_path_factory.mktemp("calm") / "x"
+    train(CELLS, root)
+    return root
+
+
+@pytest.fixture
+def run(calm, tmp_path):
+    """A copy of it."""
+    return Path(shutil.copytree(calm, tmp_path / "x"))
+
+
+# ---- The same cells in two files ----
+
+
+def doubled(run: Path, **changes) -> tuple[str, str]:
+    """A second file of the same rows with some columns changed; the names of both, that first which is taken."""
+    store, (name,) = Store(run), names(run)
+    store.put("f" * 12, store.rows(name).assign(**changes), store.traces(name))
+    return name, "f" * 12
+
+
+def test_other_values_under_the_same_keys_are_told_with_both_files_and_none_is_removed(run, capsys):
+    taken, other = doubled(run, distance=0.5, torch="0.1")
+    config = config_of(CELLS, run.parent)
+    (told,) = (line for line in summary(Plan(config), 1) if "hold other values of 6 cells" in line)
+    assert f"{taken}.csv.gz and " in told and f"{other}.csv.gz" in told
+    store = Store(run)
+    assert set(store.where(CELLS).values()) == {taken} and "0.1" not in store.torch_versions(CELLS)
+    store.gather(CELLS)
+    assert names(run) == [taken, other]
+    assert train(CELLS[:2], run) == 0 and "hold other values of 2 cells" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{}, {"torch": "0.1", "seconds": 9.0}])
+def test_the_same_values_made_elsewhere_are_no_contradiction(run, changes):
+    doubled(run, **changes)
+    assert Store(run).contradictions(CELLS) == []
+
+
+def test_a_row_of_other_code_before_the_one_that_is_taken_is_not_the_one_verified(run):
+    store, (name,) = Store(run), names(run)
+    rows = store.rows(name)[:2]
+    store.put("0" * 12, rows.assign(code=["0" * 12, rows["code"][1]], steps=[7, 5]), store.traces(name))
+    report, holds = verify(config_of(CELLS, run.parent), 1.0, 1, most=6)
+    assert holds, report
