@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from training import CELLS, config_of, names, train
 
+from orthogrid.jobs.files import write_bytes
 from orthogrid.jobs.plan import Plan, summary
+from orthogrid.jobs.runner import TrainingError
 from orthogrid.jobs.store import Store
 from orthogrid.tools.verify import verify
 
@@ -61,3 +64,34 @@ def test_a_row_of_other_code_before_the_one_that_is_taken_is_not_the_one_verifie
     store.put("0" * 12, rows.assign(code=["0" * 12, rows["code"][1]], steps=[7, 5]), store.traces(name))
     report, holds = verify(config_of(CELLS, run.parent), 1.0, 1, most=6)
     assert holds, report
+
+
+# ---- What is gone while a job is at work ----
+
+
+def truncated(run: Path) -> None:
+    path = Store(run).file("rows", names(run)[0])
+    write_bytes(path.read_bytes()[:200], path)
+
+
+def without_journal(run: Path) -> None:
+    shutil.rmtree(run / "journal")
+
+
+@pytest.mark.parametrize("harm", [truncated, without_journal])
+@pytest.mark.parametrize("name", [None, "0" * 12])
+def test_cells_that_are_gone_when_a_job_ends_are_told_and_trained_by_the_next(run, monkeypatch, harm, name):
+    store, real = Store(run), Store.settle
+    if harm is without_journal:
+        shutil.rmtree(run / "rows")
+
+    def settle(self, *what):
+        harm(run)
+        real(self, *what)
+
+    more = [*CELLS, *(replace(CELLS[0], seed=seed) for seed in (8, 9))]
+    monkeypatch.setattr(Store, "settle", settle)
+    with pytest.raises(TrainingError, match=r"[68] cells that were finished are gone"):
+        train(more, run, name=name)
+    monkeypatch.setattr(Store, "settle", real)
+    assert train(more, run) and store.unfiled(more) == []
