@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from training import CELLS, config_of, names, train
 
+from orthogrid.jobs.failures import in_words
 from orthogrid.jobs.files import write_bytes
 from orthogrid.jobs.plan import Plan, summary
 from orthogrid.jobs.runner import TrainingError
@@ -95,3 +97,29 @@ def test_cells_that_are_gone_when_a_job_ends_are_told_and_trained_by_the_next(ru
         train(more, run, name=name)
     monkeypatch.setattr(Store, "settle", real)
     assert train(more, run) and store.unfiled(more) == []
+
+
+# ---- What cannot be read ----
+
+
+READERS = {
+    "rows": lambda store: store.where(CELLS),
+    "journal": lambda store: store.finished_keys(CELLS),
+    "shards": lambda store: store.unmark(),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_folder_that_cannot_be_read_is_no_empty_one(run, kind):
+    folder, user = run / kind, os.geteuid()
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0)
+    try:
+        if not user:  # to root no folder is closed, and to anyone else all of this test's are
+            os.seteuid(65534)
+        with pytest.raises(PermissionError) as error:
+            READERS[kind](Store(run))
+        assert f"{folder}: Permission denied" in in_words(error.value)
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)

@@ -105,6 +105,15 @@ class Store:
         """The places of a rows file and its traces."""
         return self.file("rows", name), self.file("traces", name)
 
+    def _listed(self, kind: str) -> list[Path]:
+        """The files of a kind in the order of names. A folder that cannot be read raises, where a glob would find it empty."""
+        folder, _, pattern = FILES[kind].partition("/")
+        try:
+            names = os.listdir(self.root / folder)
+        except FileNotFoundError:
+            return []
+        return [self.root / folder / name for name in sorted(names) if name.endswith(pattern.removeprefix("{}"))]
+
     def mark(self, name: str) -> None:
         """Mark a rows file as there, no earlier than it was written. Raises FileNotFoundError where it is not."""
         path = self.file("mark", name)
@@ -115,7 +124,7 @@ class Store:
 
     def unmark(self) -> None:
         """Remove the marks of rows files that are gone. A job writes rows before their mark, so one at work keeps its own."""
-        for path in self.root.glob(FILES["mark"].format("*")):
+        for path in self._listed("mark"):
             if not self.file("rows", path.stem).exists():
                 path.unlink(missing_ok=True)
 
@@ -154,7 +163,7 @@ class Store:
         return {name: file.codes for name, file in self._files()}
 
     def _files(self) -> Iterator[tuple[str, RowsFile]]:
-        for path in sorted(self.root.glob(FILES["rows"].format("*"))):
+        for path in self._listed("rows"):
             name = path.name.partition(".")[0]
             with suppress(FileNotFoundError):  # without traces, or replaced meanwhile by another file
                 yield name, self.sound(name)
@@ -298,7 +307,7 @@ class Store:
 
         A job writes its rows before its journal goes: what was in a journal that is gone is in a rows file.
         """
-        for path in sorted(self.root.glob(FILES["journal"].format("*"))):
+        for path in self._listed("journal"):
             text = ""
             with suppress(FileNotFoundError):
                 text = path.read_text(encoding="utf-8", errors="replace")
