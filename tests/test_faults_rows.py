@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from training import CELLS, config_of, names, train
 
+from orthogrid.__main__ import main
 from orthogrid.jobs.failures import in_words
 from orthogrid.jobs.files import write_bytes
 from orthogrid.jobs.plan import Plan, summary
@@ -123,3 +125,37 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(run, kind):
     finally:
         os.seteuid(user)
         folder.chmod(0o755)
+
+
+# ---- What nobody wrote ----
+
+BRACKETS = "[" * 200_000
+WRITTEN = {
+    "rows": BRACKETS, "a header of rows": f"key,{BRACKETS},code,checksum\n", "a line of rows": f"key,code,checksum\n{BRACKETS}\n",
+    "traces": BRACKETS, "journal": f"{BRACKETS}\n", "code": BRACKETS,
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(run):
+    """The file of a config whose run this is."""
+    path = run.parent / "c.yaml"
+    axes = "{dimension: 6, samples: [3, 4], steps: 5, seed: [1, 2, 3]}"
+    path.write_text(f"run: x\nresults: {run.parent}\nblocks: [{{name: a, axes: {axes}}}]\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_brackets_without_end_are_damage_like_any_other(run, config, capsys, what):
+    store, (name,), kind = Store(run), names(run), what.split()[-1]
+    if what == "code":  # is read where rows are stale
+        store.put(name, store.rows(name).assign(code="0" * 12), store.traces(name))
+        name = "0" * 12
+    elif kind == "rows":
+        shutil.copy(store.file("traces", name), store.file("traces", "1" * 12))
+        name = "1" * 12
+    path = store.file(kind, name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(gzip.compress(WRITTEN[what].encode()) if path.suffix == ".gz" else WRITTEN[what].encode())
+    assert main(["plan", "--config", str(config)]) == 0
+    assert ("all 6 cells are finished" in capsys.readouterr().out) == (what not in ("traces", "code"))

@@ -145,7 +145,7 @@ class Store:
         """The parts of some code; None where they are not on record."""
         try:
             return json.loads(self.file("code", code).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
@@ -215,7 +215,8 @@ class Store:
     def timed_rows(self) -> Iterator[dict[str, str]]:
         """The rows of all rows files, as text; for their times, so whatever code made them."""
         for _, file in self._files():
-            yield from csv.DictReader([file.header, *file.lines])
+            if file.lines:  # without them the header may be anything, and too much for a reader
+                yield from csv.DictReader([file.header, *file.lines])
 
     def torch_versions(self, cells: Sequence[Cell]) -> Counter[str]:
         """How many of these cells each version of torch trained, by the rows that `where` takes."""
