@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +160,43 @@ def test_brackets_without_end_are_damage_like_any_other(run, config, capsys, wha
     path.write_bytes(gzip.compress(WRITTEN[what].encode()) if path.suffix == ".gz" else WRITTEN[what].encode())
     assert main(["plan", "--config", str(config)]) == 0
     assert ("all 6 cells are finished" in capsys.readouterr().out) == (what not in ("traces", "code"))
+
+
+# ---- Something else in the place of a file ----
+
+ELSE = {"a FIFO": os.mkfifo, "a folder": Path.mkdir, "a loop of links": lambda path: path.symlink_to(path)}
+
+
+@pytest.fixture
+def impatient():
+    """What waits for a FIFO is interrupted."""
+
+    def interrupt(number, frame):
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 2)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", ["rows", "traces", "journal"])
+@pytest.mark.parametrize("what", ELSE)
+def test_what_is_no_file_in_the_place_of_one_is_named_and_not_waited_for(run, config, capsys, kind, what):
+    path = Store(run).file(kind, names(run)[0])
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    ELSE[what](path)
+    assert main(["plan", "--config", str(config)]) == 1
+    assert str(path) in (told := capsys.readouterr().err) and "move it away" in told
+    if kind != "journal" or what != "a folder":  # of which a finished run has no need
+        assert main(["train", "--config", str(config)]) in (1, 2)
+        assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_record_of_code_that_is_no_file_is_as_none(run):
+    os.mkfifo(run / "code" / "0123456789ab.json")
+    assert Store(run).code_parts("0123456789ab") is None

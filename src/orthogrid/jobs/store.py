@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cells.cell import Cell
-from .files import open_own, read_table, table_text, write_bytes
+from .files import open_own, read_table, stat_file, table_text, write_bytes
 
 if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
     import pandas as pd
@@ -144,7 +144,8 @@ class Store:
     def code_parts(self, code: str) -> dict[str, str] | None:
         """The parts of some code; None where they are not on record."""
         try:
-            return json.loads(self.file("code", code).read_text(encoding="utf-8"))
+            stat_file(path := self.file("code", code))
+            return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None
 
@@ -171,7 +172,7 @@ class Store:
     def sound(self, name: str) -> RowsFile:
         """A rows file, each row held against its checksum. Raises FileNotFoundError, also where the traces are missing."""
         paths = self.pair(name)
-        stamp = tuple(number for path in paths for number in (path.stat().st_mtime_ns, path.stat().st_size))
+        stamp = tuple(number for stat in map(stat_file, paths) for number in (stat.st_mtime_ns, stat.st_size))
         if name not in self._read or self._read[name][0] != stamp:
             self._read[name] = stamp, _check(*paths)
         return self._read[name][1]
@@ -311,6 +312,7 @@ class Store:
         for path in self._listed("journal"):
             text = ""
             with suppress(FileNotFoundError):
+                stat_file(path)
                 text = path.read_text(encoding="utf-8", errors="replace")
             for line in text.splitlines():
                 try:
