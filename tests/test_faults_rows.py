@@ -13,9 +13,10 @@ import pytest
 from training import CELLS, config_of, names, train
 
 from orthogrid.__main__ import main
+from orthogrid.cells.components import ConfigError
 from orthogrid.jobs.failures import in_words
 from orthogrid.jobs.files import write_bytes
-from orthogrid.jobs.plan import Plan, summary
+from orthogrid.jobs.plan import Plan, describe, summary
 from orthogrid.jobs.runner import TrainingError
 from orthogrid.jobs.store import Store
 from orthogrid.tools.verify import verify
@@ -200,3 +201,21 @@ def test_what_is_no_file_in_the_place_of_one_is_named_and_not_waited_for(run, co
 def test_a_record_of_code_that_is_no_file_is_as_none(run):
     os.mkfifo(run / "code" / "0123456789ab.json")
     assert Store(run).code_parts("0123456789ab") is None
+
+
+# ---- Many files ----
+
+
+def test_a_plan_asks_the_disk_at_most_a_dozen_times_for_a_rows_file(tmp_path, monkeypatch):
+    for cell in CELLS:
+        train([cell], tmp_path / "x")
+    asked, stat = [], Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **how: asked.append(path.name) or stat(path, **how))
+    describe(Plan(config_of(CELLS, tmp_path)), 1)
+    assert 0 < sum(name.endswith(".csv.gz") for name in asked) <= 12 * len(CELLS)
+
+
+def test_there_are_at_most_as_many_shards_as_a_plan_is_made_of_within_a_minute(tmp_path):
+    assert config_of(CELLS, tmp_path, shards=10_000).shards == 10_000
+    with pytest.raises(ConfigError, match="an integer from 1 to 10000"):
+        config_of(CELLS, tmp_path, shards=10_001)

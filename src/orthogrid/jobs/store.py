@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -99,7 +100,7 @@ class Store:
 
     def file(self, kind: str, name: str) -> Path:
         """The place of a file, for a kind of FILES."""
-        return self.root / FILES[kind].format(name)
+        return _place(self.root, FILES[kind], name)
 
     def pair(self, name: str) -> tuple[Path, Path]:
         """The places of a rows file and its traces."""
@@ -107,12 +108,12 @@ class Store:
 
     def _listed(self, kind: str) -> list[Path]:
         """The files of a kind in the order of names. A folder that cannot be read raises, where a glob would find it empty."""
-        folder, _, pattern = FILES[kind].partition("/")
+        folder, _, ending = FILES[kind].partition("/{}")
         try:
             names = os.listdir(self.root / folder)
         except FileNotFoundError:
             return []
-        return [self.root / folder / name for name in sorted(names) if name.endswith(pattern.removeprefix("{}"))]
+        return [self.file(kind, name.removesuffix(ending)) for name in sorted(names) if name.endswith(ending)]
 
     def mark(self, name: str) -> None:
         """Mark a rows file as there, no earlier than it was written. Raises FileNotFoundError where it is not."""
@@ -385,6 +386,11 @@ class Store:
         for path in old:
             path.unlink()
         return old
+
+
+@cache  # a plan of many files spends its time on their paths
+def _place(root: Path, pattern: str, name: str) -> Path:
+    return root / pattern.format(name)
 
 
 def _line(record: dict[str, Any]) -> str:
