@@ -8,15 +8,19 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from conftest import ROOT
 from training import CELLS, config_of, names, train
 
 from orthogrid.__main__ import main
 from orthogrid.cells.components import ConfigError
 from orthogrid.jobs.failures import in_words
 from orthogrid.jobs.files import write_bytes
+from orthogrid.jobs.locks import require_run_folder
 from orthogrid.jobs.plan import Plan, describe, summary
+from orthogrid.jobs.records import on_record, set_aside_edited
 from orthogrid.jobs.runner import TrainingError
 from orthogrid.jobs.store import Store
 from orthogrid.tools.verify import verify
@@ -192,9 +196,8 @@ def test_what_is_no_file_in_the_place_of_one_is_named_and_not_waited_for(run, co
     ELSE[what](path)
     assert main(["plan", "--config", str(config)]) == 1
     assert str(path) in (told := capsys.readouterr().err) and "move it away" in told
-    if kind != "journal" or what != "a folder":  # of which a finished run has no need
-        assert main(["train", "--config", str(config)]) in (1, 2)
-        assert str(path) in capsys.readouterr().err
+    assert main(["train", "--config", str(config)]) in (1, 2)
+    assert str(path) in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("impatient")
@@ -219,3 +222,37 @@ def test_there_are_at_most_as_many_shards_as_a_plan_is_made_of_within_a_minute(t
     assert config_of(CELLS, tmp_path, shards=10_000).shards == 10_000
     with pytest.raises(ConfigError, match="an integer from 1 to 10000"):
         config_of(CELLS, tmp_path, shards=10_001)
+
+
+# ---- Tables and pages ----
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,3\n"])
+def test_what_was_emptied_or_edited_since_it_was_made_is_told_and_put_aside(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    root, job = Path("x"), SimpleNamespace(rule="r", output=["x/cells.csv"], wildcards=SimpleNamespace(root="x"))
+    cells = root / "cells.csv"
+    assert set_aside_edited(root) == []
+    for _ in range(2):
+        with on_record(job):
+            write_bytes(b"a,b\n1,2\n", cells)
+            assert set_aside_edited(root) == []  # a job is at work
+        assert set_aside_edited(root) == [] and cells.exists()
+        cells.write_text(text)
+        (told,) = set_aside_edited(root)
+        assert told.startswith("x/cells.csv was emptied or edited") and not cells.exists()
+        assert (root / "damaged" / "cells.csv").read_text() == text
+        assert set_aside_edited(root) == []
+
+
+def test_every_script_that_makes_files_puts_them_on_record():
+    scripts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "scripts").glob("*.py")}
+    none = {name for name, text in scripts.items() if "with told(), on_record(snakemake):" not in text}
+    assert none == {"check_claims", "clear_old_rows"}
+
+
+@pytest.mark.parametrize("name", ["paper.pdf", "cells.csv", "figures/trap.pdf"])
+def test_a_folder_in_the_place_of_a_file_is_not_taken_for_it(run, name):
+    (run / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=f"{name} is no file; move it away"):
+        require_run_folder(run)
