@@ -9,11 +9,12 @@ from contextlib import contextmanager
 
 from ..cells.components import ConfigError
 
-# A full disk or quota, a folder that may not be written, a file in the place of a folder or the other way round.
+# A full disk or quota, a folder that may not be written, a file in the place of a folder or the other way round,
+# links in a circle.
 WAYS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room or choose another folder for results"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "change its permissions or choose another folder for results"),
-    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move it away"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP), "move it away"),
 }  # fmt: skip
 
 
