@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(options: Namespace) -> int:
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
-    odd = try_penalties(cell.penalty for cell in config.cells) if config.code else []
+    odd = try_penalties(cell.penalty for cell in config.cells)
     print(f"{options.config}: {how_many(len(config.cells), 'cell')} in {how_many(len(config.blocks), 'block')}")
     for complaint in (*odd, *complaints(config)):
         print(f"  note: {complaint}")

@@ -1,0 +1,80 @@
+"""Faults of a person's own files, and of what surrounds a call, are told in words: no traceback, no silence, no wrong folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orthogrid.__main__ import main
+from orthogrid.cells.components import penalties
+from orthogrid.jobs.own import try_penalties
+
+pytestmark = pytest.mark.usefixtures("alone")
+HEAD = "import os, sys, torch\nfrom orthogrid.penalties import register\n"
+VALUE = HEAD + "N = []\n@register()\ndef mine(s):\n    return {}\n"
+SQUARES = "(s**2).sum((1, 2))"
+FRO2 = VALUE.format(SQUARES)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """Run a command on a config of one cell with a file of one's own; returns its status and what it says on stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(words: str, penalty: str = "mine", command: str = "check") -> tuple[int, str]:
+        Path("own.py").write_text(words, encoding="utf-8")
+        axes = {"dimension": 4, "samples": 8, "steps": 5, "penalty": penalty}
+        config = {"run": "x", "code": ["own.py"], "blocks": [{"name": "a", "axes": axes}]}
+        Path("c.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        status = main([command, "--config", "c.yaml"])
+        return status, capsys.readouterr().err
+
+    return run
+
+
+ODD = {
+    "mean of the batch": (f"{SQUARES} + (s**2).sum((1, 2)).mean()", "for a matrix alone than beside another"),
+    "gradient alone": (f"{SQUARES} + s.sum() - s.sum().detach()", "for a matrix alone than beside another"),
+    "one for two": ("(s**2).sum((1, 2)).squeeze()", "must return one value for each matrix"),
+    "chance": (f"{SQUARES} * torch.rand(())", "at a second call"),
+    "earlier calls": (f"{SQUARES} * (N.append(1) or len(N))", "at a second call"),
+    "complex": ("torch.linalg.eigvals(s).pow(2).sum(1)", "must return one value for each matrix, a real tensor"),
+    "zero": ("(0 * s).sum((1, 2))", "is 0 whatever W is"),
+    "leaves": ("sys.exit(0)", "cannot be computed: SystemExit"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "message"), ODD.values(), ids=ODD)
+def test_a_penalty_that_is_no_function_of_one_matrix_is_told(call, value, message):
+    status, said = call(VALUE.format(value))
+    assert status == 2 and said.count(message) == 1 and said.count("\n") == 2
+
+
+BY_HAND = {
+    "half": ("return 2 * s", False), "right": ("return 4 * s", True), "right in place": ("return s.mul_(4)", True),
+    "one for two": ("return 4 * s[:1]", False), "a number": ("return 4 * s.sum((1, 2))", False),
+    "complex": ("return 4 * s + 0j", False), "raises": ("raise GeneratorExit", False), "nothing": ("return None", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "right"), BY_HAND.values(), ids=BY_HAND)
+@pytest.mark.parametrize("kind", ["multiplier", "gradient"])
+def test_a_gradient_by_hand_is_held_against_the_value(call, body, right, kind):
+    if kind == "gradient":  # of ||W W' - I||^2: 4 S W
+        body = f"s = s @ s.mT @ s - s\n    {body}"
+    status, said = call(f"{FRO2}@mine.{kind}\ndef _(s):\n    {body}\n")
+    assert status == (0 if right else 2), said
+    assert right or "has another gradient by hand" in said or "cannot be computed" in said
+
+
+def test_the_packages_own_penalties_pass():
+    specs = [f"{name}()" for name, entry in penalties().items() if entry.uses_reg]
+    assert len(specs) > 10 and try_penalties(specs) == []
+
+
+def test_options_that_leave_no_penalty_are_refused(call, capsys):
+    status, said = call("", "huber(delta=0)")
+    assert status == 2 and "penalty 'huber(delta=0.0)'" in said and "is 0 whatever W is" in said
+    assert call("", "huber(delta=0.01)")[0] == 0
