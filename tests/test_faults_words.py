@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from orthogrid.__main__ import main
+from orthogrid.cells.cell import nearest
 from orthogrid.cells.components import penalties
 from orthogrid.jobs.own import try_penalties
 
@@ -78,3 +79,18 @@ def test_options_that_leave_no_penalty_are_refused(call, capsys):
     status, said = call("", "huber(delta=0)")
     assert status == 2 and "penalty 'huber(delta=0.0)'" in said and "is 0 whatever W is" in said
     assert call("", "huber(delta=0.01)")[0] == 0
+
+
+@pytest.mark.parametrize("what", ["penalties", "methods"])
+def test_a_name_that_no_config_could_hold_is_told(call, what):
+    words = (
+        FRO2
+        if what == "penalties"
+        else HEAD + "from orthogrid.methods import Method\n@register()\nclass mine(Method): ...\n"
+    )
+    status, said = call(words.replace("mine", "größe").replace("orthogrid.penalties", f"orthogrid.{what}"), "größe")
+    assert status == 2 and "'größe': a name is of plain letters" in said and "did you mean" not in said
+
+
+def test_no_word_is_suggested_in_place_of_itself():
+    assert nearest("fro2", ["fro2"]) == "" and nearest("fro2", ["fro2", "fro"]) == "; did you mean 'fro'?"
