@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from orthogrid.__main__ import main
@@ -24,12 +28,13 @@ def call(tmp_path, monkeypatch, capsys):
     """Run a command on a config of one cell with a file of one's own; returns its status and what it says on stderr."""
     monkeypatch.chdir(tmp_path)
 
-    def run(words: str, penalty: str = "mine", command: str = "check") -> tuple[int, str]:
+    def run(words: str, penalty: str = "mine", command: str = "check", **more: str) -> tuple[int, str]:
         Path("own.py").write_text(words, encoding="utf-8")
-        axes = {"dimension": 4, "samples": 8, "steps": 5, "penalty": penalty}
+        axes = {"dimension": 4, "samples": 8, "steps": 5, "penalty": penalty, **more}
         config = {"run": "x", "code": ["own.py"], "blocks": [{"name": "a", "axes": axes}]}
         Path("c.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         status = main([command, "--config", "c.yaml"])
+        assert status != 2 or not list(tmp_path.rglob("*.csv*"))
         return status, capsys.readouterr().err
 
     return run
@@ -44,6 +49,8 @@ ODD = {
     "complex": ("torch.linalg.eigvals(s).pow(2).sum(1)", "must return one value for each matrix, a real tensor"),
     "zero": ("(0 * s).sum((1, 2))", "is 0 whatever W is"),
     "leaves": ("sys.exit(0)", "cannot be computed: SystemExit"),
+    "ends": ("os._exit(0)", "cannot be computed: RuntimeError: os._exit(0) would end the process"),
+    "moves": (f"os.chdir('/') or {SQUARES}", "changes the working folder"),
 }  # fmt: skip
 
 
@@ -94,3 +101,49 @@ def test_a_name_that_no_config_could_hold_is_told(call, what):
 
 def test_no_word_is_suggested_in_place_of_itself():
     assert nearest("fro2", ["fro2"]) == "" and nearest("fro2", ["fro2", "fro"]) == "; did you mean 'fro'?"
+
+
+LINES = {
+    "raise BaseException('b')": "own.py, line 3: BaseException: b", "raise GeneratorExit": "own.py, line 3: GeneratorExit",
+    "raise SystemExit": "own.py, line 3: SystemExit", "os._exit(0)": "own.py, line 3: RuntimeError: os._exit(0) would end",
+    "os.chdir('/')": "own.py changes the working folder", "sys.path.clear()": "own.py changes sys.path",
+    "sys.path = []": "own.py changes sys.path", "os.close(1)": "own.py changes sys.stdout",
+    "sys.stdout.close()": "own.py changes sys.stdout", "sys.stdout = None": "own.py changes sys.stdout",
+    "torch.set_default_device('meta')": "own.py changes torch's default device",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("line", LINES)
+def test_a_file_that_ends_or_upsets_the_process_is_told(call, monkeypatch, line, command):
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.setattr("sys.path", list(sys.path))
+    kept = os.dup(1)
+    try:
+        status, said = call(f"{HEAD}{line}\n", "fro2", command)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        torch.set_default_device(None)
+    assert status == 2 and LINES[line] in said and said.count("\n") == 2
+
+
+def test_a_file_may_add_to_the_path_and_fork_children_that_exit(call):
+    words = "sys.path.insert(0, 'more')\nif not os.fork():\n    os._exit(7)\nassert os.waitstatus_to_exitcode(os.wait()[1]) == 7\n"
+    assert call(HEAD + words, "fro2")[0] == 0
+
+
+METHOD = """import os, sys
+from orthogrid.methods import register
+from orthogrid.methods.sgd import sgd
+@register(uses_penalty=True)
+class mine(sgd):
+    def step(self, t):
+        {}
+"""
+
+
+@pytest.mark.parametrize("line", ["os._exit(0)", "sys.exit(0)", "raise BaseException('b')"])
+def test_a_method_that_ends_the_process_in_training_is_a_failure_of_its_cells(call, line):
+    status, said = call(METHOD.format(line), "fro2", "train", method="mine")
+    assert status == 1 and "1 cells could not be trained" in said and "Traceback" not in said, said

@@ -11,10 +11,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..cells import components
 from ..cells.components import ConfigError, Entry
@@ -83,11 +83,41 @@ def _names() -> dict[str, Any]:
     return found
 
 
+def _surroundings() -> dict[str, set[Any]]:
+    """What the rest of the process needs, of which a file may add some and take none: where it looks for files, where its words go."""
+    found: dict[str, set[Any]] = {"the working folder": {os.getcwd()}, "sys.path": {*sys.path}}
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        works = {"open": not getattr(stream, "closed", True), "a descriptor": os.path.exists(f"/dev/fd/{number}")}
+        found[f"sys.{name}"] = {id(stream), *(what for what, holds in works.items() if holds)}
+    return found
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """`os._exit` raises inside: it would end the process with its status, 0 say, and nothing done. A forked child may call it."""
+    leave, here = os._exit, os.getpid()
+
+    def stay(status: int) -> NoReturn:
+        if os.getpid() != here:
+            leave(status)
+        raise RuntimeError(f"os._exit({status}) would end the process")
+
+    os._exit = stay
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
 @contextmanager
 def _no_changes(given: Path) -> Iterator[None]:
     """Raises ConfigError where a file that runs inside changes what other rows are made by: their keys and code would not tell."""
-    settings, names = _settings(), _names()
-    yield
+    settings, names, there = _settings(), _names(), _surroundings()
+    with staying():
+        yield
+    if lost := [name for name, value in _surroundings().items() if there[name] - value]:
+        raise ConfigError(f"code: {given} changes {lost[0]}, which all else here needs; leave that as it is")
     now, after = _settings(), _names()
     changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
     changed += [name for name, value in names.items() if after.get(name) is not value]
@@ -233,11 +263,14 @@ def _run(given: Path, path: Path, text: bytes) -> None:
     sys.path.insert(0, folder)
     try:
         exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what would end the process
         del sys.modules[module.__name__]
         raise ConfigError(f"code: {_told(error, given, path)}") from None
     finally:
-        sys.path.remove(folder)
+        with suppress(ValueError):  # the file took it out itself
+            sys.path.remove(folder)
         for stem in beside:
             del sys.modules[stem]
     if folder not in sys.path:
