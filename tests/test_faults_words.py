@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,16 @@ import yaml
 
 from orthogrid.__main__ import main
 from orthogrid.cells.cell import nearest
-from orthogrid.cells.components import penalties
+from orthogrid.cells.components import ConfigError, penalties
+from orthogrid.cells.config import load_config
+from orthogrid.jobs import own
 from orthogrid.jobs.own import try_penalties
+from orthogrid.jobs.store import Store
+from orthogrid.presenting import ledger
+from orthogrid.publishing.explorer.pack import pack
+from orthogrid.sections import CLAIMS, judge
+from orthogrid.tools.diff import read_run
+from orthogrid.tools.verify import DIFFERS, Comparison, report
 
 pytestmark = pytest.mark.usefixtures("alone")
 HEAD = "import os, sys, torch\nfrom orthogrid.penalties import register\n"
@@ -147,3 +157,45 @@ class mine(sgd):
 def test_a_method_that_ends_the_process_in_training_is_a_failure_of_its_cells(call, line):
     status, said = call(METHOD.format(line), "fro2", "train", method="mine")
     assert status == 1 and "1 cells could not be trained" in said and "Traceback" not in said, said
+
+
+def test_docstrings_and_asserts_of_a_users_file_count_without_pythons_own(call, monkeypatch):
+    def without(*given, optimize: int = -1, **how):  # python -OO
+        return compile(*given, optimize=2 if optimize == -1 else optimize, **how)
+
+    monkeypatch.setattr(own, "compile", without, raising=False)
+    words = "from orthogrid import claim\n@claim('mine', '', '>', blocks='a')\ndef f(run, cells):\n    'Measured.'\n"
+    assert call(words, "fro2")[0] == 0 and CLAIMS["mine"].predicate.startswith("Measured.")
+    assert all(each.predicate for each in CLAIMS.values())
+    Path("wrong.py").write_text("assert False\n")
+    with pytest.raises(ConfigError, match=r"wrong\.py, line 1: AssertionError"):
+        own.load_code("wrong.py")
+
+
+NAME = "it's mine/my c.yaml"
+
+
+def test_commands_can_be_pasted_wherever_the_config_lies(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path(NAME).parent.mkdir()
+    Path(NAME).write_text("run: x\nblocks: [{name: a, axes: {dimension: 4, samples: 8, steps: 5}}]\n")
+    config = load_config(NAME)
+    main(["show", "--config", NAME, config.cells[0].key])
+    main(["plan", "--config", NAME, "--nothing-new"])
+    told = capsys.readouterr()
+    for text in (told.out, told.err, report(config, {"a" * 12: Comparison(DIFFERS, {})}, Store("results/x"))):
+        assert f"--config {shlex.quote(NAME)}" in text
+
+
+def test_commands_of_a_finished_run_can_be_pasted(monkeypatch, small_run):
+    run = replace(small_run, config=replace(small_run.config, source=NAME))
+    monkeypatch.setattr(ledger, "CLAIMS", dict(list(CLAIMS.items())[10:16]))
+    assert f"--config {shlex.quote(NAME)} " in max(judge(run)["command"], key=len)
+    assert pack(run)[0]["config"] == shlex.quote(NAME)
+
+
+@pytest.mark.parametrize("name", ["--output={}:x", "--output={}:config", "HEAD:--output={}"])
+def test_no_name_of_a_run_is_an_option_of_git(tmp_path, name):
+    with pytest.raises(ConfigError):
+        read_run(name.format(tmp_path / "written"))
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from argparse import Namespace
@@ -64,7 +65,7 @@ def _plan(options: Namespace) -> int:
         return 0
     print(
         f"{options.config}: {len(plan.missing)} of its {len(plan.config.cells)} cells have no row of today's code, so it "
-        f"cannot be rendered without training. To train them: python -m orthogrid train --config {options.config}",
+        f"cannot be rendered without training. To train them: python -m orthogrid train --config {shlex.quote(options.config)}",
         file=sys.stderr,
     )
     return 1
