@@ -66,6 +66,7 @@ def source_line(run: Run, figure: Reader) -> str:
     blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
     source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
     config = "" if run.config.run == "default" else f" --configfile {shlex.quote(source)}"
-    root = shlex.quote(str(run.config.root)) if len(str(run.config.root)) <= LONGEST_ROOT else f"…/{run.config.root.name}"
+    path = run.config.root
+    root = shlex.quote(str(path)) if len(str(path)) <= LONGEST_ROOT else f"…/{path.name}"
     command = rf"\mbox{{{code(f'snakemake {root}/figures/{figure.name}.pdf{config}')}}}"
     return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."
