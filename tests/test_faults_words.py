@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import io
 import os
 import shlex
+import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +22,10 @@ from orthogrid.cells.cell import nearest
 from orthogrid.cells.components import ConfigError, penalties
 from orthogrid.cells.config import load_config
 from orthogrid.jobs import own
+from orthogrid.jobs.failures import in_words
 from orthogrid.jobs.own import try_penalties
-from orthogrid.jobs.store import Store
+from orthogrid.jobs.progress import Progress
+from orthogrid.jobs.store import Store, _readable
 from orthogrid.presenting import ledger
 from orthogrid.publishing.explorer.pack import pack
 from orthogrid.sections import CLAIMS, judge
@@ -199,3 +205,70 @@ def test_no_name_of_a_run_is_an_option_of_git(tmp_path, name):
     with pytest.raises(ConfigError):
         read_run(name.format(tmp_path / "written"))
     assert not list(tmp_path.iterdir())
+
+
+def shell(line: str, folder: Path, **environment: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of `python -m orthogrid` with these words, redirected as a shell does."""
+    (folder / "λ.yaml").write_text(
+        "run: x\nblocks: [{name: a, question: λ, axes: {dimension: 4}}]\n", encoding="utf-8"
+    )
+    command = ["bash", "-c", f"set -o pipefail; {shlex.quote(sys.executable)} -m orthogrid {line}"]
+    done = subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "out", "error"),
+    [
+        ("schema | head -1", 0, "$schema", ""),
+        ("schema > /dev/full", 1, "", "what was found could not be printed: No space left"),
+        ("plan --config nope.yaml 2>&-", 2, "", ""),
+        ("plan --config λ.yaml 2>&- >&- <&-", 0, "", ""),
+    ],
+)
+def test_output_that_goes_nowhere_is_no_traceback(tmp_path, line, status, out, error):
+    found = shell(line, tmp_path)
+    assert found[0] == status and found[1].startswith(out) and bool(found[1]) == bool(out)
+    assert found[2].startswith(error) and "Traceback" not in found[2] and bool(found[2]) == bool(error)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_has_not_is_escaped(tmp_path, encoding):
+    status, out, error = shell("plan --config λ.yaml", tmp_path, PYTHONIOENCODING=encoding)
+    assert status == 0 and r"\u03bb" in out and error == ""
+
+
+def test_progress_that_nobody_can_see_stops_nothing(monkeypatch, tmp_path):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        Progress("training", 1.0, tmp_path / "log").close("done")
+        full.buffer.raw.close()  # what it still holds
+    assert "training: done" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("command", ["show", "check", "train", "verify", "diff", "diagnose"])
+def test_help_fits_into_fourteen_columns(monkeypatch, capsys, command):
+    monkeypatch.setenv("COLUMNS", "14")
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0 and capsys.readouterr().out
+
+
+def test_limits_of_the_system_are_told(monkeypatch):
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    with pytest.raises(FileNotFoundError) as nowhere:
+        tempfile._get_default_tempdir()
+    assert "set TMPDIR" in in_words(nowhere.value)
+    assert "TMPDIR" in in_words(OSError(errno.ENOSPC, "No space left on device", "/tmp/x"))
+    assert "ulimit" in in_words(OSError(errno.EFBIG, "File too large")) and in_words(
+        OSError(errno.ELOOP, "A loop", "x")
+    )
+
+
+def test_a_file_made_to_fill_the_memory_is_read_no_further(tmp_path):
+    path, length = tmp_path / "rows.csv.gz", 30 << 20
+    path.write_bytes(gzip.compress(bytes(length)))
+    text, whole = _readable(path)
+    assert not whole and len(text) < length / 3
+    path.write_bytes(gzip.compress(b"key\n" * 1000))
+    assert _readable(path) == ("key\n" * 1000, True)
