@@ -29,7 +29,7 @@ from ..numerics.graphs import find_kernels
 from ..penalties import PENALTIES
 from ..penalties.base import find_penalty
 from ..training.train import Result, train_batch
-from .own import load_code, loaded_code, run_again, try_penalties
+from .own import load_code, loaded_code, run_again, staying, try_penalties
 from .plan import batches, measured_costs, parts, shared_out
 from .progress import Progress, how_many
 from .store import Store, shard_name
@@ -52,7 +52,7 @@ class Failure:
     """Cells that could not be trained, and why."""
 
     cells: list[Cell]
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
         kind = "" if isinstance(self.error, WorkerDied) else f"{type(self.error).__name__}: "
@@ -345,8 +345,11 @@ def halve_on_failure(
     The halves also fit into a GPU's memory where the whole did not.
     """
     try:
-        results = train_batch(cells, device, report)
-    except Exception as error:
+        with staying():
+            results = train_batch(cells, device, report)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what would end the process
         failure = Failure(cells, error.with_traceback(None))
     else:
         yield [replace(result, weight=None, bias=None) for result in results]

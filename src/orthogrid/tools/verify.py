@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def report(config: Config, compared: Mapping[str, Comparison], store: Store) -> 
         some = ", ".join(untried)
         lines.append(f"Not tried, since a cell of theirs takes longer than the time: {some}; give more --minutes.")
     lines += store.damaged().values()
-    again = f"python -m orthogrid train --config {config.source} --key"
+    again = f"python -m orthogrid train --config {shlex.quote(config.source)} --key"
     for key, each in compared.items():
         if each.kind in (OTHER_CODE, DIFFERS):
             lines.append(f"{key} {each.kind}; look closer: {again} {key} --again")
