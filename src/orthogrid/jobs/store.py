@@ -47,9 +47,8 @@ CHECKSUM = "checksum"
 PROVENANCE = ("seconds", "seconds_per_step", "device", "torch", "code")
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-MOST_PACKED = (
-    200  # times as long as it is on disk: a table of ours is some five times, one made to fill the memory a thousand
-)
+# Text is at most so many times as long as its compressed file: a table of ours is some five times, one made to fill the memory a thousand.
+MOST_PACKED = 200
 FIRST_STEP = re.compile(r"\n[^,\n]*,0,")  # the beginning of a cell's trace, and the end of the line before
 
 
