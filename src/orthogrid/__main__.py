@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 from argparse import Namespace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in names.split():
             parsers[name].add_argument(option, help=text, **details)
     options = parser.parse_args(arguments)
+    _mend_streams()
     try:
         return COMMANDS[options.command][0](options)
     except KeyboardInterrupt:
@@ -49,11 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(options: Namespace) -> int:
     config = load_config(options.config)
     load_code(config.code)  # imports torch, if there is any code
-    odd = try_penalties(cell.penalty for cell in config.cells) if config.code else []
-    print(f"{options.config}: {how_many(len(config.cells), 'cell')} in {how_many(len(config.blocks), 'block')}")
-    for complaint in (*odd, *complaints(config)):
-        print(f"  note: {complaint}")
-    return 0
+    odd = try_penalties(cell.penalty for cell in config.cells)
+    found = f"{options.config}: {how_many(len(config.cells), 'cell')} in {how_many(len(config.blocks), 'block')}"
+    return _print("\n  note: ".join([found, *odd, *complaints(config)]))
 
 
 def _plan(options: Namespace) -> int:
@@ -64,7 +65,7 @@ def _plan(options: Namespace) -> int:
         return 0
     print(
         f"{options.config}: {len(plan.missing)} of its {len(plan.config.cells)} cells have no row of today's code, so it "
-        f"cannot be rendered without training. To train them: python -m orthogrid train --config {options.config}",
+        f"cannot be rendered without training. To train them: python -m orthogrid train --config {shlex.quote(options.config)}",
         file=sys.stderr,
     )
     return 1
@@ -100,9 +101,8 @@ def _train_shard(options: Namespace) -> int:
     load_code(shard.code)  # before anything trains
     how = {"workers": options.workers or os.cpu_count(), "minutes": options.minutes, "log": options.log}
     trained = train_cells(shard.cells, shard.root, options.device or shard.device, name=shard.name, **how)
-    print(json.dumps({"shard": shard.name, "cells": len(shard.cells), "trained": trained}))
     Store(shard.root).mark(shard.name)
-    return 0
+    return _print(json.dumps({"shard": shard.name, "cells": len(shard.cells), "trained": trained}))
 
 
 def _train_config(options: Namespace) -> int:
@@ -182,9 +182,27 @@ def _latex(options: Namespace) -> int:
 
 
 def _print(text: str, holds: bool = True) -> int:
-    """Print a report. Returns the exit status: 1 for a comparison that does not hold."""
-    print(text)
+    """Print a report. Returns the exit status: 1 for a comparison that does not hold, or a report that cannot be printed."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more at its end
+        if not isinstance(error, BrokenPipeError):  # a reader such as `head` that has seen enough
+            print(f"what was found could not be printed: {error.strerror}", file=sys.stderr)
+            return 1
     return 0 if holds else 1
+
+
+def _mend_streams() -> None:
+    """Let every character be printed in some way, and words for a stream that is closed go nowhere."""
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:  # or a file of rows would take its number
+        pass
+    os.close(spare)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if (stream := getattr(sys, name)) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8"))
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 COMMANDS = {

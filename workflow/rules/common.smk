@@ -14,6 +14,7 @@ from orthogrid.cells.sources import digest_of, imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
 from orthogrid.jobs.locks import hold, require_run_folder
 from orthogrid.jobs.plan import Plan, summary
+from orthogrid.jobs.records import set_aside_edited
 from orthogrid.publishing.sources import asked
 from orthogrid.jobs.store import Store
 from orthogrid.cells.yamlfile import read_yaml
@@ -42,7 +43,7 @@ def make_plan(config, files):
         require_run_folder(checked.root)
         if workflow.is_main_process:
             # Even for a dry run: a damaged file in the place of one to be written would look finished.
-            for damage in Store(checked.root).set_aside():
+            for damage in (*Store(checked.root).set_aside(), *set_aside_edited(checked.root)):
                 logger.warning(damage)
         plan = Plan(checked)
         if workflow.is_main_process:

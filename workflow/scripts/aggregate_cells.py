@@ -6,11 +6,12 @@ from orthogrid.cells.config import check_config
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.files import read_table
 from orthogrid.jobs.progress import Progress
+from orthogrid.jobs.records import on_record
 from orthogrid.run.collect import collect
 from orthogrid.tools.freeze import frozen
 
 if __name__ == "__main__":
-    with told():
+    with told(), on_record(snakemake):
         config = check_config(snakemake.config)
         names = [Path(path).stem for path in snakemake.input.trained]
         predictions, log_a, log_b = (

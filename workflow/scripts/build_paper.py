@@ -5,10 +5,11 @@ from pathlib import Path
 
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.files import write_bytes
+from orthogrid.jobs.records import on_record
 from orthogrid.publishing.latex import LatexError, build, page_count
 
 if __name__ == "__main__":
-    with told():
+    with told(), on_record(snakemake):
         log, paper, supplement = (Path(path) for path in (snakemake.log[0], *snakemake.output))
         try:
             passes = build(

@@ -6,11 +6,12 @@ from orthogrid.cells.config import check_config
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.own import load_code
 from orthogrid.jobs.progress import Progress
+from orthogrid.jobs.records import on_record
 from orthogrid.publishing.drawing import draw_figures, write_captions
 from orthogrid.run.run import Run
 
 if __name__ == "__main__":
-    with told():
+    with told(), on_record(snakemake):
         results = Path(snakemake.input.cells).parent
         config = check_config(snakemake.config)
         load_code(config.code)  # before the workers are forked

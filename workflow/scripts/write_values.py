@@ -7,6 +7,7 @@ from orthogrid.cells.config import check_config
 from orthogrid.jobs.failures import told
 from orthogrid.jobs.files import write_bytes, write_table
 from orthogrid.jobs.own import load_code
+from orthogrid.jobs.records import on_record
 from orthogrid.publishing.blocks import block_sections
 from orthogrid.publishing.page import write_claims_page
 from orthogrid.publishing.sources import asked
@@ -16,7 +17,7 @@ from orthogrid.sections import judge
 from orthogrid.sections.ledger import with_explored
 
 if __name__ == "__main__":
-    with told():
+    with told(), on_record(snakemake):
         results = Path(snakemake.input.cells).parent
         config = check_config(snakemake.config, source=snakemake.params.configfile)
         load_code(config.code)

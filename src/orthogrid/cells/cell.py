@@ -238,8 +238,8 @@ _SPEC = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\((.*)\))?\s*$")
 
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.5) -> str:
-    """The known word that is most like another, as the end of a message; empty where none is alike enough."""
-    match = difflib.get_close_matches(str(word), list(known), n=1, cutoff=likeness)
+    """The known word that is most like another, as the end of a message; empty where none is alike enough, or all of the same."""
+    match = difflib.get_close_matches(str(word), [each for each in known if each != word], n=1, cutoff=likeness)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 

@@ -93,7 +93,7 @@ class Config:
 
 
 DEVICES = ("auto", "cpu", "cuda")
-MOST_SHARDS = 100_000
+MOST_SHARDS = 10_000  # of which Snakemake makes a plan within a minute
 MOST_CELLS = 2_000_000
 MOST_STEPS = 10**9
 MOST_BYTES = 10**12  # of one cell in training: more than any machine has

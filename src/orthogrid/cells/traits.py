@@ -91,6 +91,12 @@ class Entry:
     file: str = ""
     line: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.name.isascii():  # no spec could hold it
+            raise ConfigError(
+                f"{self.place}: a name is of plain letters (a to z), digits and '_'; give it another name"
+            )
+
     def __getattr__(self, name: str) -> Any:
         """A trait that the decorator states, or its default."""
         known = TRAITS.get(self.__dict__.get("kind", ""), {})  # copying asks for names before there is a kind

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 
 from ..cells.components import ConfigError
 
-# A full disk or quota, a folder that may not be written, a file in the place of a folder or the other way round.
+# A full disk or quota, a limit, a folder that may not be written, a file in the place of a folder or the other way round,
+# links in a circle.
 WAYS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room or choose another folder for results"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room or choose another folder for results, or TMPDIR for what is temporary"),
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "change its permissions or choose another folder for results"),
-    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST), "move it away"),
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP), "move it away"),
 }  # fmt: skip
 
 
@@ -23,6 +25,8 @@ def in_words(error: BaseException) -> str | None:
         return str(error).encode(errors="backslashreplace").decode()
     if isinstance(error, MemoryError):
         return "There is not enough memory. What was finished before is kept; take fewer cores or a smaller config."
+    if isinstance(error, OSError) and "temporary directory" in str(error):  # the standard library's
+        return f"{error.strerror}; set TMPDIR to a folder with room that may be written"
     if not isinstance(error, OSError) or error.errno not in WAYS:
         return None
     where = error.filename or "the folder of results"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -44,6 +46,14 @@ def cache_folder(root: str | Path) -> Path:
     So nothing that came with a stranger's results is taken for what was made here. LaTeX's cached fonts are programs.
     """
     return Path(".snakemake", "orthogrid", hashlib.sha256(str(root).encode()).hexdigest()[:12])
+
+
+def stat_file(path: Path) -> os.stat_result:
+    """What the system says of a file. Raises FileExistsError for a folder, or a FIFO, which a reader may wait for without end."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FileExistsError(errno.EEXIST, "Something that is no file is in its place", str(path))
+    return found
 
 
 def open_own(path: Path) -> TextIO:

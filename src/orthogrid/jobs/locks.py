@@ -18,7 +18,7 @@ OF_A_RUN = (".lock", "rows", "run.json", "journal", "predictions.csv")
 
 
 def require_run_folder(root: Path) -> None:
-    """Raises ConfigError where a folder holds other things than a run, or symbolic links, which would lead out of it."""
+    """Raises ConfigError where a folder holds other things than a run, symbolic links, which would lead out of it, or something else in the place of a file."""
     if not root.is_dir():
         return
     if any(root.iterdir()) and not any((root / name).exists() for name in OF_A_RUN):
@@ -26,6 +26,8 @@ def require_run_folder(root: Path) -> None:
     for path in root.rglob("*"):
         if path.is_symlink():
             raise ConfigError(f"{path} is a symbolic link; a run's folder has none: put in its place what it points to")
+        if path.is_fifo() or (path.suffix and path.is_dir()):  # which Snakemake would take for a file that is made
+            raise ConfigError(f"{path} is no file; move it away")
 
 
 def hold(root: Path) -> None:

@@ -10,14 +10,14 @@ import hashlib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..cells import components
-from ..cells.components import ConfigError
+from ..cells.components import ConfigError, Entry
 from ..cells.declarations import own_readers
 from ..cells.shape import spec_name, spec_options
 from ..cells.sources import PACKAGE, imported_files
@@ -83,11 +83,41 @@ def _names() -> dict[str, Any]:
     return found
 
 
+def _surroundings() -> dict[str, set[Any]]:
+    """What the rest of the process needs, of which a file may add some and take none: where it looks for files, where its words go."""
+    found: dict[str, set[Any]] = {"the working folder": {os.getcwd()}, "sys.path": {*sys.path}}
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        works = {"open": not getattr(stream, "closed", True), "a descriptor": os.path.exists(f"/dev/fd/{number}")}
+        found[f"sys.{name}"] = {id(stream), *(what for what, holds in works.items() if holds)}
+    return found
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """`os._exit` raises inside: it would end the process with its status, 0 say, and nothing done. A forked child may call it."""
+    leave, here = os._exit, os.getpid()
+
+    def stay(status: int) -> NoReturn:
+        if os.getpid() != here:
+            leave(status)
+        raise RuntimeError(f"os._exit({status}) would end the process")
+
+    os._exit = stay
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
 @contextmanager
 def _no_changes(given: Path) -> Iterator[None]:
     """Raises ConfigError where a file that runs inside changes what other rows are made by: their keys and code would not tell."""
-    settings, names = _settings(), _names()
-    yield
+    settings, names, there = _settings(), _names(), _surroundings()
+    with staying():
+        yield
+    if lost := [name for name, value in _surroundings().items() if there[name] - value]:
+        raise ConfigError(f"code: {given} changes {lost[0]}, which all else here needs; leave that as it is")
     now, after = _settings(), _names()
     changed = [name for name in {**settings, **now} if settings.get(name) != now.get(name)]
     changed += [name for name, value in names.items() if after.get(name) is not value]
@@ -99,32 +129,88 @@ def _no_changes(given: Path) -> Iterator[None]:
 
 
 def try_penalties(specs: Iterable[str]) -> list[str]:
-    """Compute each penalty of a user's once, on two small matrices; returns what is odd but no error.
+    """Compute each penalty that is a user's, or has options of its own, on two small weights; returns what is odd but no error.
 
-    Raises ConfigError where a value is not one number for each matrix, or has no gradient.
+    Raises ConfigError where a value is not one real number for each matrix, or changes with time or with the rest of its batch.
+    It also does where the value is always 0, has no gradient, or has another one than its file gives by hand.
     """
-    import torch
-
     known, notes = components.penalties(), []
-    near = torch.tensor([[0.0, 0.1, 0.02], [0.1, 0.03, -0.05], [0.02, -0.05, -0.01]], dtype=torch.float64)
     for spec in dict.fromkeys(specs):
         entry = known[spec_name(spec)]
-        if not entry.file or Path(entry.file).is_relative_to(PACKAGE):
-            continue
-        where = f"penalty '{spec}' ({entry.file}, line {entry.line})"
-        value = _value(spec, torch.stack([near, -2 * near]).requires_grad_(), where)
-        if not entry.attached:
-            continue
-        if not value.requires_grad:
-            raise ConfigError(
-                f"{where} has no gradient: compute it from S by torch alone, without detach, .data or numpy; "
-                "or say that it is meant so: @register(attached=False)"
-            )
-        zero = torch.zeros(2, 3, 3, dtype=near.dtype, requires_grad=True)
-        (gradient,) = torch.autograd.grad(_value(spec, zero, where).sum(), zero)
-        if not gradient.isfinite().all():
-            notes.append(f"{where} has no finite gradient at S = 0, where every run starts: such runs diverge at once")
+        ours = not entry.file or Path(entry.file).is_relative_to(PACKAGE)
+        if not ours or "(" in spec:
+            with _no_changes(Path(entry.file)):
+                notes += _try_penalty(spec, entry, f"penalty '{spec}' ({entry.file}, line {entry.line})")
     return notes
+
+
+def _try_penalty(spec: str, entry: Entry, where: str) -> list[str]:
+    import torch
+
+    from ..penalties.base import find_penalty
+
+    penalty, options = find_penalty(spec)
+    near = torch.tensor([[1.0, 0.1, 0.02], [0.2, 1.03, -0.05], [0.02, -0.15, 0.9]], dtype=torch.float64)
+    weights = torch.stack([near, 2 * near.flip(0)])
+    (values, slope), again = (_computed(spec, entry, weights, where) for _ in range(2))
+    alone = [torch.cat(each) for each in zip(*(_computed(spec, entry, w[None], where) for w in weights), strict=True)]
+    for others, fault in (
+        (again, "comes out otherwise at a second call: let it depend on S alone, not on chance or earlier calls"),
+        (alone, "comes out otherwise for a matrix alone than beside another: sum over the last two axes only"),
+    ):
+        if not (_alike(others[0], values, 1e-6) and _alike(others[1], slope, 1e-6)):
+            raise ConfigError(f"{where} {fault}")
+    if entry.uses_reg and not values.any():
+        raise ConfigError(f"{where} is 0 whatever W is: give it other options, or take penalty none")
+    if not entry.attached:
+        return []
+    if penalty.multiplier_of or penalty.gradient_of:
+        by_hand = _tried(where, lambda: penalty.gradient_at(weights.clone(), **options))
+        if slope.isfinite().all() and not _alike(by_hand, slope, 0.01):
+            raise ConfigError(
+                f"{where} has another gradient by hand than its value has: the multiplier is Z = 2 dp/dS, one matrix for each of S, "
+                "and factor times what its function returns; mend it, or leave it out and autograd takes its place"
+            )
+    start = torch.eye(3, dtype=near.dtype)[None]
+    if _tried(where, lambda: penalty.gradient_at(start, **options)).isfinite().all():
+        return []
+    return [f"{where} has no finite gradient at S = 0, where every run starts: such runs diverge at once"]
+
+
+def _computed(spec: str, entry: Entry, weights: torch.Tensor, where: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A penalty's values and, by autograd, their gradient in the weights; zeros for one that is measured only."""
+    import torch
+
+    from ..numerics.linalg import gram_residual
+
+    leaf = weights.clone().requires_grad_()
+    value = _value(spec, gram_residual(leaf), where)
+    if not entry.attached:
+        return value.detach(), torch.zeros_like(weights)
+    if not value.requires_grad:
+        raise ConfigError(
+            f"{where} has no gradient: compute it from S by torch alone, without detach, .data or numpy; "
+            "or say that it is meant so: @register(attached=False)"
+        )
+    return value.detach(), _tried(where, lambda: torch.autograd.grad(value.sum(), leaf)[0])
+
+
+def _alike(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
+    """Whether two stacks differ, matrix by matrix, by less than this share of the second's size."""
+    if getattr(a, "shape", None) != b.shape or a.is_complex():
+        return False
+    off = (a - b).masked_fill((a == b) | (a.isnan() & b.isnan()), 0)
+    far, size = (x.reshape(len(x), -1).norm(dim=1) for x in (off, b.nan_to_num()))
+    return bool((far <= tolerance * size).all())
+
+
+def _tried(where: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+    try:
+        return compute()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what would end the process
+        raise ConfigError(f"{where} cannot be computed: {type(error).__name__}: {error}") from error
 
 
 def _value(spec: str, s: torch.Tensor, where: str) -> torch.Tensor:
@@ -132,15 +218,12 @@ def _value(spec: str, s: torch.Tensor, where: str) -> torch.Tensor:
 
     from ..penalties import PENALTIES
 
-    try:
-        value = PENALTIES[spec_name(spec)].value(s, **spec_options(spec))
-    except Exception as error:
-        raise ConfigError(f"{where} cannot be computed: {type(error).__name__}: {error}") from error
-    if isinstance(value, torch.Tensor) and value.shape == s.shape[:1]:
+    value = _tried(where, lambda: PENALTIES[spec_name(spec)].value(s, **spec_options(spec)))
+    if isinstance(value, torch.Tensor) and value.shape == s.shape[:1] and not value.is_complex():
         return value
-    what = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)
+    what = f"a tensor of shape {tuple(value.shape)}, {value.dtype}" if isinstance(value, torch.Tensor) else repr(value)
     raise ConfigError(
-        f"{where} must return one value for each matrix, a tensor of shape (B,) for S of shape (B, n, n); "
+        f"{where} must return one value for each matrix, a real tensor of shape (B,) for S of shape (B, n, n); "
         f"for S of shape {tuple(s.shape)} it returns {what}; sum over the last two axes: (...).sum((1, 2))"
     )
 
@@ -179,12 +262,16 @@ def _run(given: Path, path: Path, text: bytes) -> None:
     sys.modules.update({module.__name__: module, **beside})
     sys.path.insert(0, folder)
     try:
-        exec(compile(text, str(path), "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:
+        # With its asserts and docstrings, whatever PYTHONOPTIMIZE says: a claim's says what it measures.
+        exec(compile(text, str(path), "exec", dont_inherit=True, optimize=0), vars(module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what would end the process
         del sys.modules[module.__name__]
         raise ConfigError(f"code: {_told(error, given, path)}") from None
     finally:
-        sys.path.remove(folder)
+        with suppress(ValueError):  # the file took it out itself
+            sys.path.remove(folder)
         for stem in beside:
             del sys.modules[stem]
     if folder not in sys.path:

@@ -177,12 +177,17 @@ def describe(plan: Plan, workers: int) -> str:
 
     lines += [line(block.name, block.cells, block.question) for block in config.blocks]
     lines += [line("all, each once", config.cells), ""]
-    return "\n".join([*lines, *summary(plan, workers)])
+    return "\n".join([*lines, *summary(plan, workers, costs)])
 
 
-def summary(plan: Plan, workers: int) -> list[str]:
+def summary(plan: Plan, workers: int, costs: Costs | None = None) -> list[str]:
     """A plan in a few lines: what is stale and why, what is to be trained and what it costs, and what is odd about the rows."""
-    lines = [*plan.why_stale(), _headline(plan, workers, measured_costs(plan.store)), *plan.store.damaged().values()]
+    lines = [
+        *plan.why_stale(),
+        _headline(plan, workers, costs or measured_costs(plan.store)),
+        *plan.store.damaged().values(),
+    ]
+    lines += plan.store.contradictions(plan.config.cells)
     if count := len(plan.store.finished_keys(plan.missing)):
         lines.append(
             f"{count} of these are trained already: they are in the journal of a job that was killed or is at work."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from .files import open_own
@@ -40,7 +41,8 @@ class Progress:
         if self.log:
             print(text, file=self.log, flush=True)
         end = "\r" if passing and self.terminal else "\n"
-        print(f"\x1b[2K{text}" if self.terminal else text, end=end, file=sys.stderr, flush=True)
+        with suppress(OSError):  # a terminal that is gone, or a full disk behind it, stops no training
+            print(f"\x1b[2K{text}" if self.terminal else text, end=end, file=sys.stderr, flush=True)
 
     def update(self, done: float, detail: str = "") -> None:
         """Print a line, unless the last one is too recent. `done` is in the units of `total`."""

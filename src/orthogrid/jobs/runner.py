@@ -29,7 +29,7 @@ from ..numerics.graphs import find_kernels
 from ..penalties import PENALTIES
 from ..penalties.base import find_penalty
 from ..training.train import Result, train_batch
-from .own import load_code, loaded_code, run_again, try_penalties
+from .own import load_code, loaded_code, run_again, staying, try_penalties
 from .plan import batches, measured_costs, parts, shared_out
 from .progress import Progress, how_many
 from .store import Store, shard_name
@@ -52,7 +52,7 @@ class Failure:
     """Cells that could not be trained, and why."""
 
     cells: list[Cell]
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
         kind = "" if isinstance(self.error, WorkerDied) else f"{type(self.error).__name__}: "
@@ -137,13 +137,14 @@ def train_cells(
     With `minutes` the cheapest cells go first and no batch starts later than that.
     However it ends, what is finished by then is in rows files, and the same call goes on from there.
 
-    Raises TrainingError at the end, when some cells could not be trained; KeyboardInterrupt when it is stopped.
+    Raises TrainingError at the end, when some cells could not be trained or are gone; KeyboardInterrupt when it is stopped.
     """
     store, target = Store(root), find_device(device)
-    for damage in store.set_aside():
-        print(damage, file=sys.stderr, flush=True)
+    for odd in (*store.set_aside(), *store.contradictions(cells)):
+        print(odd, file=sys.stderr, flush=True)
+    asked, filed = cells, store.where(cells).keys()
     if name is None:
-        cells = store.unfiled(cells)
+        cells = [cell for cell in cells if cell.key not in filed]
         if not cells:
             return 0
         name = shard_name(cells)
@@ -164,6 +165,12 @@ def train_cells(
             store.settle(name, cells)
     if stop:
         raise KeyboardInterrupt
+    kept = filed | done | job.trained
+    if gone := [cell for cell in store.unfiled(asked) if cell.key in kept]:
+        raise TrainingError(
+            f"{how_many(len(gone), 'cell')} that were finished are gone: rows files or journals in {store.root} were damaged or "
+            "removed while this job was at work. The same command trains them again."
+        )
     if job.failures:
         number = sum(len(failure.cells) for failure in job.failures)
         listing = "\n".join(map(str, job.failures))
@@ -218,6 +225,7 @@ class Job:
         if minutes is not None:
             self.waiting.sort(key=lambda batch: self.costs.seconds(batch[0]))
         self.count = 0
+        self.trained: set[str] = set()  # their keys
         self.failures: list[Failure] = []
 
     def run(self, stop: Sequence[int], progress: Progress, done: int) -> None:
@@ -237,6 +245,7 @@ class Job:
             results = [each for each in trained if isinstance(each, Result)]
             self.store.append(self.name, [_record(r, device_of(r.cell, self.device)) for r in results])
             self.count += len(results)
+            self.trained |= {result.cell.key for result in results}
             diverged += sum(result.row["status"] == "diverged" for result in results)
             self.failures += [each for each in trained if isinstance(each, Failure)]
         left = len(self.cells) - self.count
@@ -336,8 +345,11 @@ def halve_on_failure(
     The halves also fit into a GPU's memory where the whole did not.
     """
     try:
-        results = train_batch(cells, device, report)
-    except Exception as error:
+        with staying():
+            results = train_batch(cells, device, report)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also what would end the process
         failure = Failure(cells, error.with_traceback(None))
     else:
         yield [replace(result, weight=None, bias=None) for result in results]

@@ -25,13 +25,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cells.cell import Cell
-from .files import open_own, read_table, table_text, write_bytes
+from .files import open_own, read_table, stat_file, table_text, write_bytes
 
 if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
     import pandas as pd
@@ -42,8 +43,12 @@ FILES = {
     "code": "code/{}.json",
 }  # fmt: skip
 CHECKSUM = "checksum"
+# Columns that say where and when a row was made. The others say what came out.
+PROVENANCE = ("seconds", "seconds_per_step", "device", "torch", "code")
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
+# Text is at most so many times as long as its compressed file: a table of ours is some five times, one made to fill the memory a thousand.
+MOST_PACKED = 200
 FIRST_STEP = re.compile(r"\n[^,\n]*,0,")  # the beginning of a cell's trace, and the end of the line before
 
 
@@ -97,11 +102,20 @@ class Store:
 
     def file(self, kind: str, name: str) -> Path:
         """The place of a file, for a kind of FILES."""
-        return self.root / FILES[kind].format(name)
+        return _place(self.root, FILES[kind], name)
 
     def pair(self, name: str) -> tuple[Path, Path]:
         """The places of a rows file and its traces."""
         return self.file("rows", name), self.file("traces", name)
+
+    def _listed(self, kind: str) -> list[Path]:
+        """The files of a kind in the order of names. A folder that cannot be read raises, where a glob would find it empty."""
+        folder, _, ending = FILES[kind].partition("/{}")
+        try:
+            names = os.listdir(self.root / folder)
+        except FileNotFoundError:
+            return []
+        return [self.file(kind, name.removesuffix(ending)) for name in sorted(names) if name.endswith(ending)]
 
     def mark(self, name: str) -> None:
         """Mark a rows file as there, no earlier than it was written. Raises FileNotFoundError where it is not."""
@@ -113,7 +127,7 @@ class Store:
 
     def unmark(self) -> None:
         """Remove the marks of rows files that are gone. A job writes rows before their mark, so one at work keeps its own."""
-        for path in self.root.glob(FILES["mark"].format("*")):
+        for path in self._listed("mark"):
             if not self.file("rows", path.stem).exists():
                 path.unlink(missing_ok=True)
 
@@ -133,8 +147,9 @@ class Store:
     def code_parts(self, code: str) -> dict[str, str] | None:
         """The parts of some code; None where they are not on record."""
         try:
-            return json.loads(self.file("code", code).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            stat_file(path := self.file("code", code))
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
 
     def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
@@ -152,7 +167,7 @@ class Store:
         return {name: file.codes for name, file in self._files()}
 
     def _files(self) -> Iterator[tuple[str, RowsFile]]:
-        for path in sorted(self.root.glob(FILES["rows"].format("*"))):
+        for path in self._listed("rows"):
             name = path.name.partition(".")[0]
             with suppress(FileNotFoundError):  # without traces, or replaced meanwhile by another file
                 yield name, self.sound(name)
@@ -160,7 +175,7 @@ class Store:
     def sound(self, name: str) -> RowsFile:
         """A rows file, each row held against its checksum. Raises FileNotFoundError, also where the traces are missing."""
         paths = self.pair(name)
-        stamp = tuple(number for path in paths for number in (path.stat().st_mtime_ns, path.stat().st_size))
+        stamp = tuple(number for stat in map(stat_file, paths) for number in (stat.st_mtime_ns, stat.st_size))
         if name not in self._read or self._read[name][0] != stamp:
             self._read[name] = stamp, _check(*paths)
         return self._read[name][1]
@@ -204,13 +219,37 @@ class Store:
     def timed_rows(self) -> Iterator[dict[str, str]]:
         """The rows of all rows files, as text; for their times, so whatever code made them."""
         for _, file in self._files():
-            yield from csv.DictReader([file.header, *file.lines])
+            if file.lines:  # without them the header may be anything, and too much for a reader
+                yield from csv.DictReader([file.header, *file.lines])
 
     def torch_versions(self, cells: Sequence[Cell]) -> Counter[str]:
-        """How many of these cells each version of torch trained."""
-        wanted = _codes(cells)
-        seen = {row["key"]: row["torch"] for row in self.timed_rows() if wanted.get(row["key"]) == row["code"]}
+        """How many of these cells each version of torch trained, by the rows that `where` takes."""
+        wanted, seen = _codes(cells), dict[str, str]()
+        for row in self.timed_rows():
+            if wanted.get(row["key"]) == row["code"]:
+                seen.setdefault(row["key"], row["torch"])
         return Counter(seen.values())
+
+    def contradictions(self, cells: Sequence[Cell]) -> list[str]:
+        """A message for each two rows files that hold other values of the same cells under today's code."""
+        wanted, held, first = _codes(cells), self.held(), dict[str, tuple[str, dict[str, Any]]]()
+        count = Counter(key for codes in held.values() for key in codes if codes[key] == wanted.get(key))
+        differ: Counter[tuple[str, str]] = Counter()
+        for name, codes in held.items():
+            if any(count[key] > 1 for key in codes):
+                for row in csv.DictReader([self.sound(name).header, *self.sound(name).lines]):
+                    if count[row["key"]] > 1 and row["code"] == wanted[row["key"]]:
+                        values = {
+                            each: _number(text) for each, text in row.items() if each not in (*PROVENANCE, CHECKSUM)
+                        }
+                        before, there = first.setdefault(row["key"], (name, values))
+                        differ[before, name] += there != values
+        return [
+            f"{self.file('rows', one)} and {self.file('rows', other)} hold other values of {number} cells under the same "
+            "code. Those of the first are taken; move the file away that is wrong."
+            for (one, other), number in differ.items()
+            if number
+        ]
 
     def where(
         self, cells: Sequence[Cell], any_code: bool = False, names: Iterable[str] | None = None
@@ -273,9 +312,10 @@ class Store:
 
         A job writes its rows before its journal goes: what was in a journal that is gone is in a rows file.
         """
-        for path in sorted(self.root.glob(FILES["journal"].format("*"))):
+        for path in self._listed("journal"):
             text = ""
             with suppress(FileNotFoundError):
+                stat_file(path)
                 text = path.read_text(encoding="utf-8", errors="replace")
             for line in text.splitlines():
                 try:
@@ -321,10 +361,10 @@ class Store:
     def gather(self, cells: Sequence[Cell]) -> int:
         """Write all that is filed of some cells to one rows file, and remove the files that hold nothing else.
 
-        Returns how many cells these are.
+        Returns how many cells these are. Files that contradict each other all stay, for a person to choose.
         """
         found = self.where(cells)
-        if there := [cell for cell in cells if cell.key in found]:
+        if (there := [cell for cell in cells if cell.key in found]) and not self.contradictions(there):
             name = self.write(there)
             for other, codes in self.held().items():
                 if other != name and codes.keys() <= found.keys():
@@ -350,6 +390,11 @@ class Store:
         return old
 
 
+@cache  # a plan of many files spends its time on their paths
+def _place(root: Path, pattern: str, name: str) -> Path:
+    return root / pattern.format(name)
+
+
 def _line(record: dict[str, Any]) -> str:
     """A journal's line. Of log |det| five decimals are kept: what is left of a zero is float32's."""
     trace = [point | {"log_abs_det": round(point["log_abs_det"], 5)} for point in record["trace"]]
@@ -359,11 +404,13 @@ def _line(record: dict[str, Any]) -> str:
 
 def _readable(path: Path) -> tuple[str, bool]:
     """What can be read of a compressed file: all of it, or what comes before its first damage; and whether it is all."""
-    pieces, whole = [], True
+    pieces, whole, left = [], True, (1 << 20) + MOST_PACKED * path.stat().st_size
     with gzip.open(path, "rb") as file:
         try:
-            while piece := file.read1(1 << 20):
+            while whole and (piece := file.read1(1 << 20)):
                 pieces.append(piece)
+                left -= len(piece)
+                whole = left >= 0
         except (EOFError, zlib.error, gzip.BadGzipFile):
             whole = False
     return b"".join(pieces).decode(errors="replace"), whole
@@ -382,6 +429,14 @@ def _check(rows: Path, traces: Path) -> RowsFile:
 
 def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
+
+
+def _number(text: str) -> float | str:
+    """A field as it is compared: whether a number is written as 1 or 1.0 depends on the other rows of its file."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _key(line: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -187,7 +188,7 @@ def judge(run: Run) -> pd.DataFrame:
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
         blocks = " ".join(name for name in entry.blocks if run.configured(name))
-        command = f"python -m orthogrid train --config {run.config.source} --blocks {blocks} --only {only}"
+        command = f"python -m orthogrid train --config {shlex.quote(run.config.source)} --blocks {blocks} --only {only}"
         rows.append(dict(
             id=entry.id, statement=entry.statement, section=entry.section, predicate=entry.predicate, measured=seen.measured,
             expected=seen.expected, tolerance=entry.tolerance, verdict=verdict, cells=len(seen.keys), relation=entry.relation,

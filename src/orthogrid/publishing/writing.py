@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def source_line(run: Run, figure: Reader) -> str:
     """Under each figure: its blocks, the command that redraws it, and the file that does."""
     blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
     source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
-    config = "" if run.config.run == "default" else f" --configfile {source}"
-    root = run.config.root if len(str(run.config.root)) <= LONGEST_ROOT else f"…/{run.config.root.name}"
+    config = "" if run.config.run == "default" else f" --configfile {shlex.quote(source)}"
+    path = run.config.root
+    root = shlex.quote(str(path)) if len(str(path)) <= LONGEST_ROOT else f"…/{path.name}"
     command = rf"\mbox{{{code(f'snakemake {root}/figures/{figure.name}.pdf{config}')}}}"
     return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."

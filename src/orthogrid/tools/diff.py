@@ -31,7 +31,8 @@ def read_run(name: str) -> dict[str, pd.DataFrame]:
     commit, _, path = name.rpartition(":")
     if not commit or Path(name).exists():
         return _tables(Path(name), name)
-    done = subprocess.run(["git", "archive", commit, "--", path], capture_output=True, check=False)
+    # Behind the dashes a commit such as --output=FILE is no option.
+    done = subprocess.run(["git", "archive", "--", commit, path], capture_output=True, check=False)
     if done.returncode:
         raise ConfigError(
             f"{name}: {done.stderr.decode(errors='replace').strip()}; give a commit and a folder that it has"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def show(config: Config, key: str, png: str | None = None) -> str:
     lines = [f"cell {cell.key} of {config.run}, in {blocks}", ""]
     lines.append("settings (the rest is as the thread's second script):")
     lines += [f"    {name:<20}{value}" for name, value in cell.settings.items() if value != AXES[name].default]
-    command = f"    python -m orthogrid train --config {config.source or 'FILE'} --key {cell.key}"
+    command = f"    python -m orthogrid train --config {shlex.quote(config.source or 'FILE')} --key {cell.key}"
     if (stored := stored_row(config, cell)) is None:
         return "\n".join([*lines, "", "It has no row yet. To train it:", command])
     row, trace = stored

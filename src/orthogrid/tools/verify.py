@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,9 @@ from ..cells.config import Config
 from ..cells.costs import Costs
 from ..jobs.files import table_text
 from ..jobs.plan import measured_costs
-from ..jobs.store import Store
+from ..jobs.store import PROVENANCE, Store
 from .show import find_cell, stored_row
 
-# Columns that say where and when a row was made. The others say what came out.
-PROVENANCE = ("seconds", "seconds_per_step", "device", "torch", "code")
 # On another processor, or with another torch, sums are rounded otherwise, and training amplifies that. Two rows have the
 # same end if they agree in EQUAL, their distances differ by less than DISTANCE (a tenth of what decides an outcome),
 # and their losses and norms by less than FACTOR. Losses and norms below SMALL are made of rounding alone.
@@ -112,8 +111,9 @@ def verify(config: Config, minutes: float, workers: int, seed: int = 1, most: in
     """Train a sample again, for about so many minutes. Returns a report, and whether all rows came out as they are stored."""
     store = Store(config.root)
     found = store.where(config.cells, any_code=True)
-    tables = [store.rows(name) for name in sorted({*found.values()})]
-    stored = pd.concat(tables).drop_duplicates("key").set_index("key", drop=False)
+    tables = [(name, store.rows(name)) for name in sorted({*found.values()})]
+    taken = [rows[rows["key"].map(found) == name] for name, rows in tables]
+    stored = pd.concat(taken).drop_duplicates("key").set_index("key", drop=False)
     # Three quarters of the time: estimates may be off.
     seconds, cells = 45 * minutes * workers, [cell for cell in config.cells if cell.key in found]
     chosen = sample(config, cells, measured_costs(store), seconds, seed)[:most]
@@ -168,7 +168,7 @@ def report(config: Config, compared: Mapping[str, Comparison], store: Store) -> 
         some = ", ".join(untried)
         lines.append(f"Not tried, since a cell of theirs takes longer than the time: {some}; give more --minutes.")
     lines += store.damaged().values()
-    again = f"python -m orthogrid train --config {config.source} --key"
+    again = f"python -m orthogrid train --config {shlex.quote(config.source)} --key"
     for key, each in compared.items():
         if each.kind in (OTHER_CODE, DIFFERS):
             lines.append(f"{key} {each.kind}; look closer: {again} {key} --again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def pack(run: Run) -> tuple[dict[str, Any], bytes]:
     arrays |= _thinned(run.traces, place)
     columns, data = _laid_out(arrays)
     header = {
-        "run": run.config.run, "title": run.config.title, "config": run.config.source, "cells": len(cells),
+        "run": run.config.run, "title": run.config.title, "config": shlex.quote(run.config.source or "FILE"), "cells": len(cells),
         "axes": axes, "measures": measures, "outcomes": outcomes, "blocks": blocks, "columns": columns,
         "traced": [{"name": name, "label": label} for name, label in TRACED.items()],
     }  # fmt: skip

@@ -236,7 +236,7 @@ function detail() {
   const blocks = run.header.blocks.filter((block) => run.columns[`block ${block.name}`].includes(i)).map((block) => block.name);
   fill(byId("results"), [["outcome", valueOf(run, "outcome", i)], ["in", blocks.join(", ")],
     ...run.header.measures.map((m) => [m.label, short(valueOf(run, m.name, i))]).filter(([, value]) => value !== "NaN")]);
-  byId("again").textContent = `python -m orthogrid train --config ${run.header.config || "FILE"} --key ${state.key} --again`;
+  byId("again").textContent = `python -m orthogrid train --config ${run.header.config} --key ${state.key} --again`;
   byId("yaml").textContent = neighbours(run, i);
   drawTrace(run, i);
 }
