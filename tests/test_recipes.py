@@ -85,15 +85,6 @@ def test_a_penalty_and_a_method_by_the_recipes_train_alone(tmp_path):
     assert new.loc[new["method"] == "halfway", "orthogonality_fro"].max() < 0.05
 
 
-def test_the_notebooks_lines_give_results():
-    names: dict = {}
-    exec(
-        recipe("From a notebook").replace("dimension=50, samples=200", "dimension=6, samples=20").replace("3000", "30"),
-        names,
-    )
-    assert len(names["results"]) == 8 and {r.row["status"] for r in names["results"]} == {"ok"}
-
-
 def test_the_trap_weight_of_the_library_page_is_where_a_second_well_begins():
     """On the very loss that the reader has: a mean or a sum, with the bias at its optimum or without one."""
     space = {"torch": torch}
