@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -140,3 +141,19 @@ LONG = ("test_workflow", "test_faults", "test_recipes", "test_own")
 
 def pytest_collection_modifyitems(items) -> None:
     items.sort(key=lambda item: LONG.index(item.module.__name__) if item.module.__name__ in LONG else len(LONG))
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """A finished run that nothing disturbs: copy it before changing it."""
+    from training import CELLS, train  # which takes from here
+
+    root = tmp_path_factory.mktemp("calm") / "x"
+    train(CELLS, root)
+    return root
+
+
+@pytest.fixture
+def run(calm, tmp_path):
+    """A copy of it."""
+    return Path(shutil.copytree(calm, tmp_path / "x"))

@@ -25,21 +25,6 @@ from orthogrid.jobs.runner import TrainingError
 from orthogrid.jobs.store import Store
 from orthogrid.tools.verify import verify
 
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    """A finished run that nothing disturbs: copy it before changing it."""
-    root = tmp_path_factory.mktemp("calm") / "x"
-    train(CELLS, root)
-    return root
-
-
-@pytest.fixture
-def run(calm, tmp_path):
-    """A copy of it."""
-    return Path(shutil.copytree(calm, tmp_path / "x"))
-
-
 # ---- The same cells in two files ----
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import textwrap
 
 import pytest
-from conftest import ROOT
 
 from orthogrid.cells.cell import Cell
 from orthogrid.cells.components import ConfigError
@@ -23,16 +21,6 @@ from orthogrid.penalties import register
 def noted(s):
     return (s**4).sum((1, 2)){}
 """
-
-
-def test_the_pages_notebook_has_outcomes():
-    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
-    block = re.search(r"\*\*From a notebook\.\*\*\n\n((?:    .*\n)+)", text)[1]
-    names = {}
-    exec(textwrap.dedent(block), names)
-    found = names["table"](names["results"])
-    assert set(found.loc[found["reg"] == 1, "outcome"]) == {"recovered"}
-    assert set(found.loc[found["reg"] == 100, "outcome"]) == {"trapped"}
 
 
 def test_a_notebooks_cell_enters_its_penalty_and_replaces_it():

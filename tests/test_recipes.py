@@ -85,6 +85,14 @@ def test_a_penalty_and_a_method_by_the_recipes_train_alone(tmp_path):
     assert new.loc[new["method"] == "halfway", "orthogonality_fro"].max() < 0.05
 
 
+def test_the_notebooks_lines_have_outcomes():
+    names: dict = {}
+    exec(recipe("From a notebook"), names)
+    found = names["table"](names["results"])
+    assert set(found.loc[found["reg"] == 1, "outcome"]) == {"recovered"}
+    assert set(found.loc[found["reg"] == 100, "outcome"]) == {"trapped"}
+
+
 def test_the_trap_weight_of_the_library_page_is_where_a_second_well_begins():
     """On the very loss that the reader has: a mean or a sum, with the bias at its optimum or without one."""
     space = {"torch": torch}

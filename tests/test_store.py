@@ -26,20 +26,6 @@ from orthogrid.jobs import runner
 from orthogrid.jobs.store import Store, shard_name
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory):
-    """A finished run that nothing disturbs: copy it before changing it."""
-    root = tmp_path_factory.mktemp("calm") / "x"
-    train(CELLS, root)
-    return root
-
-
-@pytest.fixture
-def run(calm, tmp_path):
-    """A copy of it."""
-    return Path(shutil.copytree(calm, tmp_path / "x"))
-
-
 def test_a_finished_job_trains_nothing_and_writes_the_same_bytes(tmp_path, trained):
     assert train(CELLS, tmp_path) == 6
     (path,) = rows_files(tmp_path)

@@ -220,6 +220,7 @@ COMMANDS = {
 
 YAML, RUN = "YAML file (default: %(default)s)", "a folder such as results/default, or COMMIT:results/full"
 SWITCH, FILE, NUMBER = {"action": "store_true"}, {"metavar": "FILE"}, {"type": int, "metavar": "N"}
+NEEDED = {"required": True}
 # The commands that take an option, its name, its help, and what else argparse's add_argument is given.
 OPTIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("show", "key", "the cell's key, or the beginning of it", {}),
@@ -246,21 +247,16 @@ OPTIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("verify", "--seed", "of the sample (default: %(default)s)", {"type": int, "default": 1}),
     ("freeze", "--file", "the record (default: %(default)s)", {"default": "config/frozen.csv"}),
     ("freeze", "--explored", "claims.csv of the exploratory run, to be held beside the published one", FILE),
-    ("freeze", "--why", "what this freeze decides or changes", {"required": True}),
-    (
-        "diagnose",
-        "--weight",
-        "its weight, outputs by inputs: .pt, .npy, .npz or .csv",
-        {"metavar": "FILE", "required": True},
-    ),
-    ("diagnose", "--x", "samples, a row each", {"metavar": "FILE", "required": True}),
-    ("diagnose", "--y", "what the samples are to be mapped to, a row each", {"metavar": "FILE", "required": True}),
-    ("diagnose", "--reg", "the penalty's weight in the loss", {"type": float, "required": True}),
+    ("freeze", "--why", "what this freeze decides or changes", NEEDED),
+    ("diagnose", "--weight", "its weight, outputs by inputs: .pt, .npy, .npz or .csv", FILE | NEEDED),
+    ("diagnose", "--x", "samples, a row each", FILE | NEEDED),
+    ("diagnose", "--y", "what the samples are to be mapped to, a row each", FILE | NEEDED),
+    ("diagnose", "--reg", "the penalty's weight in the loss", {"type": float} | NEEDED),
     ("diagnose", "--penalty", "its name (default: %(default)s)", {"default": "fro2"}),
     (
         "diagnose",
         "--loss",
-        "how squared errors add up (default: %(default)s)",
+        "how squared errors add up (default: mean)",
         {"choices": ("mean", "sum"), "default": "mean"},
     ),
     ("diagnose", "--bias", "the layer has a bias", SWITCH),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..analysis import select, settings
-from ..analysis.intervals import Estimate
+from ..analysis.intervals import Estimate, share
 from ..cells.components import ConfigError
 from ..run.run import RUN_TABLES, Run, View
 
@@ -50,6 +50,17 @@ def measured(value: Estimate | float, expected: float, cells: pd.DataFrame, part
     if not isinstance(value, Estimate):
         value = Estimate(float(value), float(value), float(value))
     return Measurement(value.value, float(expected), value.low, value.high, tuple(cells["key"]), partly)
+
+
+def measured_both_ways(foretold: pd.Series, ends: pd.Series, clusters: pd.Series, cells: pd.DataFrame) -> Measurement:
+    """Of the cells for which an end is foretold the share that end so, of the others the share that do not: the worse of the two.
+
+    Nothing is measured where all of them are on one side.
+    """
+    if foretold.nunique() < 2:
+        return UNTESTED
+    cases = [(foretold, ends), (~foretold, ~ends)]
+    return measured(min(share(so[case], clusters[case]) for case, so in cases), 1.0, cells)
 
 
 # relation: (how it reads, the values that satisfy it as (low, high) from expected and tolerance, whether the ends are out)

@@ -16,7 +16,7 @@ from ..analysis.intervals import bracketed, share
 from ..analysis.select import boundaries, of_squares, only, outside_margin, problems, random_starts
 from ..analysis.settings import MARGIN, MOST, NEARBY, WARM
 from ..presenting.formats import out_of
-from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured
+from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured, measured_both_ways
 from ..presenting.panels import (
     STACK,
     Panel,
@@ -114,11 +114,7 @@ def bound(run: Run, cells: pd.DataFrame) -> Measurement:
 def heavy(run: Run, cells: pd.DataFrame) -> Measurement:
     used = _foretold(random_starts(cells))
     used = used[used["beyond"].abs() > NEARBY]
-    against = used["beyond"] > 0
-    if against.nunique() < 2:
-        return UNTESTED
-    cases = [(against, used["crossed"]), (~against, ~used["crossed"])]
-    return measured(min(share(ends[case], used["seed"][case]) for case, ends in cases), 1.0, used)
+    return measured_both_ways(used["beyond"] > 0, used["crossed"], used["seed"], used)
 
 
 def _foretold(cells: pd.DataFrame) -> pd.DataFrame:
@@ -153,12 +149,7 @@ def _moved(run: Run, cells: pd.DataFrame, step: int) -> pd.Series:
 )  # fmt: skip
 def first_step(run: Run, cells: pd.DataFrame) -> Measurement:
     used = outside_margin(only(cells, inputs="uniform", warmup=0), "reach")
-    far = used["reach"] > 1
-    if far.nunique() < 2:
-        return UNTESTED
-    moved = _moved(run, used, 1)
-    cases = [(far, moved), (~far, ~moved)]
-    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
+    return measured_both_ways(used["reach"] > 1, _moved(run, used, 1), problems(used), used)
 
 
 @claim(

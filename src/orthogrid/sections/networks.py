@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.intervals import share, share_difference
 from ..analysis.select import only, paired
+from ..analysis.settings import ALWAYS
 from ..cells.shape import spec_name, spec_options
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured
 from ..presenting.panels import canvas, legend, list_rows
@@ -14,7 +15,7 @@ from ..presenting.style import COLOURS, figure, nonempty
 from ..run.run import Run
 from ..theory.outcomes import SOLVED
 
-RARELY, ALWAYS = 0.1, 0.75
+RARELY = 0.1
 
 
 def _free(cells: pd.DataFrame) -> pd.Series:

@@ -8,13 +8,11 @@ from matplotlib.figure import Figure
 
 from ..analysis.intervals import share
 from ..analysis.select import of_squares, outside_margin, paired, problems
-from ..analysis.settings import MOST
-from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..analysis.settings import ALWAYS, MOST
+from ..presenting.ledger import UNTESTED, Measurement, claim, measured, measured_both_ways
 from ..presenting.panels import canvas, decades, legend, outcome_patches, shares_of
 from ..presenting.style import LAW, UNIT, figure, nonempty, word
 from ..run.run import Run
-
-ALWAYS = 0.75
 
 
 @claim(
@@ -25,11 +23,7 @@ ALWAYS = 0.75
 )  # fmt: skip
 def real_trap(run: Run, cells: pd.DataFrame) -> Measurement:
     used = outside_margin(of_squares(cells))
-    above = used["reg_over_2lambda"] > 1
-    if above.nunique() < 2:
-        return UNTESTED
-    cases = [(above, used["wrong"]), (~above, ~used["wrong"])]
-    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
+    return measured_both_ways(used["reg_over_2lambda"] > 1, used["wrong"], problems(used), used)
 
 
 @claim(

@@ -11,18 +11,15 @@ from matplotlib.figure import Figure
 
 from ..analysis.intervals import share, share_difference
 from ..analysis.select import methods, only, paired, problems
-from ..analysis.settings import CLOSE, MOST, PROBLEM, SAME_LOSS
+from ..analysis.settings import ALWAYS, CLOSE, MOST, PROBLEM, SAME_LOSS
 from ..cells.shape import spec_options
 from ..presenting.formats import out_of
-from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..presenting.ledger import UNTESTED, Measurement, claim, measured, measured_both_ways
 from ..presenting.panels import canvas, legend, list_rows, outcome_patches
 from ..presenting.style import COLOURS, figure, nonempty, word
 from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
-
-# Ten runs that all come back have a Wilson interval from 0.79 on; so "always" is claimed as more than three quarters.
-ALWAYS = 0.75
 
 
 def _longest(cells: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -147,10 +144,7 @@ def row_weight(run: Run, cells: pd.DataFrame) -> Measurement:
     ratio = weights / forms.row_weight_bound(trap)
     used, ratio = cells[ratio.notna()], ratio.dropna()
     used = used.assign(above=ratio > 1)[(ratio > CLOSE) | (ratio < 1 / CLOSE)]
-    if used["above"].nunique() < 2:
-        return UNTESTED
-    cases = [(used["above"], used["wrong"]), (~used["above"], ~used["wrong"])]
-    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
+    return measured_both_ways(used["above"], used["wrong"], problems(used), used)
 
 
 @claim(

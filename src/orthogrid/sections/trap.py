@@ -13,7 +13,7 @@ from ..analysis.intervals import mean, share
 from ..analysis.select import by_seed, of_squares, only, outside_margin, problems, resting
 from ..analysis.settings import EXISTENCE_SHARE, MOST
 from ..cells.shape import spec_name
-from ..presenting.ledger import UNTESTED, Measurement, claim, measured
+from ..presenting.ledger import UNTESTED, Measurement, claim, measured, measured_both_ways
 from ..presenting.panels import Panel, dots, inside, legend, note, outcome_marks, side_by_side
 from ..presenting.style import COLOURS, LAW, UNIT, figure, shades
 from ..run.run import Run
@@ -58,11 +58,7 @@ def trap_loss(run: Run, cells: pd.DataFrame) -> Measurement:
 )  # fmt: skip
 def existence(run: Run, cells: pd.DataFrame) -> Measurement:
     used = outside_margin(of_squares(cells))
-    above = used["reg_over_2lambda"] > 1
-    if above.nunique() < 2:
-        return UNTESTED
-    cases = [(above, used["wrong"]), (~above, ~used["wrong"])]
-    return measured(min(share(ends[case], problems(used[case])) for case, ends in cases), 1.0, used)
+    return measured_both_ways(used["reg_over_2lambda"] > 1, used["wrong"], problems(used), used)
 
 
 @claim(
