@@ -49,12 +49,10 @@ function orthogrid_labels(document)
   if aux then aux:close() end
 end
 
--- Marks. \says leaves a box of no width at the end of its sentence: a sign, and a box with words where it is not as expected.
--- When the paragraph's lines are known, the marks of one line are moved into the margin beside it, in their order.
--- Words that stand there already, or have no room, are left away; their sign stays.
-local KIND, SHIFT = luatexbase.registernumber("og@kind"), luatexbase.registernumber("og@shift")
-local HLIST, KERN, MM = node.id("hlist"), node.id("kern"), 186468
-local GAP, BETWEEN, ROOM, WORDS = 3 * MM, MM, 25 * MM, -1
+-- Marks. \says leaves a box of no width at the end of its sentence. When the paragraph's lines are known, a mark is moved into
+-- the margin beside its line. A second mark of one line goes beside the next line, where that has none.
+local SHIFT, HLIST, KERN, MM = luatexbase.registernumber("og@shift"), node.id("hlist"), node.id("kern"), 186468
+local GAP = 3 * MM
 
 local function kern(width)
   local new = node.new(KERN, 1)
@@ -62,40 +60,27 @@ local function kern(width)
   return new
 end
 
-local function without_words(mark)
-  for box in node.traverse_id(HLIST, mark.head) do
-    if node.has_attribute(box, KIND) == WORDS then
-      mark.head = node.remove(mark.head, box)
-      return node.flush_node(box)
-    end
-  end
-end
+local behind = -1 -- how many lines below the next one the last mark stands; the items of a list are paragraphs of their own
 
 local function into_margin(head)
+  local pitch = tex.baselineskip.width
   for line in node.traverse_id(HLIST, head) do
-    local marks, said, taken = {}, {}, 0
+    local marks = {}
     for box in node.traverse_id(HLIST, line.head) do
-      if node.has_attribute(box, KIND) then table.insert(marks, box) end
+      if node.has_attribute(box, SHIFT) then table.insert(marks, box) end
     end
-    local row = #marks > 0 and kern(GAP + node.has_attribute(marks[1], SHIFT))
-    local last = row
     for _, mark in ipairs(marks) do
+      behind = behind + 1
+      local shift = node.has_attribute(mark, SHIFT)
       line.head = node.remove(line.head, mark)
-      local kind = node.has_attribute(mark, KIND)
-      if said[kind] or taken + node.dimensions(mark.head) > ROOM then without_words(mark) end
-      said[kind] = true
-      mark.width = node.dimensions(mark.head)
-      taken = taken + mark.width + BETWEEN
-      for _, new in ipairs{ mark, kern(BETWEEN) } do
-        last.next, new.prev, new.next = new, last, nil
-        last = new
-      end
-    end
-    if row then
+      mark.prev, mark.next = nil, nil
+      local row = kern(GAP + shift)
+      row.next, mark.prev = mark, row
       local packed = node.hpack(row)
-      packed.width = 0
+      packed.width, packed.height, packed.depth, packed.shift = 0, 0, 0, behind * pitch
       line.head = node.insert_after(line.head, node.tail(line.head), packed)
     end
+    behind = math.max(behind - 1, -1)
   end
   return head
 end

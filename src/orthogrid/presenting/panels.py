@@ -160,29 +160,26 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
     sns.lineplot(x=left, y=up, orient="y" if across else "x", ax=ax, **RANGE | edge | style)
 
 
-STACK = ("trapped", "decided wrong", "unfinished", "recovered")  # from below
+STACK = (
+    "diverged",
+    "trapped",
+    "decided wrong",
+    "unfinished",
+    "recovered",
+)  # outcomes of runs with enough samples, the recovered last
 
 
-def shares_of(ax: Axes, cells: pd.DataFrame, x: str) -> None:
-    """The shares of outcomes at each x, stacked, the trapped below; on a logarithmic axis, each bar up to its neighbours."""
-    places = np.log(sorted(cells[x].unique()))
-    half = min(0.45 * np.diff(places).min() if len(places) > 1 else 0.4, 0.4)
-    for place, same in cells.groupby(x):
-        bottom = 0.0
-        for name in STACK:
-            part = float((same["outcome"] == name).mean())
-            width = place * (math.exp(half) - math.exp(-half))
-            ax.bar(
-                place * math.exp(-half),
-                part,
-                width,
-                bottom,
-                align="edge",
-                color=COLOURS[name],
-                edgecolor="white",
-                linewidth=0.4,
-            )
-            bottom += part
+def counted_row(ax: Axes, row: int, cells: pd.DataFrame) -> None:
+    """How runs ended as a bar across, from the recovered on the left; each part has its count."""
+    left = 0.0
+    for name in reversed(STACK):
+        if count := int((cells["outcome"] == name).sum()):
+            part = count / len(cells)
+            ax.barh(row, part, 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
+            ink = "black" if name in ("unfinished", "decided wrong") else "white"
+            if part > 0.04:
+                ax.text(left + part / 2, row, f"{count}", ha="center", va="center_baseline", size=7, color=ink)
+            left += part
 
 
 def wrong_shares(ax: Axes, cells: pd.DataFrame, x: str, **style) -> None:

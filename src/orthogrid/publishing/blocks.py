@@ -17,7 +17,6 @@ from ..presenting.formats import MISSING, breakable, code, digits2, enumeration,
 from ..presenting.tables import longtable, ragged, tabular
 from ..run.run import Run, finished
 from ..theory.outcomes import OUTCOMES
-from .writing import source_line
 
 MOST_ROWS = 40  # of a table of medians: the axes that would exceed it are pooled
 # In mm: the page, a letter of code and of text, what is between two columns, a column of names.
@@ -66,7 +65,7 @@ def _figures(run: Run, own: Iterable[Reader]) -> Iterator[str]:
 
 
 def _figure(run: Run, figure: Reader, caption: str, alternative: str) -> Iterator[str]:
-    yield rf"\setfigure{{{figure.name}}}{{{source_line(run, figure)}}}"
+    yield rf"\setfigure{{{figure.name}}}"
     yield rf"\blockfigure{{{figure.name}}}{{{caption}}}{{{alternative}}}"
 
 

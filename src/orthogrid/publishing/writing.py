@@ -1,17 +1,15 @@
-"""What a run hands to LaTeX: values.csv and values.tex, the tables, and the line under each figure."""
+"""What a run hands to LaTeX: values.csv and values.tex, and the tables."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..cells.declarations import Reader, figures
+from ..cells.declarations import figures
 from ..jobs.files import write_bytes, write_table
-from ..presenting.formats import code, enumeration, text
 from ..presenting.tables import TABLES, feeds
 from ..presenting.values import Value, all_values, place_of, plain
 from ..run.run import Run
@@ -19,7 +17,6 @@ from ..sections.ledger import bar, ledger_values, numbers_table
 from ..sections.reproduction import provenance_values
 from .sources import Asked
 
-LONGEST_ROOT = 40  # letters of a folder's name that fit into a line under a figure
 NUMBERS = "values"  # the table of the printed numbers, made when all of them are known
 
 
@@ -47,7 +44,7 @@ def write_values(
             if row.interval_low < row.interval_high
         ),
         *(rf"\setblock{{{block.name}}}" for block in run.config.blocks if len(run.block(block.name))),
-        *(rf"\setfigure{{{figure.name}}}{{{source_line(run, figure)}}}" for figure in shown),
+        *(rf"\setfigure{{{figure.name}}}" for figure in shown),
         *(rf"\settable{{{name}}}" for name in tables),
     ]
     write_bytes(("\n".join(lines) + "\n").encode(), folder / "values.tex")
@@ -59,14 +56,3 @@ def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], p
     for path in paths:
         table = numbers_table(found) if path.stem == NUMBERS else TABLES[path.stem](run, verdicts)
         write_bytes(table.encode(), path)
-
-
-def source_line(run: Run, figure: Reader) -> str:
-    """Under each figure: its blocks, the command that redraws it, and the file that does."""
-    blocks = f"Blocks {enumeration(map(text, figure.blocks))}. " if figure.blocks else ""
-    source = run.config.source if ".." not in Path(run.config.source).parts else Path(run.config.source).name
-    config = "" if run.config.run == "default" else f" --configfile {shlex.quote(source)}"
-    path = run.config.root
-    root = shlex.quote(str(path)) if len(str(path)) <= LONGEST_ROOT else f"…/{path.name}"
-    command = rf"\mbox{{{code(f'snakemake {root}/figures/{figure.name}.pdf{config}')}}}"
-    return f"{blocks}{command} runs {text(f'{figure.file.parent.name}/{figure.file.name}')}."

@@ -24,6 +24,6 @@ from ..presenting.style import FIGURES, figure
 
 # The order of the claims of one section of claims.csv is that of these modules.
 from . import thread, convergence, identifiability, trap, capture, remedy, real, networks, penalties, methods, precision  # noqa: F401 isort: skip
-from . import introduction, ledger, reproduction  # noqa: F401 isort: skip
+from . import introduction, ledger, maps, reproduction  # noqa: F401 isort: skip
 
 __all__ = ["CLAIMS", "FIGURES", "canvas", "claim", "draw_block", "figure", "judge", "measured"]

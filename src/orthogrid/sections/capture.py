@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import NullLocator
 
 from ..analysis.intervals import bracketed, share
 from ..analysis.select import boundaries, of_squares, only, outside_margin, problems, random_starts
@@ -18,19 +16,11 @@ from ..analysis.settings import MARGIN, MOST, NEARBY, WARM
 from ..presenting.formats import out_of
 from ..presenting.ledger import ANSWERER, UNTESTED, Measurement, claim, measured, measured_both_ways
 from ..presenting.panels import (
-    STACK,
     Panel,
-    canvas,
     decades,
     inside,
-    legend,
-    limits,
     mark,
-    mosaic,
-    note,
-    outcome_patches,
     side_by_side,
-    steps_axis,
     wrong_shares,
 )
 from ..presenting.style import (
@@ -38,18 +28,11 @@ from ..presenting.style import (
     GREY,
     INPUTS,
     LAW,
-    MARKERS,
-    REG,
     UNIT,
-    Nothing,
     figure,
-    in_order,
-    nonempty,
-    word,
 )
 from ..presenting.values import Value, values
 from ..run.run import Run
-from ..theory import forms
 from ..theory.heavy import boundary
 
 
@@ -120,7 +103,7 @@ def heavy(run: Run, cells: pd.DataFrame) -> Measurement:
 def _foretold(cells: pd.DataFrame) -> pd.DataFrame:
     """Cells with `beyond`: how far their start's cosine lies below -c*, where positive it is to change sides."""
     ratios = (cells["predicted_lambda_max"] / cells["reg"]).round(2)
-    return cells.assign(beyond=-cells["start_cosine"] - ratios.map(boundary))
+    return cells.assign(ratio=ratios, beyond=-cells["start_cosine"] - ratios.map(boundary))
 
 
 @values("heavy")
@@ -132,6 +115,13 @@ def heavy_values(run: Run) -> dict[str, Value | str]:
 
 
 # Adam's first steps.
+
+# What is drawn of them: the words, inputs, warm-up, the step after which sides are compared, colour and marker.
+FIRST_STEPS = (
+    ("uniform, first step", "uniform", 0, 1, INPUTS["uniform"]),
+    (f"{WARM} steps of warm-up", "uniform", WARM, WARM, INPUTS["whitened"]),
+    ("centred, first step", "normal", 0, 1, (GREY, "s")),
+)
 
 
 def _moved(run: Run, cells: pd.DataFrame, step: int) -> pd.Series:
@@ -208,222 +198,61 @@ def fortuitous(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(share(used["crossed"], problems(used)), 0.0, used)
 
 
-# Where random starts end, by weight and learning rate.
-
-SIDES = {"mismatch": "wrong", "match": "right"}
+# The three quantities that decide a side.
 
 
-@figure("capture_white large_white large_trap capture")
-def draw_outcomes(run: Run) -> Figure:
-    """Share of random starts by outcome, stacked, against reg/2 lambda in bins: a column a kind of problem, a row a side of the start."""
-    kinds = {"white": "capture_white large_white", "uniform, no bias": "capture", "uniform, bias": "large_trap"}
-    groups = {name: _against_threshold(run.block(*blocks.split())) for name, blocks in kinds.items()}
-    groups = {name: cells for name, cells in groups.items() if len(cells)}
-    nonempty(pd.concat(groups.values()) if groups else pd.DataFrame())
-    widths = [max(np.ptp(np.log10([1, *cells["x"]])), 1) + 0.6 for cells in groups.values()]
-    fig, axes = canvas(2.9, 2, len(groups), sharey=True, sharex="col", width_ratios=widths)
-    for column, (name, cells) in enumerate(groups.items()):
-        for row, (start, side) in enumerate(SIDES.items()):
-            ax = axes[row, column]
-            ax.set(xscale="log", ylim=(0, 1), yticks=[0, 0.5, 1])
-            _stack(ax, cells[cells["determinant"] == start])
-            for place, style in ((1, "--"), (cells["spread"].median(), ":")):
-                if style == ":" and place < 1.2:
-                    continue  # where they are one
-                line = ax.axvline(place, **LAW | dict(linestyle=style, zorder=5))
-                line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])
-            ax.set_ylabel("" if column else f"start on the {side} side\nshare of runs")
-            decades(ax, "x")
-        sizes = sorted(cells["dimension"].unique())
-        axes[0, column].set_title(f"{name}, $n={'$, $'.join(map(str, sizes))}$", pad=11)
-        axes[1, column].set_xlabel(UNIT)
-    handles = outcome_patches(pd.concat(groups.values())["outcome"])
-    lines = {r"$\gamma=2\lambda$": "--", r"$\gamma=2\mu$, median": ":"}
-    legend(fig, handles | {text: LAW | dict(linestyle=style) for text, style in lines.items()})
-    return fig
+@figure("first_step heavy capture_white map_haar large_trap", tables="traces")
+def draw_sides(run: Run) -> Figure:
+    """Which runs change sides: Adam's first step by rate times dimension, the heavy direction by c and mu/reg, random starts by reg."""
+    white, uniform = (random_starts(run.block(*names.split())) for names in ("capture_white", "map_haar large_trap"))
+    ends = pd.concat([only(white, determinant="mismatch"), only(uniform, inputs="uniform", method="adam", bias=True)])
+    panels = [
+        Panel("Adam’s first step", partial(_first_steps, run), run.block("first_step")),
+        Panel("one heavy direction", _heavy_starts, _foretold(random_starts(run.block("heavy"))), 1.1),
+        Panel("random starts", _random_ends, ends, 1.25),
+    ]
+    return side_by_side(2.5, panels)
 
 
-def _against_threshold(cells: pd.DataFrame) -> pd.DataFrame:
-    """Random starts under the sum of squares with x, their reg over 2 lambda, and the spread mu/lambda of their problem."""
-    known = (cells["lambda_min"] > 0) & (cells["penalty"] == "fro2") & (cells["init"] == "haar")
-    cells = cells[known]
-    return cells.assign(x=cells["reg_over_2lambda"], spread=cells["predicted_lambda_max"] / cells["lambda_min"])
+def _first_steps(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
+    """The share that is on the other side after the first step, over rate times dimension; all dimensions together."""
+    cells = cells.assign(product=(cells["lr"] * cells["dimension"]).round(3))
+    for name, inputs, warmup, step, (colour, marker) in FIRST_STEPS:
+        some = only(cells, inputs=inputs, warmup=warmup)
+        wrong_shares(ax, some.assign(wrong=_moved(run, some, step)), "product", color=colour, marker=marker, label=name)
+    ax.plot(2 * [math.sqrt(math.pi)], [0, 1.08], **LAW)
+    ax.set(xscale="log", ylim=(-0.05, 1.75), yticks=[0, 0.5, 1], xlabel=r"rate times dimension, $\eta n$")
+    ax.set_ylabel("share on the other side")
+    decades(ax, "x")
+    ax.legend(loc="upper left", handlelength=1.2, borderaxespad=0)
 
 
-def _stack(ax: Axes, cells: pd.DataFrame) -> None:
-    """Bars over bins of the weight, with the number of runs above each; an edge of the bins is at the threshold."""
-    logs = np.log10(cells["x"])
-    bins = 3 if (cells["spread"] < 2).all() else 2  # a decade
-    for place, same in cells.groupby(np.floor(logs * bins)):
-        left, right = 10 ** (place / bins), 10 ** ((place + 1) / bins)
-        bottom = 0.0
-        for name in STACK:
-            part = (same["outcome"] == name).mean()
-            style = dict(color=COLOURS[name], edgecolor="white", linewidth=0.4)
-            ax.bar(left, part, right - left, bottom, align="edge", **style)
-            bottom += part
-        style = dict(xytext=(0, 1), textcoords="offset points", ha="center", fontsize=7, color=GREY)
-        ax.annotate(f"{len(same)}", (np.sqrt(left * right), 1), **style)
+def _heavy_starts(ax: Axes, cells: pd.DataFrame) -> None:
+    """A dot a run, by its start's cosine with the target in the heavy direction and by mu/reg; filled where it changed sides."""
+    for crossed, same in cells.groupby("crossed"):
+        style = mark("trapped" if crossed else "recovered", marker="o", markersize=3)
+        ax.plot(same["ratio"], same["start_cosine"], **style)
+    ratios = sorted(cells["ratio"].unique())
+    ax.plot(ratios, [-boundary(ratio) for ratio in ratios], **LAW | dict(linestyle="-"))
+    low, high = cells["start_cosine"].min(), cells["start_cosine"].max()
+    ax.set(xlabel=r"$\mu/\gamma$", ylabel=r"cosine $c$ of the start", ylim=(1.4 * low, 1.4 * high))
+    inside(ax, "filled: changes sides", (0.97, 0.04), ha="right", va="bottom", color=COLOURS["trapped"])
+    inside(ax, "keeps its side", (0.97, 0.97), ha="right", va="top", color=COLOURS["recovered"])
 
 
-@figure("first_step", tables="traces")
-def draw_first_step(run: Run) -> Figure:
-    """Share of the starts that Adam's first steps move to the other side, against the rate times n/√π: a line a kind of inputs."""
-    cells = nonempty(run.block("first_step"))
+def _random_ends(ax: Axes, cells: pd.DataFrame) -> None:
+    """The share that ends wrong, in bins of half a decade of reg over 2 lambda: white inputs, and uniform ones by side of the start."""
+    middle = 10 ** ((np.floor(2 * np.log10(cells["reg_over_2lambda"])) + 0.5) / 2)
+    cells = cells.assign(bin=middle)
     kinds = {
-        "uniform, first step": (only(cells, inputs="uniform", warmup=0), 1),
-        "uniform, 50 steps of warm-up": (only(cells, inputs="uniform", warmup=WARM), WARM),
-        "normal, first step": (only(cells, inputs="normal", warmup=0), 1),
+        "white, wrong start": (only(cells, inputs="whitened"), INPUTS["whitened"]),
+        "uniform, wrong start": (only(cells, inputs="uniform", determinant="mismatch"), INPUTS["uniform"]),
+        "uniform, right start": (only(cells, inputs="uniform", determinant="match"), (GREY, "s")),
     }
-    fig, axes = canvas(2.0, 1, cells["dimension"].nunique(), sharey=True)
-    handles = {}
-    for ax, (n, _) in zip(axes[0], cells.groupby("dimension"), strict=True):
-        for j, (name, (some, step)) in enumerate(kinds.items()):
-            here = some[some["dimension"] == n]
-            style = dict(color=(*(colour for colour, _ in INPUTS.values()), GREY)[j], marker=MARKERS[j])
-            wrong_shares(ax, here.assign(wrong=_moved(run, here, step)), "reach", **style)
-            handles[name] = style
-        ax.axvline(1, **LAW)
-        ax.set(xscale="log", ylim=(-0.04, 1.08), yticks=[0, 0.5, 1], xlabel=r"$\eta n/\sqrt{\pi}$")
-        ax.set_title(f"$n={n}$")
-        ax.xaxis.set_minor_locator(NullLocator())
-    axes[0, 0].set_ylabel("share on the other side")
-    legend(fig, handles)
-    return fig
-
-
-# One start under two weights, and one heavy direction.
-
-
-@figure("large_trap capture heavy", tables="traces")
-def draw_crossing(run: Run) -> Figure:
-    """One start under two weights, one of which traps it: determinant and data loss over steps; and who flips in block `heavy`.
-
-    The start is a mismatched one that recovers under one weight and is trapped under another: that of the smallest seed in block
-    large_trap or, where it has none, in capture. The weights are the largest that lets it go and the smallest that traps it.
-    """
-    pair, flips = run.trace(_pair(run)).sort_values("step"), _foretold(random_starts(run.block("heavy")))
-    runs = [Panel("determinant", _determinant, pair), Panel("data loss", _losses, pair)]
-    return side_by_side(2.2, [*runs, Panel("who changes sides", _flips, flips, 1.1)])
-
-
-def _pair(run: Run) -> pd.DataFrame:
-    for block in ("large_trap", "capture"):
-        cells = run.block(block)
-        cells = cells[(cells["determinant"] == "mismatch") & (cells["method"] == "adam")]
-        for _, same in cells.groupby("seed"):
-            free, held = (same[same["outcome"] == name].sort_values("reg") for name in ("recovered", "trapped"))
-            if len(free) and len(held):
-                return pd.concat([free.tail(1), held.head(1)])
-    return cells.iloc[:0]
-
-
-def _determinant(ax: Axes, trace: pd.DataFrame) -> None:
-    root = np.exp(trace["log_abs_det"] / trace["dimension"])
-    trace = trace.assign(det=trace["det_sign"] * trace["det_sign_target"] * root)
-    ax.axhline(0, color=GREY, linewidth=0.5)
-    for outcome, one in trace.groupby("outcome"):
-        ax.plot(one["step"], one["det"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
-        reg, ratio = one[["reg", "reg_over_2lambda"]].iloc[0]
-        text = f"{outcome},\n$\\gamma={reg:g}$\n$={ratio:.2g}\\cdot2\\lambda$"
-        place, va = (0.97, "top") if outcome == "recovered" else (0.12, "bottom")  # left of the crossings
-        inside(ax, text, (0.02, place), color=COLOURS[outcome], va=va)
-    steps_axis(ax, trace["steps"].max())
-    ax.set_ylabel(r"$\pm|\det W|^{1/n}$, positive: target’s side")
-
-
-def _losses(ax: Axes, trace: pd.DataFrame) -> None:
-    trace = trace.assign(ratio=trace["fit"] / forms.wrong_floor(trace["lambda_min"]))
-    for outcome, one in trace.groupby("outcome"):
-        ax.plot(one["step"], one["ratio"], color=COLOURS[outcome], marker=".", markersize=3, linewidth=0.9)
-        if outcome == "trapped":
-            trap = one["predicted_trap_loss"].iloc[0] / forms.wrong_floor(one["lambda_min"].iloc[0])
-            ax.axhline(trap, **LAW)
-            note(ax, rf"trap: {trap:.2f}$\,(4\lambda)$", (0, trap), (2, -4), va="top")
-    ax.set(yscale="log", ylabel=r"data loss $/\,4\lambda$", ylim=limits(trace["ratio"], 10))
-    decades(ax)
-    steps_axis(ax, trace["steps"].max())
-
-
-def _flips(ax: Axes, cells: pd.DataFrame) -> None:
-    """A dot a run, of either side: a row a weight, placed by the start's cosine, filled where it changed sides."""
-    regs = sorted(cells["reg"].unique())
-    for i, reg in enumerate(regs):
-        same = cells[cells["reg"] == reg].sort_values("start_cosine")
-        for j, (cosine, crossed) in enumerate(zip(same["start_cosine"], same["crossed"], strict=True)):
-            ax.plot(cosine, i + 0.11 * (j % 7 - 3), **mark("trapped" if crossed else "recovered", markersize=3))
-        place = -boundary(round(float((same["predicted_lambda_max"] / reg).median()), 2))
-        ax.plot([place, place], [i - 0.46, i + 0.46], **LAW)
-    ax.set_yticks(range(len(regs)), [f"$\\gamma={reg:g}$" for reg in regs])
-    ax.set(ylim=(len(regs) - 0.4, -0.6), xlabel=r"$c=e^{\mathsf{T}}\rho W_0e$; line: $-c_*$")
-    ax.tick_params(axis="y", length=0)
-
-
-# Maps over the grid: how every run ended, by weight and samples.
-
-
-def _place(value: float, regs: Sequence[float]) -> float:
-    """Where a weight lies on a map's axis: between the centres of its neighbours, by logarithm."""
-    logs = np.log(regs)
-    if len(regs) < 2 or not 0 < value < math.inf:
-        return math.nan
-    at, step = np.interp(np.log(value), logs, np.arange(len(regs))), np.diff(logs)
-    at += min(0, (np.log(value) - logs[0]) / step[0]) + max(0, (np.log(value) - logs[-1]) / step[-1])
-    return float(np.clip(at, -0.5, len(regs) - 0.5))
-
-
-@figure("map_twin map_haar")
-def draw_map(run: Run) -> Figure:
-    """How runs end, over samples and weight, with the boundary of existence: from the twin and from random starts of both sides."""
-    cells = run.planned("map_twin", "map_haar")
-    starts = {("twin", "mismatch"): "started at the twin"}
-    starts |= {("haar", start): f"random, on the {side} side" for start, side in SIDES.items()}
-    panels = [(title, cells[(cells["init"] == i) & (cells["determinant"] == d)]) for (i, d), title in starts.items()]
-    panels = [(title, here) for title, here in panels if (here["status"] == "ok").any()]
-    if not panels:
-        raise Nothing
-    # Each panel has its own axes: twin and Haar starts are mapped where each says most.
-    widths = [here["reg"].nunique() for _, here in panels]
-    fig, axes = canvas(2.2, 1, len(panels), width_ratios=widths)
-    for ax, (title, here) in zip(axes[0], panels, strict=True):
-        samples, regs = sorted(here["samples"].unique()), sorted(here["reg"].unique())
-        mosaic(ax, here, "reg", "samples", regs, samples)
-        thresholds = here.groupby("samples")["predicted_trap_threshold"].median().reindex(samples)
-        x = np.repeat([_place(value, regs) for value in thresholds], 2)
-        y = np.repeat(np.arange(len(samples) + 1), 2)[1:-1] - 0.5
-        ax.plot(x, y, color="white", linewidth=2.4)
-        ax.plot(x, y, color="black", linewidth=1.1)
-        ax.set_title(title)
-        ax.set_xlabel(REG)
-    axes[0, 0].set_ylabel("samples $k$")
-    law = {r"$\gamma=2\lambda$, median over seeds": LAW | dict(linestyle="-")}
-    legend(fig, outcome_patches(cells["outcome"]) | law)
-    return fig
-
-
-@figure("grid")
-def draw_grid(run: Run) -> Figure:
-    """The full cross: how every run ended, a panel for each penalty and determinant."""
-    nonempty(run.block("grid"))
-    cells = run.planned("grid")
-    names, sides = in_order(cells["arm"]), sorted(cells["determinant"].unique(), reverse=True)
-    samples = sorted(cells["samples"].unique())
-    regs = {arm: sorted(cells.loc[cells["arm"] == arm, "reg"].unique()) for arm in names}
-    widths = [max(len(regs[arm]), 1.5) for arm in names]
-    height = 0.7 + max(0.9, 0.2 * len(samples)) * len(sides)
-    fig, axes = canvas(height, len(sides), len(names), sharey=True, width_ratios=widths)
-    for row, side in enumerate(sides):
-        for ax, arm in zip(axes[row], names, strict=True):
-            here = cells[(cells["arm"] == arm) & (cells["determinant"] == side)]
-            mosaic(ax, here, "reg", "samples", regs[arm], samples)
-            if regs[arm] == [0]:
-                ax.set_xticks([])
-            if row == 0:
-                ax.set_title(word(arm), loc="center")
-            ax.tick_params(labelbottom=row == len(sides) - 1)
-            ax.set_xlabel(REG if row == len(sides) - 1 and len(regs[arm]) > 1 else "")
-            for n in cells["dimension"].unique():  # from here on the data determine W
-                ax.axhline(float(np.searchsorted(samples, n, side="right")) - 0.5, color="black", linewidth=0.8)
-        axes[row, 0].set_ylabel(f"start {'right' if side == 'match' else 'wrong'}\nsamples $k$")
-    legend(fig, outcome_patches(cells["outcome"]) | {"$k=n$": dict(color="black", linewidth=0.8)})
-    return fig
+    for name, (same, (colour, marker)) in kinds.items():
+        if len(same):
+            wrong_shares(ax, same, "bin", color=colour, marker=marker, label=name)
+    ax.plot([1, 1], [0, 1.08], **LAW)
+    ax.set(xscale="log", ylim=(-0.05, 1.75), yticks=[0, 0.5, 1], xlabel=UNIT, ylabel="share that ends wrong")
+    decades(ax, "x")
+    ax.legend(loc="upper left", handlelength=1.2, borderaxespad=0)

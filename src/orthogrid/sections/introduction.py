@@ -9,34 +9,34 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..analysis.select import best_fitted, printed_plateau
 from ..cells.cell import Cell
-from ..presenting.panels import Panel, bars, decades, mark, note, over_steps, side_by_side
+from ..presenting.panels import Panel, bars, decades, inside, mark, note, over_steps, side_by_side
 from ..presenting.style import COLOURS, INPUTS, LAW, PLAIN, colour, figure, word
 from ..run.run import Run
 from ..theory import forms
 
 PRINTED = dict(color="black", marker="o", linestyle="none", markersize=2, zorder=5)
-PLATEAU = ("thread_a", "thread_b", "large_convergence")  # the blocks of the first panel
-GAMMA = 8.0  # in units of 2 lambda, of the well that is drawn
+PLATEAU = ("thread_a", "large_convergence")  # the blocks of the first panel
 
 
-@figure("thread_a thread_b large_convergence identifiability large_trap large_cure", tables="traces log_a")
+@figure("thread_a thread_b large_convergence identifiability cures", tables="traces log_a")
 def draw_teaser(run: Run) -> Figure:
     """Why it is hard, in three panels: a penalty without gradient, too few samples, a barrier; and what cures the first and the last."""
     panels = [
         Panel("no gradient, a plateau", partial(_plateau, run), run.block(*PLATEAU), 1.25),
         Panel("few samples, another matrix", partial(_samples, run), run.block("identifiability", "thread_b"), 0.9),
-        Panel("wrong side, a trap", _well, run.block("large_trap", "large_cure"), 1.05),
+        Panel("wrong side, a trap", _well, run.block("cures"), 1.05),
     ]
     return side_by_side(2.25, panels)
 
 
 def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
-    """Mean |S_ij| over steps. Of the cures the weight with the least ‖S‖_F among those whose data loss ends small, as in the ledger."""
+    """Mean |S_ij| over steps: without a gradient, and of each penalty, under a cosine rate, at its best weight that fits."""
     trace = run.trace(cells).assign(mean=lambda t: t["orthogonality_l1"] / t["dimension"] ** 2)
-    a, b, large = (trace[trace["key"].isin(run.block(name)["key"])] for name in PLATEAU)
+    a, large = (trace[trace["key"].isin(run.block(name)["key"])] for name in PLATEAU)
     printed = run.log_a[run.log_a["step"] > 0]
     ax.set(xscale="log", yscale="log", xlabel="step")
     ax.plot(printed["step"], printed["orthogonality_l1"] / Cell().dimension ** 2, **PRINTED)
@@ -48,8 +48,8 @@ def _plateau(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
         ax.plot([30, 1.15 * last], [level, level], **LAW)
     text = f"no gradient: stays at {mean:.2g}\n($\\sum|S_{{ij}}|={printed_plateau(run):.0f}$)"
     note(ax, text, (1.15 * last, level), (0, 6), ha="right", linespacing=1.2)
-    curves = [("fro2", b, f"squares, $\\gamma={b['reg'].iloc[0]:g}$")] if len(b) else []
-    for penalty in ("l1", "fro"):
+    curves = []
+    for penalty in ("l1", "fro2", "fro"):
         best = best_fitted(run.block("large_convergence"), penalty=penalty, schedule="cosine")
         if len(best):
             some = large[large["key"].isin(best["key"])]
@@ -84,28 +84,25 @@ def _samples(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
 
 
 def _well(ax: Axes, cells: pd.DataFrame) -> None:
-    """The loss along one reflection with and without an extra output row, and where runs of both kinds ended."""
+    """The loss along one reflection at the runs' own weight, with and without an extra output row, and where runs of both kinds ended."""
+    cells = cells[(cells["method"].isin(["adam", "lifted"])) & (cells["steps"] == cells["steps"].max())]
+    unit, ratio = float(forms.wrong_floor(1.0)), float(cells["reg_over_2lambda"].median())
+    reg = ratio * float(forms.trap_threshold("fro2", 1.0))
     s = np.linspace(-1.18, 1.18, 400)
-    unit = float(forms.wrong_floor(1.0))
-    reg = GAMMA * float(forms.trap_threshold("fro2", 1.0))
-    ax.plot(s, forms.path_loss(s, reg, 1.0) / unit, color=COLOURS["trapped"])
-    ax.plot(s, forms.path_loss(s, reg, 1.0, lifted=True) / unit, color=COLOURS["recovered"])
-    cells = cells[(cells["determinant"] == "mismatch") & (cells["lambda_min"] > 0)]
     loss = cells["fit"] + cells["reg"] * cells["orthogonality_fro"] ** 2
     cells = cells.assign(y=loss / forms.wrong_floor(cells["lambda_min"]))
-    for lifted, outcome in ((False, "trapped"), (True, "recovered")):
-        every = cells[(cells["method"] == "lifted") == lifted]
-        some = every[every["wrong"] if outcome == "trapped" else every["outcome"] == outcome]
-        ax.plot(some["position"], some["y"], **mark(outcome, markersize=4.5, zorder=6))
+    for method, outcome in (("adam", "trapped"), ("lifted", "recovered")):
+        every, lifted = cells[cells["method"] == method], method == "lifted"
+        ax.plot(s, forms.path_loss(s, reg, 1.0, lifted=lifted) / unit, color=COLOURS[outcome])
+        ax.plot(every["position"], every["y"], **mark(outcome, markersize=4.5, zorder=6))
         if len(every):
-            counts = {"on the wrong side": every["wrong"], "recovered": every["outcome"] == "recovered"}
-            counts["unfinished"] = ~(counts["on the wrong side"] | counts["recovered"])
-            parts = [f"{found.sum()} {name}" for name, found in counts.items() if found.any()]
-            text = f"one row more, no barrier:\n{', '.join(parts)}" if lifted else ",\n".join(parts)
-            at, ha, va = ((1.2, -0.25), "right", "top") if lifted else ((-0.62, 0.84), "left", "bottom")
-            note(ax, text, at, color=COLOURS[outcome], ha=ha, va=va)
+            count = int((every["outcome"] == outcome).sum())
+            text = f"{count} of {len(every)} {outcome}"
+            at, va = ((0.5, 0.02), "bottom") if lifted else ((0.5, 0.36), "center")
+            text = f"one row more:\n{text}" if lifted else text.replace(" trapped", "\ntrapped")
+            inside(ax, text, at, color=COLOURS[outcome], ha="center", va=va)
     top = float(forms.path_loss(0.0, reg, 1.0)) / unit
-    note(ax, f"$\\gamma={2 * GAMMA:g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])
-    ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-1.35, 1.06 * top))
+    note(ax, f"$\\gamma={2 * ratio:.3g}\\lambda$", (0.2, 0.95 * top), (3, 2), color=COLOURS["trapped"])
+    ax.set(xlabel="position $s$ on the path", ylabel=r"loss $/\,4\lambda$", ylim=(-0.3 * top, 1.06 * top))
     ax.set_xticks([-1, 0, 1], ["−1, twin", "0", "1, target"])
-    ax.set_yticks(range(int(top) + 1))
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from ..analysis.intervals import share
 from ..analysis.select import of_squares, outside_margin, paired, problems
 from ..analysis.settings import ALWAYS, MOST
+from ..cells.inputs import DATA
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured, measured_both_ways
-from ..presenting.panels import canvas, decades, legend, outcome_patches, shares_of
-from ..presenting.style import LAW, UNIT, figure, nonempty, word
+from ..presenting.panels import Panel, counted_row, decades, legend, list_rows, outcome_patches, side_by_side
+from ..presenting.style import GREY, figure, nonempty
 from ..run.run import Run
 
 
@@ -45,30 +48,50 @@ def _between(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[(cells["reg_over_2lambda"] > 1) & (cells["reg_over_2mu"] < 1)]
 
 
+# The figure: where usual weights lie, and what one row more does there.
+
+SPECTRA = DATA / "spectra.csv"  # of eight sets: name, samples, dimension, lambda_min, lambda_max
+USUAL = 1e-3, 0.1  # penalty weights that people take where the loss is a mean
+BAND = "0.88"
+METHODS = {"adam": "plain", "lifted": "one row more"}
+
+
 @figure("real")
 def draw_real(run: Run) -> Figure:
-    """How runs on real inputs end, stacked over the weight: a column a set and dimension, a row a method, both sides together."""
+    """The two thresholds of eight sets of samples, for a mean loss; and how runs end below, between and above the thresholds."""
     cells = nonempty(run.block("real"))
-    sets = [same for _, same in cells.groupby(["inputs", "dimension"])]
-    names = [name for name in ("adam", "lifted") if name in set(cells["method"])]
-    fig, axes = canvas(2.6, len(names), len(sets), sharey=True, sharex="col")
-    for column, same in enumerate(sets):
-        for row, method in enumerate(names):
-            _stack(axes[row, column], same[same["method"] == method])
-        one = same.iloc[0]
-        axes[0, column].set_title(f"{word(one['inputs'])}, $n={one['dimension']}$")
-        axes[-1, column].set_xlabel(UNIT)
-    for row, method in enumerate(names):
-        axes[row, 0].set_ylabel({"adam": "plain", "lifted": "one row more"}[method])
-    legend(fig, outcome_patches(cells["outcome"]) | {r"$\gamma=2\lambda$ and $2\mu$": LAW})
+    panels = [
+        Panel("where usual weights lie", _thresholds, pd.read_csv(SPECTRA), 1.15),
+        Panel("how runs end", _ends, cells),
+    ]
+    fig = side_by_side(2.2, panels)
+    legend(fig, {"usual weights": Patch(color=BAND)} | outcome_patches(cells["outcome"]))
     return fig
 
 
-def _stack(ax: Axes, cells: pd.DataFrame) -> None:
-    """Bars at each weight, over the median of 2 lambda; lines at the two thresholds."""
-    cells = cells.assign(x=cells["reg"] / (2 * cells["lambda_min"].median()))
-    shares_of(ax, cells, "x")
-    for place in (1, float((cells["predicted_lambda_max"] / cells["lambda_min"]).median())):
-        ax.axvline(place, **LAW)
-    ax.set(xscale="log", ylim=(0, 1), yticks=[0, 0.5, 1])
+def _thresholds(ax: Axes, sets: pd.DataFrame) -> None:
+    """A line a set, from 2 lambda to 2 mu over samples times dimension: the data loss of a mean is smaller by that factor."""
+    entries = sets["samples"] * sets["dimension"]
+    low, high = (2 * sets[f"lambda_{end}"] / entries for end in ("min", "max"))
+    order = np.argsort(-low.to_numpy())
+    ax.axvspan(*USUAL, color=BAND, linewidth=0)
+    for row, i in enumerate(order):
+        ax.plot([low[i], high[i]], [row, row], color=GREY, marker="|", markersize=6)
+    ax.set(xscale="log", xlabel="penalty weight, mean loss")
+    list_rows(ax, [sets["name"][i] for i in order])
     decades(ax, "x")
+
+
+def _ends(ax: Axes, cells: pd.DataFrame) -> None:
+    """A bar a region and method, both sides of the start together."""
+    regions = np.select(
+        [cells["reg_over_2lambda"] < 1, cells["reg_over_2mu"] < 1], ["below $2\\lambda$", "between"], "above $2\\mu$"
+    )
+    rows = [(region, method) for region in ("below $2\\lambda$", "between", "above $2\\mu$") for method in METHODS]
+    for i, (region, method) in enumerate(rows):
+        some = cells[(regions == region) & (cells["method"] == method)]
+        if len(some):
+            counted_row(ax, i, some)
+    list_rows(ax, [f"{region}, {METHODS[method]}" for region, method in rows])
+    ax.set(xlim=(0, 1), xticks=[])
+    ax.spines[:].set_visible(False)

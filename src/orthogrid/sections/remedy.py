@@ -6,7 +6,6 @@ Of the runs of one problem and weight only those with the largest number of step
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.intervals import share, share_difference
@@ -15,8 +14,8 @@ from ..analysis.settings import ALWAYS, CLOSE, MOST, PROBLEM, SAME_LOSS
 from ..cells.shape import spec_options
 from ..presenting.formats import out_of
 from ..presenting.ledger import UNTESTED, Measurement, claim, measured, measured_both_ways
-from ..presenting.panels import canvas, legend, list_rows, outcome_patches
-from ..presenting.style import COLOURS, figure, nonempty, word
+from ..presenting.panels import canvas, counted_row, legend, list_rows, outcome_patches
+from ..presenting.style import figure, nonempty, word
 from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
@@ -161,7 +160,6 @@ def row_harmless(run: Run, cells: pd.DataFrame) -> Measurement:
     return measured(share_difference(pairs["first"] > 0.5, pairs["second"] > 0.5), 0.0, used)
 
 
-STACK = ("recovered", "unfinished", "decided wrong", "trapped", "diverged")  # from the left
 CURES = {
     "adam": "no cure", "reg_ramp": "weight ramped up", "reflection": "reflection", "lifted": "one row more",
 }  # fmt: skip
@@ -182,7 +180,7 @@ def draw_remedies(run: Run) -> Figure:
         one = same.iloc[0]
         title = f"{word(one['inputs'])} inputs, $n={one['dimension']}$"
         for i, name in enumerate(names):
-            _stack(ax, i, same[same["method"] == name])
+            counted_row(ax, i, same[same["method"] == name])
         list_rows(ax, [CURES.get(name) or name for name in names])
         ax.set(xlim=(0, 1), xticks=[])
         ax.set_xlabel(f"$\\gamma={one['reg']:g}$\n{one['steps']} steps", linespacing=1.15)
@@ -191,15 +189,3 @@ def draw_remedies(run: Run) -> Figure:
         before = title
     legend(fig, outcome_patches(here["outcome"]))
     return fig
-
-
-def _stack(ax: Axes, row: int, cells: pd.DataFrame) -> None:
-    left = 0.0
-    for name in STACK:
-        count = int((cells["outcome"] == name).sum())
-        if count:
-            ax.barh(row, count / len(cells), 0.78, left, color=COLOURS[name], edgecolor="white", linewidth=0.5)
-            ink = "black" if name in ("unfinished", "decided wrong") else "white"
-            place = left + count / len(cells) / 2
-            ax.text(place, row, f"{count}", ha="center", va="center_baseline", size=7, color=ink)
-            left += count / len(cells)

@@ -6,13 +6,15 @@ import math
 import platform
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ..cells.components import penalties
-from ..presenting.formats import MISSING, digits2, enumeration, integer, number, setting, text
-from ..presenting.tables import ragged, table, tabular
+from ..presenting.formats import MISSING, code, digits2, enumeration, integer, number, setting, text
+from ..presenting.style import FIGURES
+from ..presenting.tables import feeds, longtable, ragged, table, tabular
 from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
@@ -100,6 +102,17 @@ def versions_table(run: Run, verdicts: pd.DataFrame) -> str:
     rows.append(["Paper", "Python", platform.python_version()])
     rows += [["", package, _version(package)] for package in PACKAGES]
     return tabular(rf"ll{ragged(70)}", ["", "", "Version"], rows)
+
+
+@table("*")
+def figures_table(run: Run, verdicts: pd.DataFrame) -> str:
+    """Where each figure of the run comes from: its name, the file of `src/orthogrid` that draws it, and the blocks that it shows."""
+    rows = [
+        [code(name), code("/".join(Path(drawing.source).parts[-2:])), enumeration(map(text, drawing.blocks))]
+        for name, drawing in sorted(FIGURES.items())
+        if feeds(run, drawing.blocks)
+    ]
+    return longtable(rf"ll{ragged(76)}", ["Figure", "Drawn by", "Blocks"], rows)
 
 
 def _version(package: str) -> str:
