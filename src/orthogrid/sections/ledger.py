@@ -60,33 +60,21 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
 @table()
 def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
-    head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
+    words = ["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells", "Explored", "Power"]
+    head = " & ".join(words) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}{ragged(20)}{ragged(49)}r{ragged(33)}{ragged(20)}r@{{}}}}",
-        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{6}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
+        rf"\begin{{longtable}}{{@{{}}{ragged(18)}{ragged(40)}r{ragged(27)}{ragged(17)}rrr@{{}}}}",
+        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{8}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
         r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
     own = verdicts["section"] == OWN
     thread = (verdicts["author"] != OURS) & ~own
     parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
     for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
-        lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
+        lines.append(rf"\multicolumn{{8}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
         lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
         lines.append(r"\addlinespace")
     return "\n".join([*lines[:-1], r"\end{longtable}", ""])
-
-
-@table()
-def power_table(run: Run, verdicts: pd.DataFrame) -> str:
-    """Each claim of a frozen ledger with what the exploratory run found, and how likely this run was to bear it out."""
-    rows = [
-        [code(row.id), row.explored, number(row.explored_measured), _span(row.explored_low, row.explored_high), bar(row), percent(row.power, 0)]
-        for row in verdicts.itertuples()
-        if row.explored
-    ]  # fmt: skip
-    if not rows:
-        rows = [[r"\multicolumn{6}{@{}l@{}}{This run is exploratory itself.}"]]
-    return longtable("llrlll", ["Claim", "Explored", "Measured", "Interval", "Expected (tolerance)", "Power"], rows)
 
 
 def _span(low: float, high: float) -> str:
@@ -100,7 +88,8 @@ def _claim(row) -> list[str]:
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
     statement = f"{code(row.id)}: {text(row.statement)}"
-    return [verdict, statement, number(row.measured), interval, expected, integer(row.cells)]
+    before = [number(row.explored_measured), percent(row.power, 0)] if row.explored else [MISSING, MISSING]
+    return [verdict, statement, number(row.measured), interval, expected, integer(row.cells), *before]
 
 
 def bar(row) -> str:
