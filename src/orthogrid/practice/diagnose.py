@@ -222,7 +222,8 @@ class _Samples:
         if len(x) != len(y):
             raise ValueError(f"x has {len(x)} samples and y has {len(y)}; they must be as many")
         self.unit = loss_unit(loss, y.size)
-        self.x, self.y = x - bias * x.mean(0), y - bias * y.mean(0)
+        self.x = x - x.mean(0) if bias else x
+        self.y = y - y.mean(0) if bias else y
         values, self.vectors = np.linalg.eigh(self.x.T @ self.x)
         self.values = np.maximum(values, 0)
         self.rank = int((self.values > 1e-10 * max(self.values[-1], 1e-300)).sum())
