@@ -129,7 +129,7 @@ def test_floors_and_flips_come_from_the_optimizer():
     assert math.isnan(diagnose(layer, x, y, "fro2", reg=0.1, optimizer=adam).rate_floor)
     # One heavy direction: uncentred inputs without a bias.
     foretold = set()
-    for seed in range(12):
+    for seed in (0, 1):
         layer, x, y, rho = layer_of(6, wrong=False, samples=400, seed=seed, bias=False)
         sgd = torch.optim.SGD(layer.parameters(), lr=1e-4)
         values = spectrum(x, bias=False)

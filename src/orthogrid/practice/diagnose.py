@@ -14,22 +14,21 @@ from ..cells.cell import nearest
 from ..penalties import PENALTIES
 from ..theory import forms
 from ..theory.heavy import boundary
-from .orthogonality import orthogonality
+from .extra_row import loss_unit
 
-LOSSES = ("mean", "sum")
 NEAR = 0.2  # at the target: within this distance of it
 STIFF, UNEVEN = 10.0, 1e3  # reg over 2 mu, and condition, from which a row more is slow
 
-# What each obstacle is called, and what to do about it.
+# What each obstacle is called, and what to do about it. The first that applies is named: the more certain come first.
 OBSTACLES = {
     "no gradient": "The penalty has no gradient. Compute it from `weight`, not from `weight.data`, and give it a weight above 0.",
     "undetermined": "The samples do not determine the weight. No penalty finds it: take more samples, or new ones at every step.",
+    "wide": "Fewer outputs than inputs: such a layer can have traps that a row does not remove.",
     "trapped": "The weight is on the wrong side for good. Add a row of target zero (`extra_row`), or reflect it once.",
     "wrong side": "The weight is on the wrong side and may still change. To be sure, add a row of target zero (`extra_row`).",
-    "may be lost": "The weight is on the right side and may still end on the wrong one. Add a row of target zero, or raise the penalty.",
     "floor": "The entries of WWᵀ - I jitter at the size of the learning rate. Let it decay, or take squares.",
+    "may be lost": "The weight is on the right side and may still end on the wrong one. Add a row of target zero, or raise the penalty.",
     "unfinished": "The weight is on the right side and has not arrived. Take more steps.",
-    "wide": "Fewer outputs than inputs: such a layer can have traps that a row does not remove.",
     "none": "None: there is no trap here, or the weight is at its target.",
 }
 
@@ -71,37 +70,35 @@ class Diagnosis:
     @property
     def advice(self) -> str:
         """What to do, in a sentence or two."""
-        slow = (
-            " It will be slow here: the weight is far above 2μ, or the inputs are uneven."
-            if self.row_is_slow and self.row_helps
-            else ""
-        )
-        return OBSTACLES[self.obstacle] + slow
+        slow = " It will be slow here: the weight is far above 2μ, or the inputs are uneven."
+        return OBSTACLES[self.obstacle] + slow * (self.row_is_slow and self.row_helps)
 
     def __str__(self) -> str:
-        sides = f"{self.side} side, {'decided' if self.decided else 'not decided'}" if self.side else "has no sides"
-        foretold = {True: "; gradient descent will change it", False: "; gradient descent will keep it", None: ""}[
-            self.flip_foretold
-        ]
+        sides = f"{self.side} side, {'' if self.decided else 'not '}decided" if self.side else "has no sides"
+        foretold = {True: "; gradient descent will change it", False: "; gradient descent will keep it", None: ""}
         free = self.inputs - self.rank
-        place = "below" if self.reg <= self.trap_from else "above" if self.reg >= self.kept_from else "between"
+        below, above = self.reg <= self.trap_from, self.reg >= self.kept_from
+        place = "below these" if below else "above these" if above else "between the two"
+        row = ("helps, slowly" if self.row_is_slow else "helps") if self.row_helps else "is not needed"
         return "\n".join([
             f"obstacle      {self.obstacle}",
             f"layer         {self.inputs} inputs, {self.outputs} outputs, ‖S‖ = {self.orthogonality:.3g}",
             f"samples       {self.samples}, rank {self.rank}" + (f": {free} dimensions stay free" if free else ""),
             f"trap          from reg {self.trap_from:.3g} on; sides are kept from {self.kept_from:.3g} on",
-            f"reg           {self.reg:.3g}, {place} {'these' if place != 'between' else 'the two'}",
-            f"weight        {sides}{foretold}",
+            f"reg           {self.reg:.3g}, {place}",
+            f"weight        {sides}{foretold[self.flip_foretold]}",
             f"data loss     {self.loss:.3g}; the best orthogonal weight has {self.loss_of_best:.3g}, the wrong side {self.cost_of_wrong_side:.3g} more",
             f"distance      {self.distance:.3g} to that weight, {self.distance_to_twin:.3g} to its twin",
-            f"one more row  {'helps' if self.row_helps else 'is not needed'}{', slowly' if self.row_helps and self.row_is_slow else ''}",
+            f"one more row  {row}",
             f"what to do    {self.advice}",
         ])  # fmt: skip
 
     def plot(self, ax: Any = None) -> Any:
         """The loss of the sum of squares on the path from the twin to the target, with this layer's place on it; returns the axes."""
-        import matplotlib.pyplot as plt
-
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError:
+            raise ImportError("plot needs matplotlib: pip install matplotlib") from None
         ax = ax or plt.subplots()[1]
         s = np.linspace(-1.3, 1.3, 400)
         smallest = self.edges[0] * self.unit
@@ -136,52 +133,52 @@ def diagnose(
     """
     weight, has_bias, trains = _weight_of(layer, bias)
     outputs, inputs = weight.shape
-    x, y = _table("x", x, inputs, "inputs"), _table("y", y, outputs, "outputs")
-    if len(x) != len(y):
-        raise ValueError(f"x has {len(x)} samples and y has {len(y)}; they must be as many")
-    if loss not in LOSSES:
-        raise ValueError(f"loss {loss!r}: one of {', '.join(LOSSES)}{nearest(str(loss), LOSSES)}")
+    name, attached = _penalty_of(penalty)
     if not (isinstance(reg, int | float) and math.isfinite(reg) and reg >= 0):
         raise ValueError(f"reg must be a number ≥ 0, got {reg!r}")
-    name, attached = _penalty_of(penalty)
-    unit = 1 / y.size if loss == "mean" else 1.0
+    given = _Samples(_table("x", x, inputs, "inputs"), _table("y", y, outputs, "outputs"), loss, has_bias)
+    (smallest, largest), unit = given.edges, given.unit
     summed = reg / unit  # the weight beside a sum of squared errors
-    if has_bias:
-        x, y = x - x.mean(0), y - y.mean(0)
-    values, vectors = np.linalg.eigh(x.T @ x)
-    values = np.maximum(values, 0)
-    rank = int((values > 1e-10 * max(values[-1], 1e-300)).sum())
-    smallest, largest = (float(values[0]) if rank == inputs else 0.0), float(values[-1])
-    u, sizes, vt = np.linalg.svd(y.T @ x, full_matrices=False)
+    u, sizes, vt = np.linalg.svd(given.y.T @ given.x, full_matrices=False)
     best = u @ vt
     twin = best - 2 * np.outer(u[:, -1], vt[-1])
-    square, determined = outputs == inputs, rank == inputs
-    w = torch.from_numpy(weight)
-    s_size = math.sqrt(float(orthogonality(w, "fro2")))
-    now, penalised = _loss(weight, x, y), summed * float(orthogonality(w, name)) if attached and summed else 0.0
-    image = best @ vectors[:, 0]
-    trap = float(forms.trap_threshold(name, smallest, image)) if determined and square else math.nan
+    determined, square = given.rank == inputs, outputs == inputs
+    trap = (
+        float(forms.trap_threshold(name, smallest, best @ given.vectors[:, 0])) if determined and square else math.nan
+    )
     kept = float(forms.capture_threshold(largest, name)) if name in forms.OF_SINGULAR_VALUES else math.nan
-    side = "" if not (square and determined) else "right" if _same_side(weight, best) else "wrong"
-    certified = now + penalised < summed * forms.SINGULAR_PENALTY.get(name, 0.0)
+    right = np.linalg.slogdet(weight)[0] == np.linalg.slogdet(best)[0] if square else False
+    side = ("right" if right else "wrong") if determined and square else ""
+    penalised = summed * _penalty(name, weight) if attached and summed else 0.0
+    certified = given.loss(weight) + penalised < summed * forms.SINGULAR_PENALTY.get(name, 0.0)
     decided = bool(side) and (summed >= kept or certified)
+    caught = bool(side) and summed > trap
     rate, kind = _rate_of(optimizer)
     floor = float(forms.l1_floor(inputs, rate)) if name == "l1" and kind == "adam" and rate else math.nan
-    caught = bool(side) and summed > trap
-    helps = caught and not (side == "right" and decided)
-    fields = dict(
-        outputs=outputs, inputs=inputs, samples=len(x), rank=rank, reg=reg, trap_from=trap * unit, kept_from=kept * unit,
+    distance = float(np.linalg.norm(weight - best))
+    holds = {
+        "no gradient": not (trains and attached and reg > 0),
+        "undetermined": not determined,
+        "wide": outputs < inputs,
+        "trapped": side == "wrong" and caught and decided,
+        "wrong side": side == "wrong" and caught,
+        "floor": distance <= 1 and _penalty("l1", weight) > floor / 3,
+        "may be lost": caught and not decided and distance > NEAR,
+        "unfinished": square and distance > NEAR,
+        "none": True,
+    }
+    return Diagnosis(
+        obstacle=next(name for name in OBSTACLES if holds[name]),
+        outputs=outputs, inputs=inputs, samples=len(given.x), rank=given.rank, reg=reg, trap_from=trap * unit, kept_from=kept * unit,
         condition=largest / smallest if smallest else math.inf, side=side, decided=decided,
-        flip_foretold=_flips(weight, best, values, vectors, summed) if side and kind == "sgd" and name == "fro2" else None,
-        loss=now * unit, loss_of_best=_loss(best, x, y) * unit,
+        flip_foretold=_flips(weight, best, given, summed) if side and kind == "sgd" and name == "fro2" else None,
+        loss=given.loss(weight) * unit, loss_of_best=given.loss(best) * unit,
         cost_of_wrong_side=4 * float(sizes[-1]) * unit if square else math.nan,
-        distance=float(np.linalg.norm(weight - best)), distance_to_twin=float(np.linalg.norm(weight - twin)) if square else math.nan,
-        orthogonality=s_size, rate_floor=floor, row_helps=helps, row_is_slow=summed > STIFF * kept or largest > UNEVEN * smallest,
-        position=_position(best.T @ weight, values, vectors), penalty=name, edges=(smallest, largest), unit=unit,
+        distance=distance, distance_to_twin=float(np.linalg.norm(weight - twin)) if square else math.nan,
+        orthogonality=math.sqrt(_penalty("fro2", weight)), rate_floor=floor, row_helps=caught and not (side == "right" and decided),
+        row_is_slow=summed > STIFF * kept or largest > UNEVEN * smallest, position=_position(best.T @ weight, given),
+        penalty=name, edges=given.edges, unit=unit,
     )  # fmt: skip
-    at_floor = float(orthogonality(w, "l1")) > floor / 3
-    obstacle = _obstacle(fields, trains and attached and reg > 0, determined, caught, at_floor)
-    return Diagnosis(obstacle=obstacle, **fields)
 
 
 @dataclass(frozen=True)
@@ -202,15 +199,15 @@ def suggest_reg(x: Any, y: Any, loss: str = "mean", *, bias: bool = True) -> Sug
     2λ and 2μ, λ and μ the extreme eigenvalues of the samples' Gram matrix, centred if the layer has a bias (Theorems "landscape" and
     "capture"). Raises ValueError as `diagnose` does.
     """
-    shape = np.shape(x)[-1:] or (0,)
-    found = diagnose(np.eye(np.shape(y)[-1] if np.ndim(y) == 2 else 1, shape[0]), x, y, reg=1.0, loss=loss, bias=bias)
-    if found.rank < found.inputs:
-        why = f"the samples determine {found.rank} of {found.inputs} dimensions; no weight finds the others, so take more samples"
+    given = _Samples(_table("x", x), _table("y", y), loss, bias)
+    outputs, inputs = given.y.shape[1], given.x.shape[1]
+    if given.rank < inputs:
+        why = f"the samples determine {given.rank} of {inputs} dimensions; no weight finds the others, so take more samples"
         return Suggestion(0.0, math.nan, why)
-    low, high = (2 * edge * found.unit for edge in found.edges)
-    if found.outputs != found.inputs:
-        kind = "no trap at any weight" if found.outputs > found.inputs else "traps that these weights do not foretell"
-        return Suggestion(low, high, f"a layer with {found.outputs} outputs for {found.inputs} inputs has {kind}")
+    low, high = (2 * edge * given.unit for edge in given.edges)
+    if outputs != inputs:
+        kind = "no trap at any weight" if outputs > inputs else "traps that these weights do not foretell"
+        return Suggestion(low, high, f"a layer with {outputs} outputs for {inputs} inputs has {kind}")
     why = (
         "below the first nothing traps, and noise bends W; above the second a side is kept for good, so start on the right one; between "
         "them sides are not certain. With one row more (`extra_row`) any of them will do, and ten times the second is slow"
@@ -218,43 +215,43 @@ def suggest_reg(x: Any, y: Any, loss: str = "mean", *, bias: bool = True) -> Sug
     return Suggestion(low, high, why)
 
 
-def _obstacle(found: dict[str, Any], has_gradient: bool, determined: bool, caught: bool, at_floor: bool) -> str:
-    """The first that applies, the more certain first."""
-    if not has_gradient:
-        return "no gradient"
-    if not determined:
-        return "undetermined"
-    if found["outputs"] < found["inputs"]:
-        return "wide"
-    if found["side"] == "wrong" and caught:
-        return "trapped" if found["decided"] else "wrong side"
-    if at_floor and found["distance"] <= 1:
-        return "floor"
-    if caught and not found["decided"] and found["distance"] > NEAR:
-        return "may be lost"
-    return "none" if found["distance"] <= NEAR or found["outputs"] > found["inputs"] else "unfinished"
+class _Samples:
+    """Samples `x` and targets `y`, centred where there is a bias, with the eigenvalues (ascending) and vectors of their Gram matrix."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, loss: str, bias: bool):
+        if len(x) != len(y):
+            raise ValueError(f"x has {len(x)} samples and y has {len(y)}; they must be as many")
+        self.unit = loss_unit(loss, y.size)
+        self.x = x - x.mean(0) if bias else x
+        self.y = y - y.mean(0) if bias else y
+        values, self.vectors = np.linalg.eigh(self.x.T @ self.x)
+        self.values = np.maximum(values, 0)
+        self.rank = int((self.values > 1e-10 * max(self.values[-1], 1e-300)).sum())
+        self.edges = (float(self.values[0]) if self.rank == x.shape[1] else 0.0), float(self.values[-1])
+
+    def loss(self, weight: np.ndarray) -> float:
+        """The sum of squared errors."""
+        return float(np.square(self.x @ weight.T - self.y).sum())
 
 
-def _position(m: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> float:
+def _position(m: np.ndarray, given: _Samples) -> float:
     """Where M lies between target, 1, and twin, -1: its least value among the weakest directions."""
-    weakest = vectors[:, values <= values[0] * (1 + 1e-4) + 1e-300]
+    weakest = given.vectors[:, given.values <= given.values[0] * (1 + 1e-4) + 1e-300]
     return float(np.linalg.eigvalsh(weakest.T @ (m + m.T) @ weakest)[0] / 2)
 
 
-def _flips(weight: np.ndarray, best: np.ndarray, values: np.ndarray, vectors: np.ndarray, reg: float) -> bool | None:
+def _flips(weight: np.ndarray, best: np.ndarray, given: _Samples, reg: float) -> bool | None:
     """By Proposition "one heavy direction": None unless one eigenvalue is above reg/2 alone."""
-    if not reg or len(values) < 2 or not values[-2] < reg / 2 < values[-1]:
+    if not reg or len(given.values) < 2 or not given.values[-2] < reg / 2 < given.values[-1]:
         return None
-    heavy = vectors[:, -1]
-    return bool(heavy @ best.T @ weight @ heavy < -boundary(round(float(values[-1]) / reg, 2)))
+    heavy = given.vectors[:, -1]
+    return bool(heavy @ best.T @ weight @ heavy < -boundary(round(float(given.values[-1]) / reg, 2)))
 
 
-def _loss(weight: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.square(x @ weight.T - y).sum())
-
-
-def _same_side(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.linalg.slogdet(a)[0] == np.linalg.slogdet(b)[0])
+def _penalty(name: str, weight: np.ndarray) -> float:
+    """Its value on the shorter side, at its default options."""
+    w = torch.from_numpy(weight)[None]
+    return float(PENALTIES[name].value_at(w if w.shape[1] <= w.shape[2] else w.mT))
 
 
 def _weight_of(layer: Any, bias: bool | None) -> tuple[np.ndarray, bool, bool]:
@@ -276,14 +273,13 @@ def _weight_of(layer: Any, bias: bool | None) -> tuple[np.ndarray, bool, bool]:
     return weight.detach().double().cpu().numpy(), bool(has_bias), bool(trains)
 
 
-def _table(name: str, given: Any, width: int, noun: str) -> np.ndarray:
+def _table(name: str, given: Any, width: int | None = None, noun: str = "") -> np.ndarray:
     """The samples or targets in double precision."""
     found = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
     if found.dtype.kind not in "fiub" or found.ndim != 2:
-        raise ValueError(
-            f"{name} must be a table of real numbers, a row a sample, not {found.dtype} of shape {found.shape}"
-        )
-    if found.shape[1] != width:
+        kind = f"{found.dtype} of shape {found.shape}"
+        raise ValueError(f"{name} must be a table of real numbers, a row a sample, not {kind}")
+    if found.shape[1] != (width or found.shape[1]):
         raise ValueError(f"{name} has {found.shape[1]} columns, and the weight has {width} {noun}")
     if not len(found) or not np.isfinite(found).all():
         raise ValueError(f"{name} has no rows" if not len(found) else f"{name} has entries that are not finite")

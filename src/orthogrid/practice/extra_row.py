@@ -6,18 +6,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
+from ..cells.cell import nearest
+
 LOSSES = ("mean", "sum")
 NOISE = 1e-3  # of the new row's start: from zero it would not move
 
 
 class ExtraRow(nn.Module):
-    """A linear layer with one output more. Called, it gives the layer's own outputs; `row_loss` is what the new one adds to the loss.
+    """A linear layer with one output more, of target zero. Called, it gives the layer's own outputs.
 
-    `weight` (outputs + 1, inputs) is what to penalise: `orthogonality(row.weight)`. `finish` gives the layer back.
+    Add `row_loss()`, the new output's part, to the loss, and penalise `weight` (outputs + 1, inputs). `finish` gives the layer back.
+
+    >>> row = extra_row(nn.Linear(64, 64))
+    >>> loss = mse_loss(row(x), y) + row.row_loss() + reg * orthogonality(row.weight)
+    >>> layer = row.finish()
+
+    A layer under `torch.nn.utils.parametrizations.orthogonal` is constrained with its new row, too. Raises ValueError for a layer
+    with fewer outputs than inputs, TypeError for what is no nn.Linear.
     """
 
     def __init__(self, layer: nn.Linear):
         super().__init__()
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"extra_row takes an nn.Linear, not {type(layer).__name__}")
         outputs, inputs = layer.weight.shape
         if outputs < inputs:
             raise ValueError(
@@ -58,12 +69,9 @@ class ExtraRow(nn.Module):
 
     def row_loss(self, loss: str = "mean") -> Tensor:
         """The new output's squared error of the last call, added up as the other outputs' is: a `mean` as of `mse_loss`, or a `sum`."""
-        if loss not in LOSSES:
-            raise ValueError(f"row_loss: loss {loss!r}: one of {', '.join(LOSSES)}")
         if self._row is None:
             raise RuntimeError("row_loss: call the layer on samples first")
-        total = self._row.float().square().sum()
-        return total / (self._row.numel() * (self.weight.shape[0] - 1)) if loss == "mean" else total
+        return loss_unit(loss, self._row.numel() * (len(self.weight) - 1)) * self._row.float().square().sum()
 
     @property
     def row_norm(self) -> float:
@@ -84,19 +92,14 @@ class ExtraRow(nn.Module):
         return layer
 
 
-def extra_row(layer: nn.Linear) -> ExtraRow:
-    """A layer with one more output of target zero. Train it, add `row_loss()` to the loss, and `finish()` it.
+extra_row = ExtraRow
 
-    >>> row = extra_row(nn.Linear(64, 64))
-    >>> loss = mse_loss(row(x), y) + row.row_loss() + reg * orthogonality(row.weight)
-    >>> layer = row.finish()
 
-    A layer under `torch.nn.utils.parametrizations.orthogonal` is constrained with its new row, too. Raises ValueError for a layer
-    with fewer outputs than inputs, TypeError for what is no nn.Linear.
-    """
-    if not isinstance(layer, nn.Linear):
-        raise TypeError(f"extra_row takes an nn.Linear, not {type(layer).__name__}")
-    return ExtraRow(layer)
+def loss_unit(loss: str, entries: int) -> float:
+    """What a loss is a multiple of, beside the sum of so many squared errors: a `mean`, as `mse_loss` is, or a `sum`."""
+    if loss not in LOSSES:
+        raise ValueError(f"loss {loss!r}: one of {', '.join(LOSSES)}{nearest(str(loss), LOSSES)}")
+    return 1 / entries if loss == "mean" else 1.0
 
 
 def _polar(weight: Tensor) -> Tensor:
