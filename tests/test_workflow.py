@@ -411,6 +411,18 @@ def test_types():
     subprocess.run([BIN / "mypy"], cwd=ROOT, check=True)
 
 
+def test_the_catalogue_finds_what_it_asks_for():
+    """snakemake.github.io/snakemake-workflow-catalog: how the workflow is used, and a page about its configuration."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    deployment = usage["software-stack-deployment"]
+    assert set(deployment) == {"conda", "apptainer", "apptainer+conda", "report"} and deployment["conda"]
+    page = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([\w.]+)` \|", page, re.M))
+    assert named == {path.name for path in (ROOT / "config").iterdir()} - {"README.md"}
+
+
 def test_environment_yml_has_the_pins_of_the_lock():
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(item["pip"] for item in dependencies if isinstance(item, dict))

@@ -28,17 +28,20 @@ if "conda" not in map(str, workflow.deployment_settings.deployment_method):
 
 def here(path):
     """A file of the project, wherever Snakemake is called from."""
-    return os.path.relpath(Path(workflow.basedir, path))
+    return os.path.relpath(PROJECT / path)
 
 
 def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
+    taken = not workflow.modifier.is_main_snakefile()  # as a module, whose onstart Snakemake does not call
+    if taken and not config:
+        stop_with("This workflow got no config from the Snakefile that takes it: write `config: config` under `module`.")
     try:
         for file in files:  # Snakemake has read it already, by another reader, which takes what ours refuses
             raw = read_yaml(file)
             if any(key in raw for key in RUNS_CODE):
                 check_config(raw, source=os.path.relpath(file))  # which names the key
-        checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
+        checked = check_config(config, source=", ".join(map(os.path.relpath, files)) or "config")
         own_readers(checked.code)  # a wrong figure or claim stops the plan before anything trains
         require_run_folder(checked.root)
         if workflow.is_main_process:
@@ -48,6 +51,8 @@ def make_plan(config, files):
         plan = Plan(checked)
         if workflow.is_main_process:
             plan.mark_trained()
+            if taken:
+                plan.write_shards()
             for line in summary(plan, workflow.cores or os.cpu_count()):
                 logger.info(line)
         return plan
