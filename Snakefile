@@ -53,6 +53,8 @@ rule all:
 
 
 onsuccess:
+    if (failed := failed_figures()) != FAILED and failed[1]:
+        stop_with(f"{failed[1]}All else is made.")
     if (paper := Path(PLAN.config.root, "paper.pdf")).exists():
         logger.info(f"The paper of this run: {os.path.relpath(paper)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -91,9 +92,10 @@ def test_a_workflow_of_ones_own_takes_this_one_as_a_module(tmp_path):
     raw = {"run": "mine", "blocks": [GRID]}
     (tmp_path / "config" / "mine.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     (tmp_path / "Snakefile").write_text(recipe("A workflow of your own"), encoding="utf-8")
-    told = snakemake(tmp_path, "--dry-run", "--cores", "1")
-    jobs = ("predict_cells", "train_shard", "aggregate_cells")
-    assert all(f"orthogrid_{job} " in told for job in jobs) and "localrules" not in told
+    program, *figure = shlex.split(recipe("A figure."))
+    told = snakemake(tmp_path, "--dry-run", *figure)
+    jobs = ("predict_cells", "train_shard", "aggregate_cells", "draw_figures")
+    assert program == "snakemake" and all(f"orthogrid_{job} " in told for job in jobs) and "localrules" not in told
     assert list(tmp_path.glob("results/mine/shards/*.json"))  # without a call of onstart
 
 

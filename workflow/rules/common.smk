@@ -8,7 +8,7 @@ import psutil
 from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import RUNS_CODE, check_config
 from orthogrid.jobs.failures import in_words
-from orthogrid.cells.declarations import block_figure_names, own_figure_names, own_readers
+from orthogrid.cells.declarations import figure_names, own_readers
 from orthogrid.jobs.files import cache_folder
 from orthogrid.cells.sources import digest_of, imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
@@ -35,7 +35,9 @@ def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
     taken = not workflow.modifier.is_main_snakefile()  # as a module, whose onstart Snakemake does not call
     if taken and not config:
-        stop_with("This workflow got no config from the Snakefile that takes it: write `config: config` under `module`.")
+        stop_with(
+            "This workflow got no config from the Snakefile that takes it: write `config: config` under `module`."
+        )
     try:
         for file in files:  # Snakemake has read it already, by another reader, which takes what ours refuses
             raw = read_yaml(file)
@@ -128,6 +130,12 @@ def require_latex(wildcards):
     if complaint:
         stop_with(complaint)
     return []
+
+
+def failed_figures():
+    """A text that changes with each drawing that failed, and what failed in the last one."""
+    path = Path(CACHE, "figures.failed")
+    return (path.read_text(encoding="utf-8") if path.exists() else "\n").split("\n", 1)
 
 
 def caption_of(name):

@@ -1,5 +1,5 @@
-# What the LaTeX sources ask for, blocks that they do not know, and what the config's own code draws.
-DRAWN = [*ASKED.figures, *block_figure_names(PLAN.config), *own_figure_names(PLAN.config.code)]
+DRAWN = figure_names(PLAN.config, ASKED.figures)
+FAILED = failed_figures()  # before this call
 
 
 # One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept.
@@ -33,6 +33,7 @@ rule draw_figures:
         workers=workflow.cores,
     params:
         cache=CACHE,
+        failed=FAILED[0],
         config=PLAN.config.digest,
         source=source_digest(PLAN.config.code),
     message:

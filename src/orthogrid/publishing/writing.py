@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..cells.config import Config
 from ..cells.declarations import Reader, figures
 from ..jobs.files import write_bytes, write_table
 from ..presenting.formats import code, enumeration, text
@@ -20,6 +22,8 @@ from ..sections.reproduction import provenance_values
 from .sources import Asked
 
 LONGEST_ROOT = 40  # letters of a folder's name that fit into a line under a figure
+# Keys of a config that take the place of the paper's own words, and of what a PDF says of itself.
+OWN_WORDS = {"heading": "pdftitle", "authors": "pdfauthor", "abstract": ""}
 NUMBERS = "values"  # the table of the printed numbers, made when all of them are known
 
 
@@ -39,6 +43,7 @@ def write_values(
     tables = [name for name in asked.tables if name == NUMBERS or feeds(run, TABLES[name].blocks)]
     lines = [
         *(rf"\setval{{{key}}}{{{value.printed}}}" for key, value in found.items()),
+        *own_words(run.config),
         *(rf"\setplace{{{key}}}{{{place}}}" for key, value in found.items() if (place := place_of(key, value))),
         *(rf"\setverdict{{{row.id}}}{{{row.verdict}}}" for row in verdicts.itertuples()),
         *(
@@ -52,6 +57,16 @@ def write_values(
     ]
     write_bytes(("\n".join(lines) + "\n").encode(), folder / "values.tex")
     return found
+
+
+def own_words(config: Config) -> Iterator[str]:
+    """LaTeX for the title, authors and abstract that a config gives."""
+    for key, of_pdf in OWN_WORDS.items():
+        if words := getattr(config, key):
+            yield rf"\setown{{{key}}}{{{text(words)}}}"
+            if of_pdf:  # which takes letters alone
+                letters = re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[\\^~{}]", " ", words))
+                yield rf"\AtBeginDocument{{\hypersetup{{{of_pdf}={{{letters}}}}}}}"
 
 
 def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], paths: Sequence[Path]) -> None:

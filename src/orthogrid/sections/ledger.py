@@ -59,7 +59,7 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
 
 @table()
 def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
-    """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
+    """The ledger, over several pages: what the run's own code claims, the thread's sentences, ours. The relation stands before what is expected."""
     head = " & ".join(["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells"]) + r" \\"
     lines = [
         rf"\begin{{longtable}}{{@{{}}{ragged(20)}{ragged(49)}r{ragged(33)}{ragged(20)}r@{{}}}}",
@@ -68,7 +68,7 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     ]  # fmt: skip
     own = verdicts["section"] == OWN
     thread = (verdicts["author"] != OURS) & ~own
-    parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
+    parts = {"Of this run's own code": own, "The thread's sentences": thread, "Ours": ~thread & ~own}
     for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
         lines.append(rf"\multicolumn{{6}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
         lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
