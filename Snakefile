@@ -22,6 +22,9 @@ if not workflow.configfiles and workflow.modifier.is_main_snakefile():
 sys.path.insert(0, str(PROJECT / "src"))
 
 
+report: "workflow/report/run.rst"
+
+
 include: "workflow/rules/common.smk"
 
 

@@ -191,6 +191,7 @@ def test_predictions_come_before_training_and_need_no_rows(smoke):
 def test_report_shows_figures_and_paper(smoke, tmp_path):
     snakemake(smoke, *SMOKE, "--report", str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
+    assert "in which every training run is a dot" in html.unescape(page)  # the first page
     assert all(name in page for name in ("paper.pdf", "supplement.pdf", "map.pdf", "claims.html", "explorer.html"))
     for name in ("map", "outcomes"):  # under each figure a caption of its own
         shows = (results(smoke) / "figures" / f"{name}.rst").read_text(encoding="utf-8").splitlines()[0]
@@ -338,8 +339,9 @@ def test_from_another_folder_and_into_another_folder(tmp_path):
     elsewhere.mkdir()
     snakefile = ("-s", str(project / "Snakefile"), "--cores", "all", "--configfile", str(project / "mini.yaml"))
     table = "scratch/mini/cells.csv"
-    snakemake(elsewhere, table, *snakefile, "-d", str(tmp_path / "d"), "--config", "results=scratch")
-    assert len(pd.read_csv(tmp_path / "d" / table)) == 12
+    more = re.search(r"--config '(defaults=.*?)'", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    snakemake(elsewhere, table, *snakefile, "-d", str(tmp_path / "d"), "--config", "results=scratch", more)
+    assert list(pd.read_csv(tmp_path / "d" / table)["lr"]) == 12 * [0.01]
     assert not (project / "results").exists() and not (elsewhere / "scratch").exists()
 
 

@@ -185,7 +185,8 @@ CONFIG_KEYS = {
         schema={"type": "string", "default": "results"},
     ),
     "code": Key(
-        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.",
+        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed. "
+        "A path is looked up from where you call.",
         "a list of Python files", _files, [], schema={"type": "array", "items": {"type": "string"}, "default": []},
     ),
     "defaults": Key("Axis values for every block that does not name the axis."),

@@ -52,8 +52,8 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
         "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
         "claims-differing": differences(verdicts),
         # Claims with an interval; how many of these verdicts are wrong on average, each a test at half the level's rest.
-        "limits-intervals": integer(intervals) if intervals else MISSING,
-        "limits-missed": number((1 - LEVEL) / 2 * intervals, 2) if intervals else MISSING,
+        "limits-intervals": integer(intervals),
+        "limits-missed": number((1 - LEVEL) / 2 * intervals, 2) if intervals else "0",
     }
 
 
