@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,13 +17,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 
 from orthogrid.__main__ import main
 from orthogrid.cells.cell import nearest
 from orthogrid.cells.components import ConfigError, penalties
 from orthogrid.cells.config import load_config
 from orthogrid.jobs import own
-from orthogrid.jobs.failures import in_words, told
+from orthogrid.jobs.failures import in_words, told, where
 from orthogrid.jobs.own import try_penalties
 from orthogrid.jobs.progress import Progress
 from orthogrid.jobs.store import Store, _readable
@@ -207,6 +209,15 @@ def test_what_a_claim_of_ones_own_returns(tmp_path, monkeypatch, small_run, retu
         return
     (row,) = judge(small_run).itertuples()
     assert row.verdict == verdict and row.reason.startswith(words) and bool(row.reason) == bool(words)
+
+
+def test_a_fault_is_told_where_the_users_code_is_though_the_project_lies_in_its_folder():
+    names: dict = {}
+    text = "from orthogrid.cells.cell import Cell\ndef f():\n    return Cell(dimension='x')\n"
+    exec(compile(text, str(ROOT / "mine.py"), "exec"), names)
+    with pytest.raises(ValueError) as caught:
+        names["f"]()
+    assert re.search(r"mine\.py, line 3, in f: \w+Error: ", where(caught.value, names["f"]))
 
 
 def test_what_stops_a_job_goes_to_its_log(tmp_path):

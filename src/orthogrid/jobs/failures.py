@@ -42,8 +42,13 @@ def where(error: BaseException, function: Callable) -> str:
     """File, line and function of the last place that an error passed beside a function's file, or where that function begins; and the error."""
     code = inspect.unwrap(function).__code__
     places = [(code.co_filename, code.co_firstlineno, code.co_name)]
+    package = Path(__file__).parents[1]
+    of_user = not Path(code.co_filename).is_relative_to(package)
     for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).is_relative_to(Path(code.co_filename).parent):
+        path = Path(frame.filename)
+        if of_user and (path.is_relative_to(package) or "site-packages" in path.parts):
+            continue  # which may lie in the user's folder
+        if path.is_relative_to(Path(code.co_filename).parent):
             places.append((frame.filename, frame.lineno or 0, frame.name))
     file, line, name = places[-1]
     shown = os.path.relpath(file) if Path(file).is_relative_to(Path.cwd()) else file
