@@ -18,7 +18,7 @@ help: ## this list
 paper: ready check ## the default run, from nothing to results/default/paper.pdf
 	$(BIN)/snakemake --cores $(CORES)
 
-smoke: ready ## a miniature of it in half a minute: results/smoke/paper.pdf
+smoke: ready ## a miniature of it in a minute or two: results/smoke/paper.pdf
 	@$(BIN)/python -m orthogrid check --config config/smoke.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
 

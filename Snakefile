@@ -5,14 +5,24 @@ import re
 import sys
 from pathlib import Path
 
+# Where this file stands, also if another Snakefile includes it or takes it as a module.
+PROJECT = Path(str(workflow.current_basedir))
+if not PROJECT.is_dir():  # fetched from a repository, file by file
+    sys.exit(
+        "The library and the paper's sources lie beside this Snakefile: clone the repository, and name the one in there."
+    )
+
 # A second configfile would be merged into the first, default by default: read the default only where none is given.
-if not workflow.configfiles:
+if not workflow.configfiles and workflow.modifier.is_main_snakefile():
 
-    configfile: os.path.relpath(Path(workflow.basedir, "config", "config.yaml"))
+    configfile: os.path.relpath(PROJECT / "config" / "config.yaml")
 
 
-# The library needs no installation: everything finds it where the Snakefile stands.
-sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+# The library needs no installation: everything finds it here.
+sys.path.insert(0, str(PROJECT / "src"))
+
+
+report: "workflow/report/run.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -36,22 +46,8 @@ include: "workflow/rules/explorer.smk"
 include: "workflow/rules/checks.smk"
 
 
-# On a cluster training alone is sent to it. The rest takes seconds.
-localrules:
-    predict_cells,
-    aggregate_cells,
-    draw_figures,
-    write_values,
-    build_paper,
-    write_explorer,
-    explorer,
-    claims,
-    clear_old_rows,
-    train_all,
-    all,
-
-
 rule all:
+    """The paper, the explorer, and the rows: what is made where nothing is asked for"""
     default_target: True
     input:
         f"{PLAN.config.root}/paper.pdf",
@@ -60,6 +56,8 @@ rule all:
 
 
 onsuccess:
+    if (failed := failed_figures()) != FAILED and failed[1]:
+        stop_with(f"{failed[1]}All else is made.")
     if (paper := Path(PLAN.config.root, "paper.pdf")).exists():
         logger.info(f"The paper of this run: {os.path.relpath(paper)}")
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, make_run
 
+from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import check_config
-from orthogrid.cells.declarations import block_figure_names, unknown_blocks
+from orthogrid.cells.declarations import block_figure_names, figure_names, unknown_blocks
 from orthogrid.presenting.formats import breakable, digits2
 from orthogrid.publishing.blocks import (
     MOST_ROWS,
@@ -24,6 +25,7 @@ from orthogrid.publishing.blocks import (
     varied_axes,
 )
 from orthogrid.publishing.latex import missing_latex
+from orthogrid.publishing.writing import own_words
 from orthogrid.run.run import Run
 from orthogrid.theory.outcomes import OUTCOMES
 
@@ -56,6 +58,29 @@ def made_up(axes: dict, outcomes: list[str]):
 def test_unknown_is_what_nothing_reads_by_name(own):
     assert [block.name for block in unknown_blocks(own.config)] == ["tenfold_rate"]
     assert block_figure_names(own.config) == ["block_tenfold_rate"]
+
+
+def test_figures_without_a_block_in_the_run_are_not_drawn(own):
+    names = figure_names(own.config, ["circle", "law", "remedies"])
+    assert names == ["circle", "remedies", "block_tenfold_rate"]  # of no block, of one
+
+
+def test_title_authors_and_abstract_of_ones_own(own):
+    words = {"heading": "50 % of λ", "authors": "A_B, C", "abstract": "two\n lines "}
+    config = check_config(OWN | words)
+    assert config.digest != own.config.digest and list(own_words(own.config)) == []
+    said = "\n".join(own_words(config))
+    for line in (
+        r"{heading}{50 \% of \ensuremath{\lambda}}",
+        r"pdftitle={50 \% of λ}",
+        r"{authors}{A\_B, C}",
+        "{abstract}{two lines}",
+    ):
+        assert line in said
+    sources = (ROOT / "paper" / "orthogrid.sty").read_text(encoding="utf-8")
+    assert all(rf"\og@own{{{key}}}" in sources for key in words)
+    with pytest.raises(ConfigError, match=r"abstract: .* at most 3000 characters"):
+        check_config(OWN | {"abstract": 5})
 
 
 def test_its_section_shows_question_axes_plot_and_ends(own):

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +153,24 @@ def test_laws_are_drawn_where_the_published_runs_are(published, name):
         told &= columns["outcome"] == header["outcomes"].index(of)
     assert told.sum() > 300
     assert np.median(np.abs(value - law)[told] / np.abs(law[told])) < 0.06
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node here")
+def test_a_block_without_a_value_on_the_axes_shown_is_shown_on_its_own(packed, tmp_path):
+    """The ablation's samples are few: it has no place in the phase diagram that the page begins with."""
+    script = (ROOT / "src" / "orthogrid" / "publishing" / "explorer" / "page.js").read_text(encoding="utf-8")
+    header, columns = packed
+    run = {"header": header, "columns": {name: column.tolist() for name, column in columns.items()}}
+    calls = """
+runs.push(told);
+state = { ...START }; globalThis.history = { replaceState() {} }; show = () => {};
+change({ block: "ablation" });
+console.log(visible(runs[0]).length, state.x, state.y);
+"""
+    parts = [f"const told = {json.dumps(run)};", script[: script.rindex("start()")], calls]
+    (tmp_path / "a.cjs").write_text("\n".join(parts), encoding="utf-8")
+    done = subprocess.run(["node", str(tmp_path / "a.cjs")], capture_output=True, text=True)
+    assert re.fullmatch(r"[1-9]\d* (penalty|reg) distance\n", done.stdout), done
 
 
 # ---- In a browser ----

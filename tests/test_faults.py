@@ -217,7 +217,7 @@ def test_a_full_disk_is_told_in_words_and_what_was_finished_is_kept(tmp_path, mo
         assert "No space left on device" in capsys.readouterr().err
         remount("size=20m")
         assert main(TRAIN[3:]) == 0
-        assert "more are finished already" in capsys.readouterr().err
+        assert "more are trained already" in capsys.readouterr().err
         let_go()
 
 

@@ -86,7 +86,7 @@ def test_cells_that_are_gone_when_a_job_ends_are_told_and_trained_by_the_next(ru
 
     more = [*CELLS, *(replace(CELLS[0], seed=seed) for seed in (8, 9))]
     monkeypatch.setattr(Store, "settle", settle)
-    with pytest.raises(TrainingError, match=r"[68] cells that were finished are gone"):
+    with pytest.raises(TrainingError, match=r"[68] cells that were trained are gone"):
         train(more, run, name=name)
     monkeypatch.setattr(Store, "settle", real)
     assert train(more, run) and store.unfiled(more) == []
@@ -149,7 +149,7 @@ def test_brackets_without_end_are_damage_like_any_other(run, config, capsys, wha
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(WRITTEN[what].encode()) if path.suffix == ".gz" else WRITTEN[what].encode())
     assert main(["plan", "--config", str(config)]) == 0
-    assert ("all 6 cells are finished" in capsys.readouterr().out) == (what not in ("traces", "code"))
+    assert ("all 6 cells are trained" in capsys.readouterr().out) == (what not in ("traces", "code"))
 
 
 # ---- Something else in the place of a file ----
@@ -232,7 +232,7 @@ def test_what_was_emptied_or_edited_since_it_was_made_is_told_and_put_aside(tmp_
 
 def test_every_script_that_makes_files_puts_them_on_record():
     scripts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "scripts").glob("*.py")}
-    none = {name for name, text in scripts.items() if "with told(), on_record(snakemake):" not in text}
+    none = {name for name, text in scripts.items() if "with told(snakemake.log[0]), on_record(snakemake):" not in text}
     assert none == {"check_claims", "clear_old_rows"}
 
 

@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,13 +17,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 
 from orthogrid.__main__ import main
 from orthogrid.cells.cell import nearest
 from orthogrid.cells.components import ConfigError, penalties
 from orthogrid.cells.config import load_config
 from orthogrid.jobs import own
-from orthogrid.jobs.failures import in_words
+from orthogrid.jobs.failures import in_words, told, where
 from orthogrid.jobs.own import try_penalties
 from orthogrid.jobs.progress import Progress
 from orthogrid.jobs.store import Store, _readable
@@ -176,6 +178,53 @@ def test_docstrings_and_asserts_of_a_users_file_count_without_pythons_own(call, 
     Path("wrong.py").write_text("assert False\n")
     with pytest.raises(ConfigError, match=r"wrong\.py, line 1: AssertionError"):
         own.load_code("wrong.py")
+
+
+CLAIM = """
+from orthogrid import claim, measured, mean
+@claim("mine", "", ">", blocks="law", predicate="A fit.")
+def mine(run, cells):
+    return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("returns", "verdict", "words"),
+    [
+        ("measured(3.0, 1, cells)", "untested", "a number without an interval"),
+        ("measured(3.0, 1, cells, exact=True)", "supported", ""),
+        ("measured(mean([3.0, 3.1, 3.2]), 1, cells)", "supported", ""),
+        ("3.0", "", r"own\.py, line 3, in mine: TypeError: it returned 3\.0; end it with: return measured\("),
+        ("cells['none']", "", r"own\.py, line 5, in mine: KeyError: 'none'\. It saw (\d+) of the \1 cells"),
+    ],
+)
+def test_what_a_claim_of_ones_own_returns(tmp_path, monkeypatch, small_run, returns, verdict, words):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(CLAIM.format(returns), encoding="utf-8")
+    own.load_code("own.py")
+    monkeypatch.setattr(ledger, "CLAIMS", {"mine": CLAIMS["mine"]})
+    if not verdict:
+        with pytest.raises(ConfigError, match=words):
+            judge(small_run)
+        return
+    (row,) = judge(small_run).itertuples()
+    assert row.verdict == verdict and row.reason.startswith(words) and bool(row.reason) == bool(words)
+
+
+def test_a_fault_is_told_where_the_users_code_is_though_the_project_lies_in_its_folder():
+    names: dict = {}
+    text = "from orthogrid.cells.cell import Cell\ndef f():\n    return Cell(dimension='x')\n"
+    exec(compile(text, str(ROOT / "mine.py"), "exec"), names)
+    with pytest.raises(ValueError) as caught:
+        names["f"]()
+    assert re.search(r"mine\.py, line 3, in f: \w+Error: ", where(caught.value, names["f"]))
+
+
+def test_what_stops_a_job_goes_to_its_log(tmp_path):
+    for error, words in ((ConfigError("mend it"), "mend it\n"), (ValueError("odd"), "ValueError: odd\n")):
+        with pytest.raises(SystemExit), told(str(tmp_path / "logs" / "a.log")):
+            raise error
+        assert (tmp_path / "logs" / "a.log").read_text(encoding="utf-8").rstrip("\n").endswith(words.strip())
 
 
 NAME = "it's mine/my c.yaml"

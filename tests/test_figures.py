@@ -275,9 +275,14 @@ def test_a_failing_figure_is_named_and_the_others_are_kept(small_run, tmp_path, 
 
     broken.blocks, broken.tables, broken.source = ("law",), (), FIGURES["law"].source
     monkeypatch.setitem(FIGURES, "law", broken)
-    with pytest.raises(FigureError, match="figure 'law': KeyError: 'no such column'") as caught:
+    with pytest.raises(
+        FigureError, match=r"figure 'law' failed in .*test_figures\.py, line \d+, in broken: KeyError: 'no such column'"
+    ) as caught:
         draw_figures(small_run, ["circle", "law"], tmp_path / "figures", workers=workers)
-    assert "in broken" in "".join(caught.value.__cause__.__notes__)  # where in its code, from another process as well
+    assert "in broken" in "".join(caught.value.__cause__.__notes__)  # from another process as well
+    words = PdfReader(tmp_path / "figures" / "law.pdf").pages[0].extract_text()
+    assert "failed in" in words and "in broken" in words  # where it would stand; the other one is drawn
+    assert len(PdfReader(tmp_path / "figures" / "circle.pdf").pages) == 1
     monkeypatch.undo()
     assert draw_figures(small_run, ["circle", "law"], tmp_path / "figures", workers=workers) == ["law"]
 

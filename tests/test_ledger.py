@@ -16,7 +16,8 @@ from orthogrid.analysis.intervals import Estimate
 from orthogrid.analysis.select import paired
 from orthogrid.jobs.files import write_table
 from orthogrid.presenting.formats import text
-from orthogrid.presenting.ledger import SECTIONS, UNTESTED, VERDICTS, Claim, measured, summary, unexpected
+from orthogrid.presenting.ledger import ABSENT, SECTIONS, UNTESTED, VERDICTS, Claim, measured, summary, unexpected
+from orthogrid.publishing.page import write_claims_page
 from orthogrid.publishing.sources import asked
 from orthogrid.sections import CLAIMS, judge
 from orthogrid.sections.ledger import ledger_values
@@ -143,6 +144,19 @@ def test_snakemake_claims_fails_where_one_is_refuted(tmp_path, capsys, table, co
     words = capsys.readouterr().out
     assert words == (tmp_path / "log").read_text()
     assert (f"refuted: {COMPARED}" in words) == bool(code)
+
+
+def test_claims_without_a_block_in_the_run_are_counted_not_listed(table, tmp_path):
+    run = ideal()
+    few = judge(replace(run, config=replace(run.config, blocks=run.config.blocks[:1])))
+    here = set(few.loc[few["reason"] != ABSENT, "id"])
+    assert 0 < len(here) < 10 and ABSENT not in set(table["reason"])
+    lines = summary(few).splitlines()
+    assert f"{len(few) - len(here)} more claims: {ABSENT}" in lines
+    assert {line.split()[1] for line in lines[: len(here)]} == here
+    write_claims_page(few, "x", tmp_path / "claims.html")
+    page = (tmp_path / "claims.html").read_text(encoding="utf-8")
+    assert page.count("<b>") == len(here) and f"{len(few) - len(here)} more, not listed here" in page
 
 
 # Of an interval with these ends, where 1 is expected within 0.1.

@@ -24,7 +24,7 @@ from orthogrid.cells import components
 from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import Config, check_config, load_config
 from orthogrid.cells.costs import Costs, operations
-from orthogrid.cells.declarations import complaints, own_figure_names, own_readers
+from orthogrid.cells.declarations import complaints, own_readers
 from orthogrid.cells.sources import imported_files
 from orthogrid.jobs import own, runner, workers
 from orthogrid.jobs.files import read_table, write_table
@@ -105,11 +105,13 @@ def test_the_recipe_is_checked_and_run_once(mine, capsys):
 def test_its_text_tells_a_plan_everything(mine):
     code = (
         "import sys; from orthogrid.cells.config import load_config; from orthogrid.jobs.plan import Plan, describe;"
-        "from orthogrid.cells.declarations import own_figure_names; config = load_config('config/mine.yaml');"
-        "print(describe(Plan(config), 1)); print(own_figure_names(config.code), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
+        "from orthogrid.cells.declarations import figure_names; config = load_config('config/mine.yaml');"
+        "print(describe(Plan(config), 1)); print(figure_names(config, []), sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "12 cells to train" in shown.stdout and "['quartic'] []" in shown.stdout and shown.stderr == ""
+    assert (
+        "12 cells to train" in shown.stdout and "['block_quartic', 'quartic'] []" in shown.stdout and shown.stderr == ""
+    )
 
 
 def test_a_run_of_it_is_trained_drawn_and_judged_and_an_edit_makes_its_own_rows_stale(mine):
@@ -212,6 +214,7 @@ TEXT_FAULTS = {
     "figure signature": (FIGURE + "def draw_me(run, cells): ...\n", r"figure 'me' has \(run, cells\); .*def draw_me\(run\)"),
 }  # fmt: skip
 MORE_TEXT_FAULTS = {
+    "register bare": (PENALTY.format("mine").replace("r()", "r"), r"line 3: write @register\(\) with its brackets above 'mine'"),
     "figure untold": (FIGURE.replace("'quartic'", "BLOCKS") + "def draw_me(run): ...\n", r"must stand in its decorator as text"),
     "figure bare": (FIGURE.replace("('quartic')", "") + "def draw_me(run): ...\n", r"must stand in its decorator as text"),
     "figure inside": (FIGURE.replace("@", "if 1:\n  @") + "  def draw_me(run): ...\n", r"top level of the file"),
@@ -381,12 +384,16 @@ def test_decorators_are_known_by_what_they_are(mine):
         ("figure", "it", ("law", "grid")),
         ("claim", "mine", ("law",)),
     ]
-    assert told[0].text == "Two\nlines." and own_figure_names(["my/figures.py"]) == ["it"]
+    assert told[0].text == "Two\nlines." and [r.name for r in told if r.kind == "figure"] == ["it"]
 
 
 def test_own_readers_count_among_the_readers(mine):
     config = load_config("config/mine.yaml")
     assert not any("quartic" in line for line in complaints(config))
+    edit(mine / "my" / "penalties.py", '@figure("quartic")', '@figure("quartics")')
+    components.forget_code()
+    told = "this config has no block 'quartics', which figure 'quartic' reads; did you mean 'quartic'?"
+    assert complaints(load_config("config/mine.yaml"))[-1] == told
 
 
 def test_workers_that_are_not_forked_run_it_too(mine, monkeypatch):

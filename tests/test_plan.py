@@ -1,4 +1,4 @@
-"""What a plan tells before anything is trained: finished, new and stale cells, why they are stale, time and memory."""
+"""What a plan tells before anything is trained: trained, new and stale cells, why they are stale, time and memory."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from orthogrid.jobs.plan import (
     shared_out,
     summary,
 )
+from orthogrid.jobs.progress import Progress, duration
 from orthogrid.jobs.store import Store, shard_name
 from orthogrid.training.train import train_batch
 
@@ -51,7 +52,7 @@ def trained(tmp_path):
 
 
 def columns(text, name):
-    """Of a block's line: cells, finished, new, stale."""
+    """Of a block's line: cells, trained, new, stale."""
     return [int(number) for number in next(s for s in text.splitlines() if s.startswith(name)).split()[1:5]]
 
 
@@ -67,7 +68,7 @@ def made_by(root, edit):
 
 def test_a_plan_tells_finished_new_and_stale_cells(trained):
     assert columns(describe(Plan(config_in(trained)), 2), "a") == [12, 12, 0, 0]
-    assert summary(Plan(config_in(trained)), 2) == ["x: all 12 cells are finished."]
+    assert summary(Plan(config_in(trained)), 2) == ["x: all 12 cells are trained."]
     made_by(trained, lambda parts: parts | {"penalties/l1.py": "000000000000"})
     plan = Plan(config_in(trained, seed=[1, 2, 3, 4]))
     assert plan.names == sorted([shard_name(config_in(trained).cells), *plan.shards]) and len(plan.shards) == 1
@@ -213,4 +214,32 @@ def test_nothing_to_train_is_said_of_a_finished_run_and_not_of_one_without_time(
     assert main(["train", "--config", str(path)]) == 0
     assert "nothing to train" not in capsys.readouterr().err
     assert main(["train", "--config", str(path)]) == 0
-    assert "nothing to train: all are finished" in capsys.readouterr().err
+    assert "nothing to train: all are trained" in capsys.readouterr().err
+
+
+def test_the_time_left_is_told_once_a_speed_is_known(monkeypatch, capsys):
+    """38 s of work after 7 s of loading, which once were told as 59 min; and a day of it, of which 2 % is long."""
+    for total, every in ((38.0, 1.0), (86400.0, 10.0)):
+        clock = [0.0]
+        monkeypatch.setattr("orthogrid.jobs.progress.time.monotonic", lambda clock=clock: clock[0])
+        progress = Progress("training", total, every=every)
+        clock[0] = 7.0
+        progress.update(0.01, "of the work, ")
+        told = []
+        while len(told) < 5:
+            clock[0] += every
+            progress.update(0.01 + clock[0] - 7.0, "of the work, ")
+            told.append(capsys.readouterr().err.strip())
+        assert "0% of the work, time left not known yet" in told[0] or total == 38.0
+        left = [duration(total - 0.01 - every * (i + 1)) for i in range(5)]
+        assert all(
+            line.endswith((f"about {rest} left", "not known yet")) for line, rest in zip(told, left, strict=True)
+        )
+        assert told[-1].endswith(f"about {left[-1]} left")
+
+
+def test_a_plan_says_what_its_seconds_are_of(trained):
+    (line,) = summary(Plan(config_in(trained, seed=[9])), 2)
+    assert "of training on 2 cores" in line and line.endswith(
+        "Starting, figures and the paper take a minute or two more."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import torch
 import yaml
 from conftest import ROOT
-from test_workflow import MINI, copy_project, rows_files
+from test_workflow import MINI, copy_project, rows_files, snakemake
 
 from orthogrid import orthogonality
 from orthogrid.__main__ import main
@@ -83,6 +84,19 @@ def test_a_penalty_and_a_method_by_the_recipes_train_alone(tmp_path):
     assert list(new.groupby(["penalty", "method"]).size().items()) == [(("cubic", "adam"), 6), (("none", "halfway"), 3)]
     # Half a step suffices at this rate.
     assert new.loc[new["method"] == "halfway", "orthogonality_fro"].max() < 0.05
+
+
+def test_a_workflow_of_ones_own_takes_this_one_as_a_module(tmp_path):
+    (tmp_path / "orthogrid").symlink_to(ROOT)
+    (tmp_path / "config").mkdir()
+    raw = {"run": "mine", "blocks": [GRID]}
+    (tmp_path / "config" / "mine.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    (tmp_path / "Snakefile").write_text(recipe("A workflow of your own"), encoding="utf-8")
+    program, *figure = shlex.split(recipe("A figure."))
+    told = snakemake(tmp_path, "--dry-run", *figure)
+    jobs = ("predict_cells", "train_shard", "aggregate_cells", "draw_figures")
+    assert program == "snakemake" and all(f"orthogrid_{job} " in told for job in jobs) and "localrules" not in told
+    assert list(tmp_path.glob("results/mine/shards/*.json"))  # without a call of onstart
 
 
 def test_the_notebooks_lines_have_outcomes():

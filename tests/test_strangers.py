@@ -44,7 +44,7 @@ WRONG = {
     "a number": ("5", "expected a mapping"),
     "a list": ("- a\n", "expected a mapping"),
     "two documents": (GOOD + "---\n" + GOOD, "no valid YAML"),
-    "a tab": (GOOD.replace("    axes", "\taxes"), "line 4"),
+    "a tab": (GOOD.replace("    axes", "\taxes"), "indent by spaces, not by tabs"),
     "a tag that runs code": (GOOD + "title: !!python/object/apply:os.system ['true']\n", "line 5"),
     "binary": (bytes(range(256)), "byte 0x80"),
     "latin-1": ((GOOD + "title: café\n").encode("latin-1"), "line 5: byte 0xe9"),

@@ -191,6 +191,7 @@ def test_predictions_come_before_training_and_need_no_rows(smoke):
 def test_report_shows_figures_and_paper(smoke, tmp_path):
     snakemake(smoke, *SMOKE, "--report", str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
+    assert "in which every training run is a dot" in html.unescape(page)  # the first page
     assert all(name in page for name in ("paper.pdf", "supplement.pdf", "map.pdf", "claims.html", "explorer.html"))
     for name in ("map", "outcomes"):  # under each figure a caption of its own
         shows = (results(smoke) / "figures" / f"{name}.rst").read_text(encoding="utf-8").splitlines()[0]
@@ -338,8 +339,9 @@ def test_from_another_folder_and_into_another_folder(tmp_path):
     elsewhere.mkdir()
     snakefile = ("-s", str(project / "Snakefile"), "--cores", "all", "--configfile", str(project / "mini.yaml"))
     table = "scratch/mini/cells.csv"
-    snakemake(elsewhere, table, *snakefile, "-d", str(tmp_path / "d"), "--config", "results=scratch")
-    assert len(pd.read_csv(tmp_path / "d" / table)) == 12
+    more = re.search(r"--config '(defaults=.*?)'", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    snakemake(elsewhere, table, *snakefile, "-d", str(tmp_path / "d"), "--config", "results=scratch", more)
+    assert list(pd.read_csv(tmp_path / "d" / table)["lr"]) == 12 * [0.01]
     assert not (project / "results").exists() and not (elsewhere / "scratch").exists()
 
 
@@ -409,6 +411,18 @@ def test_lint_and_format():
 @pytest.mark.slow
 def test_types():
     subprocess.run([BIN / "mypy"], cwd=ROOT, check=True)
+
+
+def test_the_catalogue_finds_what_it_asks_for():
+    """snakemake.github.io/snakemake-workflow-catalog: how the workflow is used, and a page about its configuration."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    deployment = usage["software-stack-deployment"]
+    assert set(deployment) == {"conda", "apptainer", "apptainer+conda", "report"} and deployment["conda"]
+    page = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `([\w.]+)` \|", page, re.M))
+    assert named == {path.name for path in (ROOT / "config").iterdir()} - {"README.md"}
 
 
 def test_environment_yml_has_the_pins_of_the_lock():

@@ -34,7 +34,7 @@ PUBLIC = {
     **dict.fromkeys(("Diagnosis", "diagnose", "suggest_reg"), "practice.diagnose"),
     **dict.fromkeys(("ExtraRow", "extra_row"), "practice.extra_row"),
     **dict.fromkeys(("canvas", "claim", "figure", "measured"), "sections"),
-    "geometric_mean": "analysis.intervals",
+    **dict.fromkeys(("geometric_mean", "mean", "share"), "analysis.intervals"),
 }
 
 

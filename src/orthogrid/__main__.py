@@ -121,7 +121,7 @@ def _train_config(options: Namespace) -> int:
     log = options.log or config.root / "logs" / "train.log"
     trained = train_run(config, cells, device=options.device or config.device, log=log, **how)
     if not trained and not Store(config.root).unfiled(cells):  # --minutes may have left all of them
-        print("nothing to train: all are finished; to train one again, --key KEY --again", file=sys.stderr)
+        print("nothing to train: all are trained; to train one again, --key KEY --again", file=sys.stderr)
     return _print(json.dumps({"run": config.run, "cells": len(cells), "trained": trained}))
 
 
@@ -208,7 +208,7 @@ def _mend_streams() -> None:
 COMMANDS = {
     "check": (_check, "check a config and say what is wrong"),
     "plan": (_plan, "show a config's blocks, what is new in them and what it costs"),
-    "train": (_train, "make the rows of a config; finished ones are kept"),
+    "train": (_train, "make the rows of a config; those that are there are kept"),
     "show": (_show, "one cell: settings, what came out, its trace"),
     "diff": (_diff, "what changed between two runs"),
     "verify": (_verify, "train a sample of a run's rows once more and compare"),

@@ -1,5 +1,6 @@
-# Predictions need the config alone. Priority puts them before the training that will be held against them.
+# They need the config alone. Priority puts them before the training that will be held against them.
 rule predict_cells:
+    """What theory says each cell should give: predictions.csv"""
     input:
         config=workflow.configfiles,
     output:
@@ -9,6 +10,7 @@ rule predict_cells:
     benchmark:
         "{root}/benchmarks/predict_cells.tsv"
     priority: 100
+    localrule: True
     conda:
         "../../environment.yml"
     threads: workflow.cores
@@ -24,6 +26,7 @@ rule predict_cells:
 
 # The thread is compared in the same job: starting another would take longer than comparing.
 rule aggregate_cells:
+    """The tables of the run, from its rows: cells.csv, traces.csv.gz, run.json and others"""
     input:
         trained=TRAINED,
         predictions="{root}/predictions.csv",
@@ -42,6 +45,7 @@ rule aggregate_cells:
         "{root}/logs/aggregate_cells.log",
     benchmark:
         "{root}/benchmarks/aggregate_cells.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:

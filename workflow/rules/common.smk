@@ -8,7 +8,7 @@ import psutil
 from orthogrid.cells.components import ConfigError
 from orthogrid.cells.config import RUNS_CODE, check_config
 from orthogrid.jobs.failures import in_words
-from orthogrid.cells.declarations import block_figure_names, own_figure_names, own_readers
+from orthogrid.cells.declarations import figure_names, own_readers
 from orthogrid.jobs.files import cache_folder
 from orthogrid.cells.sources import digest_of, imported_files
 from orthogrid.publishing.latex import failed_build, missing_latex
@@ -28,17 +28,22 @@ if "conda" not in map(str, workflow.deployment_settings.deployment_method):
 
 def here(path):
     """A file of the project, wherever Snakemake is called from."""
-    return os.path.relpath(Path(workflow.basedir, path))
+    return os.path.relpath(PROJECT / path)
 
 
 def make_plan(config, files):
     """The plan of the checked config; a wrong one stops here, in words a person can act on."""
+    taken = not workflow.modifier.is_main_snakefile()  # as a module, whose onstart Snakemake does not call
+    if taken and not config:
+        stop_with(
+            "This workflow got no config from the Snakefile that takes it: write `config: config` under `module`."
+        )
     try:
         for file in files:  # Snakemake has read it already, by another reader, which takes what ours refuses
             raw = read_yaml(file)
             if any(key in raw for key in RUNS_CODE):
                 check_config(raw, source=os.path.relpath(file))  # which names the key
-        checked = check_config(config, source=", ".join(map(os.path.relpath, files)))
+        checked = check_config(config, source=", ".join(map(os.path.relpath, files)) or "config")
         own_readers(checked.code)  # a wrong figure or claim stops the plan before anything trains
         require_run_folder(checked.root)
         if workflow.is_main_process:
@@ -48,6 +53,8 @@ def make_plan(config, files):
         plan = Plan(checked)
         if workflow.is_main_process:
             plan.mark_trained()
+            if taken:
+                plan.write_shards()
             for line in summary(plan, workflow.cores or os.cpu_count()):
                 logger.info(line)
         return plan
@@ -123,6 +130,12 @@ def require_latex(wildcards):
     if complaint:
         stop_with(complaint)
     return []
+
+
+def failed_figures():
+    """A text that changes with each drawing that failed, and what failed in the last one."""
+    path = Path(CACHE, "figures.failed")
+    return (path.read_text(encoding="utf-8") if path.exists() else "\n").split("\n", 1)
 
 
 def caption_of(name):

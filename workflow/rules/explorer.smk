@@ -1,4 +1,5 @@
 rule write_explorer:
+    """The page in which every cell is a dot: explorer.html"""
     input:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",
@@ -14,6 +15,7 @@ rule write_explorer:
         "{root}/logs/write_explorer.log",
     benchmark:
         "{root}/benchmarks/write_explorer.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -27,5 +29,6 @@ rule write_explorer:
 
 
 rule explorer:
+    """The page of every run alone"""
     input:
         f"{PLAN.config.root}/explorer.html",

@@ -1,9 +1,10 @@
-# What the LaTeX sources ask for, blocks that they do not know, and what the config's own code draws.
-DRAWN = [*ASKED.figures, *block_figure_names(PLAN.config), *own_figure_names(PLAN.config.code)]
+DRAWN = figure_names(PLAN.config, ASKED.figures)
+FAILED = failed_figures()  # before this call
 
 
 # One job for all: importing the plotting libraries takes longer than drawing most figures, and drawn ones are kept.
 rule draw_figures:
+    """The figures; one is asked for by its path: results/<run>/figures/<name>.pdf"""
     input:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",
@@ -23,6 +24,7 @@ rule draw_figures:
         "{root}/logs/draw_figures.log",
     benchmark:
         "{root}/benchmarks/draw_figures.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     # A core is left to the paper's numbers, which come at the same time and are done while the libraries load.
@@ -31,6 +33,7 @@ rule draw_figures:
         workers=workflow.cores,
     params:
         cache=CACHE,
+        failed=FAILED[0],
         config=PLAN.config.digest,
         source=source_digest(PLAN.config.code),
     message:

@@ -3,6 +3,7 @@ SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if pa
 
 
 rule write_values:
+    """Every value, table and verdict of the paper: values.csv, claims.csv and others"""
     input:
         cells="{root}/cells.csv",
         membership="{root}/membership.csv",
@@ -23,6 +24,7 @@ rule write_values:
         "{root}/logs/write_values.log",
     benchmark:
         "{root}/benchmarks/write_values.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -39,6 +41,7 @@ rule write_values:
 
 # An output to update is neither removed before the job nor after its failure: until there is a new PDF the last one stays.
 rule build_paper:
+    """The paper and its supplement: paper.pdf, supplement.pdf"""
     input:
         require_latex,
         sources=SECTIONS,
@@ -53,6 +56,7 @@ rule build_paper:
         "{root}/logs/build_paper.log",
     benchmark:
         "{root}/benchmarks/build_paper.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
     params:

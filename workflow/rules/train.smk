@@ -3,6 +3,7 @@ TRAINED = expand("{root}/shards/{name}.trained", root=PLAN.config.root, name=PLA
 
 
 rule train_all:
+    """The rows of all cells, and nothing else"""
     input:
         TRAINED,
 
@@ -12,6 +13,7 @@ rule train_all:
 # No input and no params: a rows file is named by the cells and the code it holds, so it is never stale.
 # A process of its own gets a terminal's signals; its text depends on wildcards alone, since it would trigger a rerun.
 rule train_shard:
+    """One training job's rows"""
     output:
         trained="{root}/shards/{shard}.trained",
     log:

@@ -11,7 +11,7 @@ from orthogrid.run.collect import collect
 from orthogrid.tools.freeze import frozen
 
 if __name__ == "__main__":
-    with told(), on_record(snakemake):
+    with told(snakemake.log[0]), on_record(snakemake):
         config = check_config(snakemake.config)
         names = [Path(path).stem for path in snakemake.input.trained]
         predictions, log_a, log_b = (

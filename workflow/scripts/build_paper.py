@@ -9,7 +9,7 @@ from orthogrid.jobs.records import on_record
 from orthogrid.publishing.latex import LatexError, build, page_count
 
 if __name__ == "__main__":
-    with told(), on_record(snakemake):
+    with told(snakemake.log[0]), on_record(snakemake):
         log, paper, supplement = (Path(path) for path in (snakemake.log[0], *snakemake.output))
         try:
             passes = build(

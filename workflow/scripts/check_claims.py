@@ -8,7 +8,7 @@ from orthogrid.jobs.files import read_table, write_bytes
 from orthogrid.presenting.ledger import summary, unexpected
 
 if __name__ == "__main__":
-    with told():
+    with told(snakemake.log[0]):
         verdicts = read_table(Path(snakemake.input.claims))
         words = summary(verdicts)
         print(words)

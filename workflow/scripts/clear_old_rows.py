@@ -8,7 +8,7 @@ from orthogrid.jobs.files import write_bytes
 from orthogrid.jobs.store import Store
 
 if __name__ == "__main__":
-    with told():
+    with told(snakemake.log[0]):
         config = check_config(snakemake.config)
         removed = Store(config.root).clear(config.cells)
         write_bytes("".join(f"removed {path}\n" for path in removed).encode(), Path(snakemake.log[0]))

@@ -10,7 +10,7 @@ from orthogrid.jobs.records import on_record
 from orthogrid.theory.predictions import predict_cells
 
 if __name__ == "__main__":
-    with told(), on_record(snakemake):
+    with told(snakemake.log[0]), on_record(snakemake):
         plan, output = check_config(snakemake.config), Path(snakemake.output.predictions)
         progress = Progress("predictions", 1.0, log=snakemake.log[0])
         table = predict_cells(

@@ -9,7 +9,7 @@ from orthogrid.publishing.explorer import write_explorer
 from orthogrid.run.run import Run
 
 if __name__ == "__main__":
-    with told(), on_record(snakemake):
+    with told(snakemake.log[0]), on_record(snakemake):
         config = check_config(snakemake.config, source=snakemake.params.configfile)
         run = Run.read(config, Path(snakemake.input.cells).parent, Path(snakemake.input.log_a).parent)
         write_explorer(run, snakemake.output.page)

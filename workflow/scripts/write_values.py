@@ -17,7 +17,7 @@ from orthogrid.sections import judge
 from orthogrid.sections.ledger import with_explored
 
 if __name__ == "__main__":
-    with told(), on_record(snakemake):
+    with told(snakemake.log[0]), on_record(snakemake):
         results = Path(snakemake.input.cells).parent
         config = check_config(snakemake.config, source=snakemake.params.configfile)
         load_code(config.code)

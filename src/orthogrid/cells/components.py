@@ -78,7 +78,7 @@ def use_code(paths: str | Path | Iterable[str | Path]) -> None:
     for path in files:
         if not path.is_file():
             what = "is a folder without a Python file, also in penalties/, methods/ and models/; name a Python file"
-            missing = "there is no such file; name a Python file that is there"
+            missing = "there is no such file; a path is looked up from where you call, not from the config"
             raise ConfigError(f"{path}: {what if path.is_dir() else missing}")
     texts = {path: path.read_bytes() for path in files}
     if _user_files.items() >= texts.items():

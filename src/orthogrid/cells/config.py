@@ -48,6 +48,9 @@ class Config:
     code: tuple[str, ...]
     blocks: tuple[Block, ...]
     source: str = ""  # the file that it was read from, for commands that a reader is given
+    heading: str = ""
+    authors: str = ""
+    abstract: str = ""
 
     @property
     def root(self) -> Path:
@@ -86,9 +89,10 @@ class Config:
 
     @cached_property
     def digest(self) -> str:
-        """Twelve hex digits that change with anything a reader sees: name, title, partial mark, code, blocks, questions."""
+        """Twelve hex digits that change with anything a reader sees: name, titles, partial mark, code, blocks, questions."""
         questions = [(block.name, block.question) for block in self.blocks]
         view = [self.run, self.title, self.partial, self.code, questions, self.membership]
+        view += [words for words in (self.heading, self.authors, self.abstract) if words]
         return hashlib.sha256(json.dumps(view).encode()).hexdigest()[:12]
 
 
@@ -98,6 +102,7 @@ MOST_CELLS = 2_000_000
 MOST_STEPS = 10**9
 MOST_BYTES = 10**12  # of one cell in training: more than any machine has
 LONGEST = 300  # of a title or question
+LONGEST_TEXT = 3000
 _RUN_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,63}$")
 _BLOCK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 TAKEN = ("bench",)  # folders of results that are no run's
@@ -128,6 +133,11 @@ def _line(text: Any) -> str | None:
     return text if isinstance(text, str) and len(text) <= LONGEST and text.isprintable() else None
 
 
+def _text(text: Any) -> str | None:
+    words = " ".join(text.split()) if isinstance(text, str) else None
+    return words if words is not None and len(words) <= LONGEST_TEXT and words.isprintable() else None
+
+
 def _shards(value: Any) -> int | None:
     number = as_number(value)  # Snakemake's --config hands 4 over as text
     return number if isinstance(number, int) and 1 <= number <= MOST_SHARDS else None
@@ -151,6 +161,12 @@ CONFIG_KEYS = {
         _matching(_RUN_NAME, TAKEN), "unnamed", True, {"type": "string", "pattern": _RUN_NAME.pattern},
     ),
     "title": Key("What the paper calls this run, in a few words.", LINE, _line, "", schema={"type": "string"}),
+    "heading": Key("The paper's title, in place of this project's.", LINE, _line, "", schema={"type": "string"}),
+    "authors": Key("The paper's authors, as it is to print them.", LINE, _line, "", schema={"type": "string"}),
+    "abstract": Key(
+        "The paper's abstract, as plain text.", f"text that prints, of at most {LONGEST_TEXT} characters", _text, "",
+        schema={"type": "string"},
+    ),
     "device": Key(
         "auto takes a GPU where there is one; cpu and cuda insist.", f"one of {', '.join(DEVICES)}",
         lambda name: name if name in DEVICES else None, "auto", schema={"enum": list(DEVICES), "default": "auto"},
@@ -169,7 +185,8 @@ CONFIG_KEYS = {
         schema={"type": "string", "default": "results"},
     ),
     "code": Key(
-        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed.",
+        "Python files of your own whose penalties, methods, figures and claims the run uses; they are executed. "
+        "A path is looked up from where you call.",
         "a list of Python files", _files, [], schema={"type": "array", "items": {"type": "string"}, "default": []},
     ),
     "defaults": Key("Axis values for every block that does not name the axis."),
@@ -212,7 +229,10 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
         listing = "\n".join(f"  - {problem}" for problem in dict.fromkeys(wrong))
         raise ConfigError(f"{source} cannot be run; nothing was trained.\n{listing}")
     title = values["title"] if "title" in raw else values["run"]
-    how = {name: values[name] for name in ("run", "device", "partial", "shards", "results")}
+    how = {
+        name: values[name]
+        for name in ("run", "heading", "authors", "abstract", "device", "partial", "shards", "results")
+    }
     return Config(**how, title=title, code=tuple(values["code"]), blocks=tuple(blocks), source=source)
 
 

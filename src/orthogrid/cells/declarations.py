@@ -73,11 +73,6 @@ def own_readers(paths: Iterable[str | Path]) -> tuple[Reader, ...]:
     return tuple(found.values())
 
 
-def own_figure_names(paths: Iterable[str | Path]) -> list[str]:
-    """The names of a user's figures."""
-    return [reader.name for reader in own_readers(paths) if reader.kind == "figure"]
-
-
 def _declared_in(path: Path, kinds: Iterable[str]) -> Iterator[Reader]:
     """What a file declares under decorators of the package, by whatever name. Raises ConfigError for what its text does not tell."""
     top = parsed(path).body
@@ -143,6 +138,14 @@ def block_figure_names(config: Config) -> list[str]:
     return [BLOCK_FIGURE + block.name for block in unknown_blocks(config)]
 
 
+def figure_names(config: Config, asked: Iterable[str]) -> list[str]:
+    """The figures of a run: those asked for that read a block of it, or none; those of blocks that the paper does not know; a user's."""
+    there, known = {WHOLE, *(block.name for block in config.blocks)}, figures(config)
+    shown = [name for name in asked if not known[name].blocks or there.intersection(known[name].blocks)]
+    own = [reader.name for reader in own_readers(config.code) if reader.kind == "figure"]
+    return [*shown, *block_figure_names(config), *own]
+
+
 def figures(config: Config) -> dict[str, Reader]:
     """By name, the figures of the package and of the config's own files."""
     return {reader.name: reader for reader in _readers(config) if reader.kind == "figure"}
@@ -173,16 +176,18 @@ def complaints(config: Config) -> list[str]:
     if len(missing) > MOST_LISTED:
         lines.append(
             f"this config has {len(known_blocks().intersection(there))} of the {len(known_blocks())} blocks that the paper reads; "
-            "figures, claims and sentences of the others are left out"
+            "what it shows and claims of the others is left out"
         )
         taken = ", ".join(f"'{block}'" for block in there if block in known_blocks())
         lines += [
             f"the paper's figures and claims read {taken}; give a block that asks something else another name"
         ] * bool(taken)
-        return lines
+        own = set(map(str, own_readers(config.code)))
+        missing = {block: names for block, names in missing.items() if own.intersection(names)}
     for block, names in missing.items():
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        lines.append(f"this config has no block '{block}', which {shown} read{'s' if len(names) == 1 else ''}")
+        hint = "" if block in known_blocks() else nearest(block, there, 0.6)
+        lines.append(f"this config has no block '{block}', which {shown} read{'s' if len(names) == 1 else ''}{hint}")
     return lines
 
 

@@ -41,6 +41,8 @@ def components_of(path: Path) -> Iterator[Entry]:
 
 
 def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
+    if not isinstance(decorator, ast.Call):
+        raise ConfigError(f"{path}, line {decorator.lineno}: write @register() with its brackets above '{stmt.name}'")
     file, _ = origin(path, decorator)
     kind = next((kind for kind, folder in KINDS.items() if file and file.parent.name == folder), "method")
     if (kind == "penalty") != isinstance(stmt, ast.FunctionDef):
@@ -49,7 +51,7 @@ def _entry(path: Path, stmt: Definition, decorator: ast.expr) -> Entry:
             f"{path}, line {stmt.lineno}: '{stmt.name}' is registered as a {kind}, which is a {wanted}; make it one, or import "
             "register from another folder"
         )
-    traits = _traits(path, kind, decorator) if isinstance(decorator, ast.Call) else {}
+    traits = _traits(path, kind, decorator)
     where, function = _constructor(path, stmt) if isinstance(stmt, ast.ClassDef) else (path, stmt)
     options = {} if function is None else _options(where, kind, stmt.name, function)
     summary = (ast.get_docstring(stmt) or "").split("\n")[0]

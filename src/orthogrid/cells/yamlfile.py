@@ -73,6 +73,7 @@ def read_yaml(path: str | Path) -> Any:
         words = f", {error}"
     except yaml.YAMLError as error:
         words = " is no valid YAML: " + str(error).replace('in "<unicode string>", ', "in ")
+        words += "; indent by spaces, not by tabs" if "'\\t'" in words else ""
     except ValueError as error:  # a date that does not exist, a number of thousands of digits
         words = f" has a value that cannot be read: {error}; write words in quotes"
     raise ConfigError(f"{path}{words}")

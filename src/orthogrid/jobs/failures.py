@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import inspect
+import os
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ..cells.components import ConfigError
+from .files import open_own
 
 # A full disk or quota, a limit, a folder that may not be written, a file in the place of a folder or the other way round,
 # links in a circle.
@@ -33,13 +38,34 @@ def in_words(error: BaseException) -> str | None:
     return f"{where}: {error.strerror}. What was finished before is kept; {WAYS[error.errno]}, then call the same command again"
 
 
+def where(error: BaseException, function: Callable) -> str:
+    """File, line and function of the last place that an error passed beside a function's file, or where that function begins; and the error."""
+    code = inspect.unwrap(function).__code__
+    places = [(code.co_filename, code.co_firstlineno, code.co_name)]
+    package = Path(__file__).parents[1]
+    of_user = not Path(code.co_filename).is_relative_to(package)
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if of_user and (path.is_relative_to(package) or "site-packages" in path.parts):
+            continue  # which may lie in the user's folder
+        if path.is_relative_to(Path(code.co_filename).parent):
+            places.append((frame.filename, frame.lineno or 0, frame.name))
+    file, line, name = places[-1]
+    shown = os.path.relpath(file) if Path(file).is_relative_to(Path.cwd()) else file
+    return f"{shown}, line {line}, in {name}: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
 @contextmanager
-def told() -> Iterator[None]:
-    """End the process with such a message, and status 1, where the work inside raises such an error."""
+def told(log: str) -> Iterator[None]:
+    """End the process with status 1 where the work inside raises; why goes to the log of a job, which Snakemake names and shows."""
     try:
         yield
     except Exception as error:
-        if (words := in_words(error)) is None:
-            raise
-        print(words, file=sys.stderr)
+        words = in_words(error) or traceback.format_exc()
+        try:
+            Path(log).parent.mkdir(parents=True, exist_ok=True)
+            with open_own(Path(log)) as file:
+                print(words, file=file)
+        except OSError:
+            print(words, file=sys.stderr)
         sys.exit(1)

@@ -14,7 +14,7 @@ from .files import open_own
 
 _held: dict[Path, TextIO] = {}  # kept open: closing a file lets go of its lock
 # A folder that is not empty is a run's where it has one of these.
-OF_A_RUN = (".lock", "rows", "run.json", "journal", "predictions.csv")
+OF_A_RUN = (".lock", "rows", "run.json", "journal", "shards", "predictions.csv")
 
 
 def require_run_folder(root: Path) -> None:

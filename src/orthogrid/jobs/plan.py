@@ -87,14 +87,14 @@ def shards(cells: Sequence[Cell], count: int, costs: Costs) -> dict[str, list[Ce
 
 
 class Plan:
-    """What of a run is finished and what is to be trained, from its config and its rows files alone. Finished cells have a row."""
+    """What of a run is trained and what is to be, from its config and its rows files alone. A trained cell has a row of today's code."""
 
     def __init__(self, config: Config):
         self.config = config
         self.store = Store(config.root)
-        finished = self.store.where(config.cells, any_code=config.partial)
-        self.files = sorted({*finished.values()})
-        self.missing = [cell for cell in config.cells if cell.key not in finished]
+        trained = self.store.where(config.cells, any_code=config.partial)
+        self.files = sorted({*trained.values()})
+        self.missing = [cell for cell in config.cells if cell.key not in trained]
         self.shards = {} if config.partial else shards(self.missing, config.shards, Costs())
 
     @property
@@ -158,14 +158,14 @@ class Shard:
 
 
 def describe(plan: Plan, workers: int) -> str:
-    """For the command line: a run's blocks with what is finished, new and stale in them, and what is to be trained costs."""
+    """For the command line: a run's blocks with what is trained, new and stale in them, and what is to be trained costs."""
     config = plan.config
     costs = measured_costs(plan.store)
     missing = {cell.key for cell in plan.missing}
     lines = [
         f"{config.run}: {config.title}",
         "",
-        f"{'block':<20}{'cells':>8}{'finished':>10}{'new':>8}{'stale':>8}{'Tflop':>10}{'time':>14}  question",
+        f"{'block':<20}{'cells':>8}{'trained':>10}{'new':>8}{'stale':>8}{'Tflop':>10}{'time':>14}  question",
     ]
 
     def line(name: str, cells: Sequence[Cell], words: str = "") -> str:
@@ -205,7 +205,7 @@ def measured_costs(store: Store, device: str | None = None) -> Costs:
 
 def _headline(plan: Plan, workers: int, costs: Costs) -> str:
     if not plan.missing:
-        return f"{plan.config.run}: all {len(plan.config.cells)} cells are finished."
+        return f"{plan.config.run}: all {len(plan.config.cells)} cells are trained."
     if plan.config.partial:
         return f"{plan.config.run}: {len(plan.missing)} of {len(plan.config.cells)} cells are missing; a partial run trains none."
     seconds = sum(map(costs.seconds, plan.missing))
@@ -215,8 +215,9 @@ def _headline(plan: Plan, workers: int, costs: Costs) -> str:
     jobs = "1 job" if len(plan.shards) == 1 else f"{len(plan.shards)} jobs"
     return (
         f"{plan.config.run}: {len(plan.missing)} of {len(plan.config.cells)} cells to train in {jobs}: about "
-        f"{duration(seconds / workers)} on {workers} cores and {memory:.1f} GB of memory "
-        f"(times of {measured} cells as measured on this machine, of the others by the table costs.csv)."
+        f"{duration(seconds / workers)} of training on {workers} cores and {memory:.1f} GB of memory "
+        f"(times of {measured} cells as measured on this machine, of the others by the table costs.csv). "
+        "Starting, figures and the paper take a minute or two more."
     )
 
 

@@ -168,7 +168,7 @@ def train_cells(
     kept = filed | done | job.trained
     if gone := [cell for cell in store.unfiled(asked) if cell.key in kept]:
         raise TrainingError(
-            f"{how_many(len(gone), 'cell')} that were finished are gone: rows files or journals in {store.root} were damaged or "
+            f"{how_many(len(gone), 'cell')} that were trained are gone: rows files or journals in {store.root} were damaged or "
             "removed while this job was at work. The same command trains them again."
         )
     if job.failures:
@@ -233,7 +233,7 @@ class Job:
 
         `done` is how many more cells of the job were finished before.
         """
-        before = f"; {done} more are finished already" if done else ""
+        before = f"; {done} more are trained already" if done else ""
         progress.say(f"training: {how_many(len(self.cells), 'cell')} on {device_name(self.device)}{before}")
 
         def report(seconds: float) -> None:

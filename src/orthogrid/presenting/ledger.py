@@ -14,6 +14,7 @@ import pandas as pd
 from ..analysis import select, settings
 from ..analysis.intervals import Estimate, share
 from ..cells.components import ConfigError
+from ..jobs.failures import where
 from ..run.run import RUN_TABLES, Run, View
 
 OURS, QUESTIONER, ANSWERER = "ours", "thread: questioner", "thread: answerer"
@@ -25,6 +26,7 @@ RENAMED = {"thread": "convergence", "trap": "trapping", "capture": "trapping", "
 HOME = __name__.split(".")[0] + ".sections"
 OWN = "own"  # the section of claims that a user's file or a notebook makes; they come last
 VERDICTS = ("supported", "partly", "refuted", "untested")
+ABSENT = "none of its blocks is in this run"
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,23 @@ class Measurement:
     high: float
     keys: tuple[str, ...]
     partly: str = ""
+    plain: bool = False  # a number that nobody called exact
 
 
 UNTESTED = Measurement(math.nan, math.nan, math.nan, math.nan, ())
 
 
-def measured(value: Estimate | float, expected: float, cells: pd.DataFrame, partly: str = "") -> Measurement:
-    """A measurement from an estimate, or from a number that is no sample (a count, a comparison digit by digit)."""
+def measured(
+    value: Estimate | float, expected: float, cells: pd.DataFrame, partly: str = "", exact: bool = False
+) -> Measurement:
+    """A measurement from an estimate, or from a number that is no sample (a count, a comparison digit by digit).
+
+    Of a user's own claim such a number leaves it untested, unless it is said to be `exact`.
+    """
+    plain = not (exact or isinstance(value, Estimate))
     if not isinstance(value, Estimate):
         value = Estimate(float(value), float(value), float(value))
-    return Measurement(value.value, float(expected), value.low, value.high, tuple(cells["key"]), partly)
+    return Measurement(value.value, float(expected), value.low, value.high, tuple(cells["key"]), partly, plain)
 
 
 def measured_both_ways(foretold: pd.Series, ends: pd.Series, clusters: pd.Series, cells: pd.DataFrame) -> Measurement:
@@ -111,7 +120,10 @@ class Claim:
         """What the predicate finds in the finished cells of the claim's blocks."""
         run = View(run, self.blocks, RUN_TABLES)  # type: ignore[assignment]
         cells = run.block(*self.blocks)
-        return UNTESTED if cells.empty else self.measure(run, cells)
+        found = UNTESTED if cells.empty else self.measure(run, cells)
+        if not isinstance(found, Measurement):
+            raise TypeError(f"it returned {found!r}; end it with: return measured(value, expected, cells)")
+        return found
 
     def missing(self, run: Run) -> str:
         """How many of the cells that it may rest on a partial run lacks, in words; empty for none."""
@@ -131,6 +143,8 @@ class Claim:
             return "untested", "no cells that bear on it"
         if seen.partly:
             return "partly", seen.partly
+        if seen.plain and self.section == OWN:
+            return "untested", "a number without an interval: give measured(...) an estimate, or exact=True for a count"
         if math.isnan(seen.low) or math.isnan(seen.high):
             return "untested", "one seed gives no interval"
         open_ends, (low, high) = RELATIONS[self.relation][2], self.holds(seen.expected)
@@ -187,18 +201,23 @@ def judge(run: Run) -> pd.DataFrame:
     seconds = run.cells.set_index("key")["seconds"]
     seeds = run.cells.set_index("key")["seed"]
     labels = {cell.key: cell.label for cell in run.config.cells}
-    rows = []
+    rows, wrong = [], []
     for entry in sorted(CLAIMS.values(), key=lambda entry: (*SECTIONS, OWN).index(entry.section)):
         try:
             seen = entry.evidence(run)
         except Exception as error:
             finished, planned = (len(found(*entry.blocks)) for found in (run.block, run.planned))
-            saw = f"The claim '{entry.id}' saw {finished} of the {planned} cells of its blocks"
-            error.add_note(f"{saw}: it sees none that diverged or is missing.")
-            raise
+            saw = f"It saw {finished} of the {planned} cells of its blocks"
+            saw += ": it sees none that diverged or is missing."
+            if entry.section != OWN:
+                error.add_note(saw)
+                raise
+            wrong.append(f"claim '{entry.id}' failed in {where(error, entry.measure)}. {saw}")
+            continue
         verdict, reason = entry.verdict(seen, entry.missing(run))
         only = " ".join(sorted({labels[key] for key in seen.keys if key in labels}))
         blocks = " ".join(name for name in entry.blocks if run.configured(name))
+        reason = reason if blocks else ABSENT
         command = f"python -m orthogrid train --config {shlex.quote(run.config.source)} --blocks {blocks} --only {only}"
         rows.append(dict(
             id=entry.id, statement=entry.statement, section=entry.section, predicate=entry.predicate, measured=seen.measured,
@@ -208,6 +227,8 @@ def judge(run: Run) -> pd.DataFrame:
             command=command if only else "", check=entry.check, seeds=len({seeds[key] for key in seen.keys}), explored="",
             explored_measured=math.nan, explored_low=math.nan, explored_high=math.nan, power=math.nan,
         ))  # fmt: skip
+    if wrong:
+        raise ConfigError("\n".join(wrong))
     return pd.DataFrame(rows)
 
 
@@ -217,7 +238,8 @@ def unexpected(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(verdicts: pd.DataFrame) -> str:
-    """The verdicts in plain text: one line a claim, their number by verdict, and what is refuted."""
+    """The verdicts in plain text: one line a claim that has a block in the run, their number by verdict, and what is refuted."""
+    here = verdicts[verdicts["reason"] != ABSENT]
 
     def compared(row) -> str:
         values = f"measured {row.measured:.4g}"
@@ -229,11 +251,12 @@ def summary(verdicts: pd.DataFrame) -> str:
         return f"{values}, expected {row.relation} {row.expected:.4g}{slack}"
 
     lines = []
-    for row in verdicts.itertuples():
+    for row in here.itertuples():
         seen = "" if math.isnan(row.measured) else f": {compared(row)}"
         lines.append(f"{row.verdict:9}  {row.id:16} {row.statement}{seen}")
-    counts = verdicts["verdict"].value_counts()
+    counts = here["verdict"].value_counts()
     lines.append(", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS))
+    lines += [f"{len(verdicts) - len(here)} more claims: {ABSENT}"] * (len(here) < len(verdicts))
     surprises = set(unexpected(verdicts)["id"])
     for row in verdicts[verdicts["verdict"] == "refuted"].itertuples():
         note = "" if row.id in surprises else ", as the theory foretells of this sentence of the thread"

@@ -93,7 +93,9 @@ def styled(function: Callable[[Run], Figure], blocks: str, tables: str = "") -> 
             try:
                 fig = narrowed(run)
             except Nothing:
-                fig = _absent(narrowed.blocks)
+                fig = absent(f"block{'s' * (len(narrowed.blocks) > 1)} {', '.join(narrowed.blocks)}: not in this run")
+            if not isinstance(fig, Figure):
+                raise TypeError(f"it returned {fig!r}; end it with: return fig")
             if note := _without_result(run.planned(*narrowed.blocks)):
                 width, height = fig.get_size_inches()
                 fig.set_size_inches(width, height + HEAD)
@@ -116,10 +118,10 @@ def nonempty(cells: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
-def _absent(blocks: Collection[str]) -> Figure:
+def absent(text: str) -> Figure:
+    """What stands in the place of a figure: a line of text, or several."""
     fig = Figure(figsize=(TEXT_WIDTH, 0.6))
-    text = f"block{'s' * (len(blocks) > 1)} {', '.join(blocks)}: not in this run"
-    fig.text(0.5, 0.5, text, ha="center", va="center", color=GREY)
+    fig.text(0.5, 0.5, text, ha="center", va="center", color=GREY, wrap=True, parse_math=False)
     return fig
 
 
@@ -133,11 +135,11 @@ def _of_package(drawing: Declared) -> bool:
     return Path(drawing.source).is_relative_to(Path(__file__).parents[1])
 
 
-def render(run: Run, drawing: Declared) -> bytes:
-    """A figure as PDF, the same bytes for the same rows."""
+def as_pdf(fig: Figure) -> bytes:
+    """A figure as PDF, the same bytes for the same figure."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):  # some settings act only when a figure is written
-        drawing(run).savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        fig.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 

@@ -26,10 +26,11 @@ from .. import sections  # noqa: F401 - enters the figures
 from ..cells.config import Config
 from ..cells.declarations import WHOLE, figures
 from ..cells.sources import files_digest, imported_files
+from ..jobs.failures import where
 from ..jobs.files import write_bytes
 from ..presenting import panels
 from ..presenting.generic import drawing_of
-from ..presenting.style import in_order, render
+from ..presenting.style import absent, as_pdf, in_order
 from ..run.run import RUN_TABLES, Declared, Run
 
 LIBRARIES = ("matplotlib", "numpy", "pandas")
@@ -50,7 +51,8 @@ def draw_figures(
     """Write figures as PDF files, the same bytes for the same rows; returns the names of those that had to be drawn.
 
     The others are copied from the cache, by default cache/figures beside the folder. Figures are drawn by `workers` processes,
-    by default one a core, those of most cells first. Raises FigureError that names every figure that fails, after the others are drawn.
+    by default one a core, those of most cells first. Raises FigureError that names every figure that fails, after the others are drawn;
+    in the place of one that fails stands why.
     """
     names, folder = list(names), Path(folder)
     cache = Path(cache or folder.parent / "cache" / "figures")
@@ -62,8 +64,8 @@ def draw_figures(
     for name, data in chain(copied, _draw(run, missing, workers or os.cpu_count() or 1)):
         if isinstance(data, FigureError):
             failures.append(data)
-            continue
-        if name in missing:
+            data = as_pdf(absent(str(data)))
+        elif name in missing:
             for old in cache.glob(f"{name}-*.pdf"):
                 if old.stem.rpartition("-")[0] == name:
                     old.unlink(missing_ok=True)
@@ -71,7 +73,7 @@ def draw_figures(
         write_bytes(data, folder / f"{name}.pdf")
         progress(done := done + 1, len(names))
     if failures:
-        raise FigureError("; ".join(map(str, failures))) from failures[0]
+        raise FigureError("\n".join(map(str, failures))) from failures[0]
     return missing
 
 
@@ -132,9 +134,9 @@ def _draw(run: Run, names: list[str], workers: int) -> Iterator[tuple[str, bytes
 
 def _drawn(name: str) -> tuple[str, bytes | FigureError]:
     try:
-        return name, render(_RUN, drawing_of(name))
+        return name, as_pdf(drawing_of(name)(_RUN))
     except Exception as error:
-        failure = FigureError(f"figure '{name}': {type(error).__name__}: {error}")
+        failure = FigureError(f"figure '{name}' failed in {where(error, drawing_of(name))}")
         failure.add_note("".join(traceback.format_exception(error)).rstrip())  # a cause would be lost between processes
         return name, failure
 

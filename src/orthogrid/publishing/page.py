@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..jobs.files import write_bytes
-from ..presenting.ledger import VERDICTS
+from ..presenting.ledger import ABSENT, VERDICTS
 
 SIGNS = {"supported": "●", "partly": "◐", "refuted": "✕", "untested": "○"}
 STYLE = """
@@ -22,14 +22,16 @@ tr { border-top: 1px solid #ddd; } code { font-size: 0.8rem; overflow-wrap: anyw
 
 
 def write_claims_page(verdicts: pd.DataFrame, run: str, path: Path) -> None:
-    """Write the page of a run's claims.csv."""
-    counts = verdicts["verdict"].value_counts()
+    """Write the page of a run's claims.csv; claims that have no block in the run are counted."""
+    here = verdicts[verdicts["reason"] != ABSENT]
+    counts = here["verdict"].value_counts()
     totals = ", ".join(f"{counts.get(word, 0)} {word}" for word in VERDICTS)
-    rows = "\n".join(map(_row, verdicts.itertuples()))
+    rows = "\n".join(map(_row, here.itertuples()))
+    rest = f" {len(verdicts) - len(here)} more, not listed here: {ABSENT}." if len(here) < len(verdicts) else ""
     title = f"Claims of run {html.escape(run)}"
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1><p>{totals}.</p><table><tr><th>claim</th><th>verdict</th><th>measured</th><th>expected</th></tr>\n{rows}</table></html>\n"
+        f"<h1>{title}</h1><p>{totals}.{rest}</p><table><tr><th>claim</th><th>verdict</th><th>measured</th><th>expected</th></tr>\n{rows}</table></html>\n"
     )
     write_bytes(page.encode(), path)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..cells.config import Config
 from ..cells.declarations import figures
 from ..jobs.files import write_bytes, write_table
+from ..presenting.formats import text
 from ..presenting.tables import TABLES, feeds
 from ..presenting.values import Value, all_values, place_of, plain
 from ..run.run import Run
@@ -17,6 +20,8 @@ from ..sections.ledger import bar, ledger_values, numbers_table
 from ..sections.reproduction import provenance_values
 from .sources import Asked
 
+# Keys of a config that take the place of the paper's own words, and of what a PDF says of itself.
+OWN_WORDS = {"heading": "pdftitle", "authors": "pdfauthor", "abstract": ""}
 NUMBERS = "values"  # the table of the printed numbers, made when all of them are known
 
 
@@ -36,6 +41,7 @@ def write_values(
     tables = [name for name in asked.tables if name == NUMBERS or feeds(run, TABLES[name].blocks)]
     lines = [
         *(rf"\setval{{{key}}}{{{value.printed}}}" for key, value in found.items()),
+        *own_words(run.config),
         *(rf"\setplace{{{key}}}{{{place}}}" for key, value in found.items() if (place := place_of(key, value))),
         *(rf"\setverdict{{{row.id}}}{{{row.verdict}}}" for row in verdicts.itertuples()),
         *(
@@ -49,6 +55,16 @@ def write_values(
     ]
     write_bytes(("\n".join(lines) + "\n").encode(), folder / "values.tex")
     return found
+
+
+def own_words(config: Config) -> Iterator[str]:
+    """LaTeX for the title, authors and abstract that a config gives."""
+    for key, of_pdf in OWN_WORDS.items():
+        if words := getattr(config, key):
+            yield rf"\setown{{{key}}}{{{text(words)}}}"
+            if of_pdf:  # which takes letters alone
+                letters = re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[\\^~{}]", " ", words))
+                yield rf"\AtBeginDocument{{\hypersetup{{{of_pdf}={{{letters}}}}}}}"
 
 
 def write_tables(run: Run, verdicts: pd.DataFrame, found: Mapping[str, Value], paths: Sequence[Path]) -> None:

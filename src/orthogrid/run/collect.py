@@ -9,7 +9,6 @@ import json
 import math
 import os
 import pickle
-import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -130,7 +129,7 @@ def _dumped(file: Any) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
 
 
 def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
-    """What run.json holds: what the run is, how much of it is there, and what made it."""
+    """What run.json holds: what the run is, how much of it is there, and what made its rows; the same wherever it is collected."""
     there, rows = cells[cells["status"] != "missing"], Path(config.root) / "rows"
     codes = {cell.key: cell.code for cell in config.cells}
 
@@ -142,7 +141,7 @@ def summary(config: Config, cells: pd.DataFrame) -> dict[str, Any]:
         "partial": len(there) < len(cells), "digest": config.digest,
         "of_other_code": int((there["key"].map(codes) != there["code"]).sum()),
         "torch": counts("torch"), "device": counts("device"), "minutes": round(float(there["seconds"].sum()) / 60, 1),
-        "python": platform.python_version(), "commit": _committed(rows, "%h") or _commit(), "date": rows_date(rows),
+        "commit": _committed(rows, "%h") or _commit(), "date": rows_date(rows),
     }  # fmt: skip
 
 

@@ -52,14 +52,14 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
         "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
         "claims-differing": differences(verdicts),
         # Claims with an interval; how many of these verdicts are wrong on average, each a test at half the level's rest.
-        "limits-intervals": integer(intervals) if intervals else MISSING,
-        "limits-missed": number((1 - LEVEL) / 2 * intervals, 2) if intervals else MISSING,
+        "limits-intervals": integer(intervals),
+        "limits-missed": number((1 - LEVEL) / 2 * intervals, 2) if intervals else "0",
     }
 
 
 @table()
 def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
-    """The ledger, over several pages: the thread's sentences, ours, those of the run's own code. The relation stands before what is expected."""
+    """The ledger, over several pages: what the run's own code claims, the thread's sentences, ours. The relation stands before what is expected."""
     words = ["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells", "Explored", "Power"]
     head = " & ".join(words) + r" \\"
     lines = [
@@ -69,7 +69,7 @@ def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     ]  # fmt: skip
     own = verdicts["section"] == OWN
     thread = (verdicts["author"] != OURS) & ~own
-    parts = {"The thread's sentences": thread, "Ours": ~thread & ~own, "Of this run's own code": own}
+    parts = {"Of this run's own code": own, "The thread's sentences": thread, "Ours": ~thread & ~own}
     for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
         lines.append(rf"\multicolumn{{8}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
         lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]

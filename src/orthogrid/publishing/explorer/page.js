@@ -304,8 +304,21 @@ function show() {
   document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
 }
 
+// Where a block has no value on the axes that are shown: its own axis of most values, and the first measure that it has.
+function onItsOwnAxes() {
+  const [run] = runs;
+  const here = Array.from(run.columns[`block ${state.block}`] ?? []);
+  const count = (axis) => new Set(here.map((i) => valueOf(run, axis.name, i))).size - (axis.name === "seed") / 2;
+  const [axis] = run.header.axes.filter((each) => each.values.length > 1).sort((a, b) => count(b) - count(a));
+  for (const y of ["distance", ...run.header.measures.map((measure) => measure.name)]) {
+    state = { ...state, x: axis?.name ?? state.x, y };
+    if (visible(run).length) return;
+  }
+}
+
 function change(more) {
   state = { ...state, ...more };
+  if (more.block && !visible(runs[0]).length) onItsOwnAxes();
   const told = Object.entries(state).filter(([name, value]) => value !== usual[name]);
   history.replaceState(null, "", `#${new URLSearchParams(told)}`);
   show();
