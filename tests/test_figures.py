@@ -23,7 +23,7 @@ from orthogrid.presenting.style import STYLE, TEXT_WIDTH
 from orthogrid.publishing import drawing as draw
 from orthogrid.publishing.drawing import FigureError, digests, draw_figures
 from orthogrid.run.run import Run
-from orthogrid.sections import FIGURES, capture, draw_block
+from orthogrid.sections import FIGURES, draw_block
 
 ROOT = Path(__file__).parents[1]
 
@@ -134,19 +134,6 @@ def test_blocks_are_drawn_among_the_figures(small_run, tmp_path):
 # What a figure shows.
 
 
-def test_the_pair_of_runs_is_chosen_by_a_rule(small_run):
-    """The smallest seed with both outcomes; of the weights that let go the largest, of those that trap the smallest."""
-    cells = small_run.cells.copy()
-    here = small_run.planned("capture")
-    mine = here[(here["determinant"] == "mismatch") & (here["seed"] == 2)].sort_values("reg")
-    cells.loc[cells["key"].isin(here["key"]), "outcome"] = "unfinished"
-    cells.loc[cells["key"].isin(small_run.planned("large_trap")["key"]), "outcome"] = "trapped"
-    for key, outcome in zip(mine["key"], ["recovered", "recovered", "trapped"], strict=True):
-        cells.loc[cells["key"] == key, "outcome"] = outcome
-    pair = capture._pair(replace(small_run, cells=cells))
-    assert list(pair["key"]) == list(mine["key"].iloc[1:])
-
-
 def test_outcomes_have_colours_of_their_own():
     colours = [*figure_style.COLOURS.values(), *figure_style.PENALTIES.values(), *figure_style.OTHERS]
     assert len(set(colours)) == len(colours)
@@ -250,7 +237,7 @@ def test_edited_code_and_other_libraries_redraw_the_figures_that_they_touch(smal
         return [name for name in SOME if after[name] != before[name]]
 
     for edited, names in (  # noqa: B007 - which `digest` reads
-        ("capture.py", ["grid"]),
+        ("maps.py", ["grid"]),
         ("trap.py", ["law"]),
         ("style.py", SOME),
         ("none.py", []),

@@ -198,7 +198,7 @@ def test_written_files(small_run, verdicts, tmp_path):
     assert {line.split("{")[1].rstrip("}") for line in lines if line.startswith(r"\settable")} == set(ASKED.tables)
     table = read_table(tmp_path / "values.csv")
     assert list(table["key"]) == list(kept) and not table["printed"].str.contains(r"[\\{}$]").any()
-    assert table.set_index("key").at["share-lifted", "section"] == "remedy"
+    assert table.set_index("key").at["runs-lifted", "section"] == "remedy"
 
 
 def test_what_a_run_lacks_is_neither_figure_nor_table(small_run, tmp_path):

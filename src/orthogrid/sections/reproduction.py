@@ -18,7 +18,6 @@ from ..presenting.tables import feeds, longtable, ragged, table, tabular
 from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
-from ..theory.outcomes import NEAR
 
 HUBER_DELTA = penalties()["huber"].options["delta"]  # from its source: the definition itself would import torch
 
@@ -40,7 +39,6 @@ def run_values(run: Run) -> dict[str, Value | str]:
         "compute-hours": number(finished["seconds"].sum() / 3600, 2) if len(finished) else MISSING,
         "compute-device": enumeration(map(text, sorted(finished["device"].dropna().unique()))),
         "torch-mixed": torch_mixed(finished["torch"]) if len(finished) else MISSING,
-        "near": setting(NEAR),
         # At reg = 4 lambda the trap of huber needs delta > (3/4) max w_i² ≥ 3/(4n): the least n.
         "huber-delta": setting(HUBER_DELTA),
         "huber-dimension": integer(math.ceil(3 / (4 * HUBER_DELTA))),

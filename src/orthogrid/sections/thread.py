@@ -118,7 +118,6 @@ def thread_values(run: Run) -> dict[str, Value | str]:
         "thread-reg-a": setting(LOG_A.reg),
         "thread-reg-b": setting(script.reg),
         "thread-a-plateau": formats.d0(printed_plateau(run)),
-        "thread-a-entry": formats.digits2(printed_plateau(run) / LOG_A.dimension**2),
         # Block thread_a: plateau, median over seeds, and the closed form.
         "ours-a-plateau": Value(formats.d0(level), level, levels.min(), levels.max(), "thread_a", len(levels)),
         "predicted-a-plateau": formats.d0(predicted_plateau(run)),
