@@ -8,7 +8,7 @@ RUN ?= full
 # Modules are compiled when they are first imported, and kept; else each of a run's many processes would compile them anew.
 export PYTHONDONTWRITEBYTECODE :=
 # What of a run is kept with the project; all else is made from it.
-PUBLISHED := rows traces code run.json paper.pdf supplement.pdf
+PUBLISHED := rows traces code run.json ro-crate-metadata.json paper.pdf supplement.pdf
 
 .PHONY: docs help paper smoke full published publish verify bench costs same budgets test test-all lint types report ready env latex check schema lock clean
 
@@ -36,6 +36,7 @@ verify: env ## train a sample of the published rows again on this machine and co
 publish: ready ## RUN=name: put the finished run of config/name.yaml under git, so that a clone renders it without training
 	@$(BIN)/python -m orthogrid plan --config config/$(RUN).yaml --nothing-new
 	$(BIN)/snakemake all clear_old_rows --cores $(CORES) --configfile config/$(RUN).yaml
+	$(BIN)/python -m orthogrid.publishing.crate results/$(RUN)
 	git add --force config/$(RUN).yaml $(addprefix results/$(RUN)/,$(PUBLISHED))
 	@echo "Commit now, with the files that its code: names. A clone renders it by: make published RUN=$(RUN)"
 

@@ -60,36 +60,37 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
 @table()
 def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: what the run's own code claims, the thread's sentences, ours. The relation stands before what is expected."""
-    words = ["Verdict", "Claim", "Measured", r"Interval (90\,\%)", "Expected (tolerance)", "Cells", "Explored", "Power"]
+    words = ["Verdict", "Claim", r"Measured, interval (90\,\%)", "Expected (tolerance)", "Cells", "Explored", "Power"]
     head = " & ".join(words) + r" \\"
     lines = [
-        rf"\begin{{longtable}}{{@{{}}{ragged(18)}{ragged(40)}r{ragged(27)}{ragged(17)}rrr@{{}}}}",
-        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{8}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
+        rf"\begin{{longtable}}{{@{{}}{ragged(17)}{ragged(40)}{ragged(36)}{ragged(17)}rrr@{{}}}}",
+        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{7}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
         r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
     ]  # fmt: skip
     own = verdicts["section"] == OWN
     thread = (verdicts["author"] != OURS) & ~own
     parts = {"Of this run's own code": own, "The thread's sentences": thread, "Ours": ~thread & ~own}
     for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
-        lines.append(rf"\multicolumn{{8}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
+        lines.append(rf"\multicolumn{{7}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
         lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
         lines.append(r"\addlinespace")
     return "\n".join([*lines[:-1], r"\end{longtable}", ""])
 
 
 def _span(low: float, high: float) -> str:
-    return rf"\mbox{{[{number(low)}, {number(high)}]}}" if low < high else MISSING
+    return rf"\mbox{{[{number(low)}, {number(high)}]}}"
 
 
 def _claim(row) -> list[str]:
-    interval, expected = _span(row.interval_low, row.interval_high), MISSING if pd.isna(row.expected) else bar(row)
+    interval = _span(row.interval_low, row.interval_high) if row.interval_low < row.interval_high else ""
+    expected = MISSING if pd.isna(row.expected) else bar(row)
     # A dagger: the theory foretells another verdict than supported. An asterisk: a check of the implementation.
     marks = (r"\dagger" if row.foretold != "supported" else "") + (r"\ast" if row.check else "")
     verdict = rf"\claimrow{{{row.verdict}}}{{{row.id}}}" + (rf"\,\ensuremath{{{marks}}}" if marks else "")
     verdict += rf"\newline explored: {row.explored}" if row.explored not in ("", row.verdict) else ""
     statement = f"{code(row.id)}: {text(row.statement)}"
     before = [number(row.explored_measured), percent(row.power, 0)] if row.explored else [MISSING, MISSING]
-    return [verdict, statement, number(row.measured), interval, expected, integer(row.cells), *before]
+    return [verdict, statement, f"{number(row.measured)} {interval}", expected, integer(row.cells), *before]
 
 
 def bar(row) -> str:
