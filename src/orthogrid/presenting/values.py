@@ -93,10 +93,11 @@ def _claimed(key: str, rows: pd.DataFrame) -> Value | None:
 
 
 def place_of(key: str, value: Value) -> str:
-    """Where the supplement shows a number: in the row of the claim that measured it or in its own; nowhere if it is words."""
+    """Where the supplement shows a number: in the row of the claim that measured it or in its own; nowhere if it is words or a setting."""
     if match := CLAIMED.fullmatch(key):
         return f"claim.{match[2]}"
-    return f"value.{key}" if re.match(r"\d|\\ensuremath|\(", value.printed) else ""
+    is_number = re.match(r"\d|\\ensuremath|\(", value.printed) and not AXIS.fullmatch(key)
+    return f"value.{key}" if is_number else ""
 
 
 def _axis(key: str, run: Run) -> Value | None:

@@ -241,7 +241,7 @@ def draw_convergence(run: Run) -> Figure:
     names, regs = in_order(cells["penalty"]), sorted(cells["reg"].unique())
     rows = [(method, column) for method in sorted(cells["method"].unique()) for column in ("orthogonality_fro", "fit")]
     colours = shades(regs)
-    fig, axes = canvas(0.5 + 0.95 * len(rows), len(rows), len(names), sharex=True, sharey="row")
+    fig, axes = canvas(0.5 + 0.7 * len(rows), len(rows), len(names), sharex=True, sharey="row")
     trace = run.trace(cells)
     for (method, column), line in zip(rows, axes, strict=True):
         label = {"orthogonality_fro": S_FRO, "fit": DATA_LOSS}[column]
