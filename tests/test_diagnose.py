@@ -238,3 +238,44 @@ def test_the_command_names_what_is_wrong(files, capsys, change, says):
     given = {"--weight": "layer.pt", "--x": "x.npy", "--y": "y.npz", "--reg": "1"} | change
     assert main(["diagnose", *(word for pair in given.items() for word in pair)]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outputs", [3, 5, 6])
+def test_where_none_is_better_no_start_ends_lower(outputs):
+    """Wide, square and tall layers under a small weight, towards targets that no orthogonal matrix fits."""
+    generator = torch.Generator().manual_seed(outputs)
+    x, y = torch.randn(40, 5, generator=generator).double(), 3 * torch.randn(40, outputs, generator=generator).double()
+
+    def total(weight: torch.Tensor) -> torch.Tensor:
+        gram = weight @ weight.T if outputs <= 5 else weight.T @ weight
+        return (x @ weight.T - y).square().mean() + 0.01 * (gram - torch.eye(len(gram))).square().sum()
+
+    def descended() -> torch.Tensor:
+        weight = (2 * torch.randn(outputs, 5, generator=generator)).double().requires_grad_()
+        optimizer = torch.optim.LBFGS([weight], max_iter=300, line_search_fn="strong_wolfe")
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            value = total(weight)
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+        return weight.detach()
+
+    weights = [descended() for _ in range(6)]
+    ends = [(float(total(weight)), diagnose(weight, x, y, reg=0.01, bias=False).obstacle) for weight in weights]
+    best = min(value for value, _ in ends)
+    assert any(obstacle == "none is better" for _, obstacle in ends)
+    assert all(value <= 1.01 * best for value, obstacle in ends if obstacle == "none is better")
+
+
+def test_a_rate_alone_tells_of_the_floor():
+    x = torch.randn(60, 8)
+    rho = torch.nn.init.orthogonal_(torch.empty(8, 8))
+    found = diagnose(rho + 0.01 * torch.randn(8, 8), x, x @ rho.T, "l1", reg=0.1, optimizer=0.05)
+    assert (
+        found.obstacle == "floor"
+        and f"{found.rate_floor:.3g}" in str(found)
+        and f"{found.sum_of_absolutes:.3g}" in str(found)
+    )

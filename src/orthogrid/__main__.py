@@ -168,9 +168,8 @@ def _diagnose(options: Namespace) -> int:
 
     try:
         weight, x, y = (read_matrix(getattr(options, name), name) for name in ("weight", "x", "y"))
-        return _print(
-            str(diagnose(weight, x, y, options.penalty, reg=options.reg, loss=options.loss, bias=options.bias))
-        )
+        how = dict(reg=options.reg, loss=options.loss, optimizer=options.lr, bias=options.bias)
+        return _print(str(diagnose(weight, x, y, options.penalty, **how)))
     except (ValueError, TypeError) as error:
         raise ConfigError(str(error)) from None
 
@@ -253,6 +252,7 @@ OPTIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("diagnose", "--y", "what the samples are to be mapped to, a row each", FILE | NEEDED),
     ("diagnose", "--reg", "the penalty's weight in the loss", {"type": float} | NEEDED),
     ("diagnose", "--penalty", "its name (default: %(default)s)", {"default": "fro2"}),
+    ("diagnose", "--lr", "Adam's learning rate, where its floor is to be looked at", {"type": float}),
     (
         "diagnose",
         "--loss",

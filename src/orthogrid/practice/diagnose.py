@@ -17,19 +17,21 @@ from ..theory.heavy import boundary
 from .extra_row import loss_unit
 
 NEAR = 0.2  # at the target: within this distance of it
+SHARE = 0.01  # of the loss, that another weight may save at most where none is called better
 STIFF, UNEVEN = 10.0, 1e3  # reg over 2 mu, and condition, from which a row more is slow
 
 # What each obstacle is called, and what to do about it. The first that applies is named: the more certain come first.
 OBSTACLES = {
-    "no gradient": "The penalty has no gradient. Compute it from `weight`, not from `weight.data`, and give it a weight above 0.",
+    "no gradient": "The penalty has no gradient. Compute it from `weight`, not from `weight.data`, and ask again: then its weight counts.",
     "undetermined": "The samples do not determine the weight. No penalty finds it: take more samples, or new ones at every step.",
-    "wide": "Fewer outputs than inputs: such a layer can have traps that a row does not remove.",
-    "trapped": "The weight is on the wrong side for good. Add a row of target zero (`extra_row`), or reflect it once.",
+    "none is better": "None: no weight has a lower loss, whatever the start. To be closer to orthogonal, raise the penalty's weight.",
+    "wide": "Fewer outputs than inputs: such a layer can have traps that a row does not remove. Start orthogonal, and try several seeds.",
+    "trapped": "The weight is on the wrong side for good. Add a row of target zero (`extra_row`).",
     "wrong side": "The weight is on the wrong side and may still change. To be sure, add a row of target zero (`extra_row`).",
     "floor": "The entries of WWᵀ - I jitter at the size of the learning rate. Let it decay, or take squares.",
     "may be lost": "The weight is on the right side and may still end on the wrong one. Add a row of target zero, or raise the penalty.",
     "unfinished": "The weight is on the right side and has not arrived. Take more steps.",
-    "none": "None: there is no trap here, or the weight is at its target.",
+    "none": "None: there is no trap here.",
 }
 
 
@@ -59,6 +61,7 @@ class Diagnosis:
     distance: float  # to the best orthogonal weight
     distance_to_twin: float  # to that one reflected along the weakest direction
     orthogonality: float  # ‖S‖_F
+    sum_of_absolutes: float  # sum |S|
     rate_floor: float  # sum |S| that Adam leaves under absolute values at a constant rate; NaN for others
     row_helps: bool
     row_is_slow: bool
@@ -71,24 +74,39 @@ class Diagnosis:
     def advice(self) -> str:
         """What to do, in a sentence or two."""
         slow = " It will be slow here: the weight is far above 2μ, or the inputs are uneven."
-        return OBSTACLES[self.obstacle] + slow * (self.row_is_slow and self.row_helps)
+        there = " The weight is at its target already."
+        return OBSTACLES[self.obstacle] + slow * (self.row_is_slow and self.row_helps) + there * (self.distance <= NEAR)
 
     def __str__(self) -> str:
         sides = f"{self.side} side, {'' if self.decided else 'not '}decided" if self.side else "has no sides"
         foretold = {True: "; gradient descent will change it", False: "; gradient descent will keep it", None: ""}
-        free = self.inputs - self.rank
         below, above = self.reg <= self.trap_from, self.reg >= self.kept_from
-        place = "below these" if below else "above these" if above else "between the two"
-        row = ("helps, slowly" if self.row_is_slow else "helps") if self.row_helps else "is not needed"
+        known = math.isfinite(self.trap_from + self.kept_from)
+        place = ", below these" if below else ", above these" if above else ", between the two" if known else ""
+        row = (
+            ("helps, slowly" if self.row_is_slow else "helps")
+            if self.row_helps
+            else "does not apply"
+            if not self.side
+            else "is not needed"
+        )
+        floor = "" if math.isnan(self.rate_floor) else f"; Adam's floor at this rate is {self.rate_floor:.3g}"
+        if free := self.inputs - self.rank:
+            distance = f"many weights fit: {free} dimensions stay free"
+        else:
+            distance = f"{self.distance:.3g} to that weight" + f", {self.distance_to_twin:.3g} to its twin" * bool(
+                self.side
+            )
         return "\n".join([
             f"obstacle      {self.obstacle}",
-            f"layer         {self.inputs} inputs, {self.outputs} outputs, ‖S‖ = {self.orthogonality:.3g}",
-            f"samples       {self.samples}, rank {self.rank}" + (f": {free} dimensions stay free" if free else ""),
-            f"trap          from reg {self.trap_from:.3g} on; sides are kept from {self.kept_from:.3g} on",
-            f"reg           {self.reg:.3g}, {place}",
+            f"layer         {self.inputs} inputs, {self.outputs} outputs; {self.samples} samples of rank {self.rank}",
+            f"S             ‖S‖ = {self.orthogonality:.3g}, sum |S| = {self.sum_of_absolutes:.3g}{floor}",
+            f"trap          from reg {_shown(self.trap_from)} on; sides are kept from {_shown(self.kept_from)} on",
+            f"reg           {self.reg:.3g}{place}",
             f"weight        {sides}{foretold[self.flip_foretold]}",
-            f"data loss     {self.loss:.3g}; the best orthogonal weight has {self.loss_of_best:.3g}, the wrong side {self.cost_of_wrong_side:.3g} more",
-            f"distance      {self.distance:.3g} to that weight, {self.distance_to_twin:.3g} to its twin",
+            f"data loss     {self.loss:.3g}; the best orthogonal weight has {self.loss_of_best:.3g}"
+            + f", the wrong side {self.cost_of_wrong_side:.3g} more" * bool(self.side),
+            f"distance      {distance}",
             f"one more row  {row}",
             f"what to do    {self.advice}",
         ])  # fmt: skip
@@ -123,8 +141,8 @@ def diagnose(
 
     `layer` is an nn.Linear, or its weight (outputs, inputs). `x` (samples, inputs) is what it is given, `y` (samples, outputs) what it is to
     give. `loss` says how the squared errors add up: "mean" as in `mse_loss`, or "sum". `reg` multiplies the penalty, ‖S‖² for "fro2".
-    `penalty` is a name, or the value that you computed, of which only the gradient is asked. `optimizer` is a torch optimizer; its rate and
-    kind tell of floors and flips. `bias` overrides what the layer says.
+    `penalty` is a name, or the value that you computed, of which only the gradient is asked: a name is taken to have one. `optimizer` is a
+    torch optimizer, or the rate of Adam; without it floors and flips are not asked. `bias` overrides what the layer says.
 
     Sources: Theorems "landscape", "capture" and "tall layers", Propositions "floor", "norms" and "one heavy direction", Corollary
     "certificate" of the supplement. With targets that no orthogonal weight fits the thresholds hold to first order.
@@ -159,6 +177,7 @@ def diagnose(
     holds = {
         "no gradient": not (trains and attached and reg > 0),
         "undetermined": not determined,
+        "none is better": name == "fro2" and _none_is_better(weight, given, summed),
         "wide": outputs < inputs,
         "trapped": side == "wrong" and caught and decided,
         "wrong side": side == "wrong" and caught,
@@ -175,7 +194,7 @@ def diagnose(
         loss=given.loss(weight) * unit, loss_of_best=given.loss(best) * unit,
         cost_of_wrong_side=4 * float(sizes[-1]) * unit if square else math.nan,
         distance=distance, distance_to_twin=float(np.linalg.norm(weight - twin)) if square else math.nan,
-        orthogonality=math.sqrt(_penalty("fro2", weight)), rate_floor=floor, row_helps=caught and not (side == "right" and decided),
+        orthogonality=math.sqrt(_penalty("fro2", weight)), sum_of_absolutes=_penalty("l1", weight), rate_floor=floor, row_helps=caught and not (side == "right" and decided),
         row_is_slow=summed > STIFF * kept or largest > UNEVEN * smallest, position=_position(best.T @ weight, given),
         penalty=name, edges=given.edges, unit=unit,
     )  # fmt: skip
@@ -209,8 +228,8 @@ def suggest_reg(x: Any, y: Any, loss: str = "mean", *, bias: bool = True) -> Sug
         kind = "no trap at any weight" if outputs > inputs else "traps that these weights do not foretell"
         return Suggestion(low, high, f"a layer with {outputs} outputs for {inputs} inputs has {kind}")
     why = (
-        "below the first nothing traps, and noise bends W; above the second a side is kept for good, so start on the right one; between "
-        "them sides are not certain. With one row more (`extra_row`) any of them will do, and ten times the second is slow"
+        f"below {low:.3g} nothing traps, and noise bends W; above {high:.3g} a side is kept for good; between them sides are not certain. "
+        f"With one row more (`extra_row`) any weight up to {high:.3g} will do, and ten times that is slow"
     )
     return Suggestion(low, high, why)
 
@@ -238,6 +257,24 @@ def _position(m: np.ndarray, given: _Samples) -> float:
     """Where M lies between target, 1, and twin, -1: its least value among the weakest directions."""
     weakest = given.vectors[:, given.values <= given.values[0] * (1 + 1e-4) + 1e-300]
     return float(np.linalg.eigvalsh(weakest.T @ (m + m.T) @ weakest)[0] / 2)
+
+
+def _none_is_better(weight: np.ndarray, given: _Samples, reg: float) -> bool:
+    """Whether no weight has a loss lower by more than SHARE of it, under the sum of squares and beside a sum of squared errors.
+
+    f(W + D) - f(W) = ⟨∇f, D⟩ + tr(DGDᵀ) + 2 reg ⟨S, DDᵀ⟩ + reg ‖WDᵀ + DWᵀ + DDᵀ‖² ≥ -‖∇f‖²/4c with c = λ + 2 reg σ_min(S), if c > 0.
+    """
+    w = weight if weight.shape[0] <= weight.shape[1] else weight.T
+    s = w @ w.T - np.eye(len(w))
+    by_penalty = 4 * reg * (s @ w if w is weight else (s @ w).T)
+    gradient = 2 * (given.x @ weight.T - given.y).T @ given.x + by_penalty
+    curvature = given.edges[0] + 2 * reg * float(np.linalg.eigvalsh(s)[0])
+    total = given.loss(weight) + reg * float(np.square(s).sum())
+    return curvature > 0 and float(np.square(gradient).sum()) <= 4 * curvature * SHARE * total
+
+
+def _shown(threshold: float) -> str:
+    return "(not known)" if math.isnan(threshold) else f"{threshold:.3g}"
 
 
 def _flips(weight: np.ndarray, best: np.ndarray, given: _Samples, reg: float) -> bool | None:
@@ -297,8 +334,8 @@ def _penalty_of(penalty: str | Tensor) -> tuple[str, bool]:
 
 def _rate_of(optimizer: Any) -> tuple[float, str]:
     """The learning rate of a torch optimizer, and its kind in small letters; 0 and nothing where there is none."""
-    if optimizer is None:
-        return 0.0, ""
+    if optimizer is None or isinstance(optimizer, int | float):
+        return float(optimizer or 0), "adam" if optimizer else ""
     if not hasattr(optimizer, "param_groups"):
-        raise TypeError(f"optimizer must be a torch optimizer, not {type(optimizer).__name__}")
+        raise TypeError(f"optimizer must be a torch optimizer or a learning rate, not {type(optimizer).__name__}")
     return float(optimizer.param_groups[0]["lr"]), type(optimizer).__name__.lower().removesuffix("w")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
@@ -9,6 +11,7 @@ from torch.nn.utils import parametrizations, parametrize
 from ..cells.cell import nearest
 
 LOSSES = ("mean", "sum")
+UNFINISHED = 0.1
 NOISE = 1e-3  # of the new row's start: from zero it would not move
 
 
@@ -79,7 +82,14 @@ class ExtraRow(nn.Module):
         return float(self.weight[-1].detach().norm())
 
     def finish(self, tolerance: float = 1e-4) -> nn.Linear:
-        """The layer without its new row. Where ‖WᵀW - I‖_F is above the tolerance, W is its nearest orthogonal matrix (polar factor)."""
+        """The layer without its new row. Where ‖WᵀW - I‖_F is above the tolerance, W is its nearest orthogonal matrix (polar factor).
+
+        Warns where the new row's norm is above UNFINISHED: then training has not arrived, however orthogonal W is made here.
+        """
+        if self.row_norm > UNFINISHED:
+            warnings.warn(
+                f"the new row's norm is {self.row_norm:.2g}, not near 0: training has not finished", stacklevel=2
+            )
         outputs, inputs = self.weight.shape[0] - 1, self.weight.shape[1]
         bias = self.tall.bias
         layer = nn.Linear(inputs, outputs, bias is not None, self.weight.device, self.weight.dtype)
