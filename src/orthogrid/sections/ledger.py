@@ -51,6 +51,10 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
         # Those that can fail only by a mistake of the implementation.
         "claims-checks": integer(sum(CLAIMS[id].check for id in verdicts["id"])),
         "claims-differing": differences(verdicts),
+        "claims-settled": integer(((verdicts["explored"] == "untested") & words.isin(["supported", "refuted"])).sum()),
+        "claims-turned": integer(
+            sum({row.explored, row.verdict} == {"supported", "refuted"} for row in verdicts.itertuples())
+        ),
         # Claims with an interval; how many of these verdicts are wrong on average, each a test at half the level's rest.
         "limits-intervals": integer(intervals),
         "limits-missed": number((1 - LEVEL) / 2 * intervals, 2) if intervals else "0",
