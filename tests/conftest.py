@@ -14,6 +14,9 @@ import pytest
 import torch
 import yaml
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports Triton, as a compiled penalty does
+
 from orthogrid import offer_to_child_processes
 from orthogrid.cells import components
 from orthogrid.cells.config import Config, check_config

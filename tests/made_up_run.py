@@ -53,9 +53,7 @@ def make_up(sources: Path, results: Path, **change: str | dict[str, str]) -> Non
         (results / folder).mkdir(parents=True, exist_ok=True)
     if "figure" not in change.get("without", ""):
         for name in names.figures:
-            shown = name.replace("_", r"\_")
-            command = rf"\texttt{{snakemake results/made-up/figures/{shown}.pdf}}"
-            lines.append(rf"\setfigure{{{name}}}{{blocks: \texttt{{some}}; {command}; \texttt{{sections/some.py}}}}")
+            lines.append(rf"\setfigure{{{name}}}")
             (results / "figures" / f"{name}.pdf").write_bytes(figure())
     if "table" not in change.get("without", ""):
         ledger = [

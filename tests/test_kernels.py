@@ -12,7 +12,6 @@ import torch
 
 if torch.cuda.is_available():
     pytest.skip("where there is a GPU, test_gpu runs them on it", allow_module_level=True)
-os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported, by these tests alone
 pytest.importorskip("triton", reason="Triton is not installed")
 
 from stepping import assert_same_state, cells_with_rates, run_with

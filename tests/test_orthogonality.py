@@ -459,7 +459,7 @@ def test_each_case_of_the_page_runs_as_it_stands_and_does_what_it_says(capsys):
     names = {}
     for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", cases, re.M):
         exec(re.sub(r"^    ", "", block, flags=re.M), names)
-    assert names["floor"] == pytest.approx(0.22 * 16**2 * 0.01, rel=0.1)
+    assert names["found"].rate_floor == pytest.approx(0.22 * 16**2 * 0.01, rel=0.1)
     trained = names["layer"].weight.detach()
     assert float((trained - names["rotation"]).norm()) < 0.05 and names["row"].row_norm < 0.05
     assert "obstacle" in capsys.readouterr().out

@@ -14,7 +14,7 @@ import pandas as pd
 from ..cells.components import penalties
 from ..presenting.formats import MISSING, code, digits2, enumeration, integer, number, setting, text
 from ..presenting.style import FIGURES
-from ..presenting.tables import feeds, longtable, ragged, table, tabular
+from ..presenting.tables import longtable, ragged, table, tabular
 from ..presenting.values import Value, values
 from ..run.run import Run
 from ..theory import forms
@@ -105,10 +105,11 @@ def versions_table(run: Run, verdicts: pd.DataFrame) -> str:
 @table("*")
 def figures_table(run: Run, verdicts: pd.DataFrame) -> str:
     """Where each figure of the run comes from: its name, the file of `src/orthogrid` that draws it, and the blocks that it shows."""
+    there = set(run.membership.loc[run.membership["key"].isin(run.finished["key"]), "block"])
     rows = [
         [code(name), code("/".join(Path(drawing.source).parts[-2:])), enumeration(map(text, drawing.blocks))]
         for name, drawing in sorted(FIGURES.items())
-        if feeds(run, drawing.blocks)
+        if not drawing.blocks or there.intersection(drawing.blocks)
     ]
     return longtable(rf"ll{ragged(76)}", ["Figure", "Drawn by", "Blocks"], rows)
 
