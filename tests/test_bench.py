@@ -69,6 +69,7 @@ def test_steps_are_rounded_to_what_a_contender_can_make():
     assert contenders.rounded(advance, 1) == 10 and contenders.rounded(advance, 11) == 20
 
 
+@pytest.mark.slow
 def test_rows_of_a_gpu_are_held_against_those_of_a_cpu(small_run, tmp_path):
     """A quarter of the rows are called a GPU's. As they are they agree; one that ends far away does not."""
     config, cells = small_run.config, small_run.cells

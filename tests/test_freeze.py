@@ -85,9 +85,9 @@ def test_ledger_and_published_config_are_as_they_were_frozen():
 JUDGE = """
 import sys
 from pathlib import Path
-from orthogrid.config import load_config
-from orthogrid.paper import judge
-from orthogrid.run import Run
+from orthogrid.cells.config import load_config
+from orthogrid.run.run import Run
+from orthogrid.sections import judge
 judge(Run.read(load_config("config/full.yaml"), sys.argv[1], Path("data/thread"))).to_csv(sys.argv[2], index=False)
 """
 

@@ -245,6 +245,7 @@ def test_a_clone_that_ships_rows_has_nothing_to_train(clone):
     assert "draw_figures" in jobs and "train_shard" not in jobs
 
 
+@pytest.mark.slow
 def test_a_partial_run_shows_what_is_there_and_trains_nothing(clone):
     for path in clone.rglob("*"):
         os.utime(path)  # no longer in the future: what is made from the config must come out younger
@@ -317,6 +318,7 @@ def test_a_grown_grid_trains_its_new_cells_only_and_a_shrunk_one_nothing(tmp_pat
     assert not Plan(ask_for(project, seed=[1])).missing
 
 
+@pytest.mark.slow
 def test_any_number_of_shards_makes_the_same_rows_and_a_change_of_it_trains_nothing(tmp_path):
     project, arguments = mini(tmp_path)
     output = snakemake(project, "train_all", *arguments, "--config", "shards=2")
@@ -333,6 +335,7 @@ def test_any_number_of_shards_makes_the_same_rows_and_a_change_of_it_trains_noth
     pd.testing.assert_frame_equal(one, whole)
 
 
+@pytest.mark.slow
 def test_from_another_folder_and_into_another_folder(tmp_path):
     project, _ = mini(tmp_path / "project")
     elsewhere = tmp_path / "else where"
@@ -345,6 +348,7 @@ def test_from_another_folder_and_into_another_folder(tmp_path):
     assert not (project / "results").exists() and not (elsewhere / "scratch").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_that_cannot_be_trained_is_named_and_blocks_no_other(tmp_path):
     project, arguments = mini(tmp_path)
     ask_for(project, {"name": "bad", "axes": MINI | {"method": "torch_cayley", "lr": "1e39", "seed": 1}})
