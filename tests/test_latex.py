@@ -120,7 +120,6 @@ def test_unchanged_inputs_need_no_pass_and_give_the_same_bytes(project):
     assert [page_count(project.results / f"{name}.pdf") for name in ("paper", "supplement")] == [2, 1]
 
 
-@pytest.mark.slow
 def test_continued_builds_give_the_bytes_of_one_from_nothing(project):
     for name, old, new, most in (
         ("values.tex", "12.5", "12.7", 2),  # of one length; each document reads the values

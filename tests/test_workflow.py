@@ -468,7 +468,7 @@ def test_a_run_that_is_published_is_rendered_by_a_colleagues_clone_without_train
     kept = {
         Path(name).relative_to("results/smoke").parts[0] for name in git(project, "ls-files", "results/smoke").split()
     }
-    assert kept == {"rows", "traces", "code", "run.json", "paper.pdf", "supplement.pdf"}
+    assert kept == {"rows", "traces", "code", "run.json", "ro-crate-metadata.json", "paper.pdf", "supplement.pdf"}
     run(tmp_path, "git", "clone", "-q", str(project), str(clone))
     (results(clone) / "paper.pdf").unlink()
     assert "train_shard" not in make(clone, "published", "RUN=smoke")
