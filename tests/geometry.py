@@ -1,4 +1,4 @@
-"""Shared by the tests of the theory: random orthogonal matrices, the path from twin to target, what is measured on one weight."""
+"""Shared by the tests of the theory: random orthogonal matrices, the path from twin to target, what is measured on one weight, a descent."""
 
 import numpy as np
 import torch
@@ -36,3 +36,19 @@ def measured_end(weight, problem, cell) -> dict[str, float]:
 def measured_distances(weight, bias, problem) -> dict[str, float]:
     measured = final(weight[None], bias[None], stacked([problem], "cpu"))
     return {name: float(value[0]) for name, value in measured.items()}
+
+
+def minimise(function, start, iterations=1500):
+    """L-BFGS in float64."""
+    w = start.clone(memory_format=torch.contiguous_format).requires_grad_()
+    options = {"history_size": 20, "line_search_fn": "strong_wolfe", "tolerance_grad": 1e-10, "tolerance_change": 1e-14}
+    optimiser = torch.optim.LBFGS([w], max_iter=iterations, **options)
+
+    def closure():
+        optimiser.zero_grad()
+        value = function(w)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return w.detach()

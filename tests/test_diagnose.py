@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from geometry import minimise
 from torch import nn
 
 from orthogrid import diagnose, suggest_reg
@@ -250,20 +251,8 @@ def test_where_none_is_better_no_start_ends_lower(outputs):
         gram = weight @ weight.T if outputs <= 5 else weight.T @ weight
         return (x @ weight.T - y).square().mean() + 0.01 * (gram - torch.eye(len(gram))).square().sum()
 
-    def descended() -> torch.Tensor:
-        weight = (2 * torch.randn(outputs, 5, generator=generator)).double().requires_grad_()
-        optimizer = torch.optim.LBFGS([weight], max_iter=300, line_search_fn="strong_wolfe")
-
-        def closure() -> torch.Tensor:
-            optimizer.zero_grad()
-            value = total(weight)
-            value.backward()
-            return value
-
-        optimizer.step(closure)
-        return weight.detach()
-
-    weights = [descended() for _ in range(6)]
+    starts = (2 * torch.randn(outputs, 5, generator=generator).double() for _ in range(6))
+    weights = [minimise(total, start) for start in starts]
     ends = [(float(total(weight)), diagnose(weight, x, y, reg=0.01, bias=False).obstacle) for weight in weights]
     best = min(value for value, _ in ends)
     assert any(obstacle == "none is better" for _, obstacle in ends)

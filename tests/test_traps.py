@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from geometry import F64, haar, loss_of, on_path, weakest_image
+from geometry import F64, haar, loss_of, minimise, on_path, weakest_image
 
 from orthogrid.cells.cell import Cell
 from orthogrid.cells.components import having
@@ -105,22 +105,6 @@ def test_spectral_traps_are_strict_minima_in_the_full_space(penalty, factor, n):
             corners = value(step * (e + f)) - value(step * (e - f)) - value(step * (f - e)) + value(-step * (e + f))
             hessian[i, j] = hessian[j, i] = corners / (4 * step**2)
     assert np.linalg.eigvalsh(hessian)[0] > 1e-3 * lam
-
-
-def minimise(function, start, iterations=1500):
-    """L-BFGS in float64."""
-    w = start.clone(memory_format=torch.contiguous_format).requires_grad_()
-    options = {"history_size": 20, "line_search_fn": "strong_wolfe", "tolerance_grad": 1e-10, "tolerance_change": 1e-14}
-    optimiser = torch.optim.LBFGS([w], max_iter=iterations, **options)
-
-    def closure():
-        optimiser.zero_grad()
-        value = function(w)
-        value.backward()
-        return value
-
-    optimiser.step(closure)
-    return w.detach()
 
 
 @pytest.mark.parametrize("n", [6, 7])

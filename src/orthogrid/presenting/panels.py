@@ -160,13 +160,8 @@ def bars(ax: Axes, cells: pd.DataFrame, x: str, y: str, across: bool = False, **
     sns.lineplot(x=left, y=up, orient="y" if across else "x", ax=ax, **RANGE | edge | style)
 
 
-STACK = (
-    "diverged",
-    "trapped",
-    "decided wrong",
-    "unfinished",
-    "recovered",
-)  # outcomes of runs with enough samples, the recovered last
+# Outcomes of runs with enough samples, as they are stacked; the recovered come last.
+STACK = ("diverged", "trapped", "decided wrong", "unfinished", "recovered")
 
 
 def counted_row(ax: Axes, row: int, cells: pd.DataFrame) -> None:

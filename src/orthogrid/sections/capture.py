@@ -220,11 +220,7 @@ def _first_steps(run: Run, ax: Axes, cells: pd.DataFrame) -> None:
     for name, inputs, warmup, step, (colour, marker) in FIRST_STEPS:
         some = only(cells, inputs=inputs, warmup=warmup)
         wrong_shares(ax, some.assign(wrong=_moved(run, some, step)), "product", color=colour, marker=marker, label=name)
-    ax.plot(2 * [math.sqrt(math.pi)], [0, 1.08], **LAW)
-    ax.set(xscale="log", ylim=(-0.05, 1.75), yticks=[0, 0.5, 1], xlabel=r"rate times dimension, $\eta n$")
-    ax.set_ylabel("share on the other side")
-    decades(ax, "x")
-    ax.legend(loc="upper left", handlelength=1.2, borderaxespad=0)
+    _share_axes(ax, math.sqrt(math.pi), xlabel=r"rate times dimension, $\eta n$", ylabel="share on the other side")
 
 
 def _heavy_starts(ax: Axes, cells: pd.DataFrame) -> None:
@@ -252,7 +248,12 @@ def _random_ends(ax: Axes, cells: pd.DataFrame) -> None:
     for name, (same, (colour, marker)) in kinds.items():
         if len(same):
             wrong_shares(ax, same, "bin", color=colour, marker=marker, label=name)
-    ax.plot([1, 1], [0, 1.08], **LAW)
-    ax.set(xscale="log", ylim=(-0.05, 1.75), yticks=[0, 0.5, 1], xlabel=UNIT, ylabel="share that ends wrong")
+    _share_axes(ax, 1.0, xlabel=UNIT, ylabel="share that ends wrong")
+
+
+def _share_axes(ax: Axes, threshold: float, **labels: str) -> None:
+    """Shares over a logarithmic axis, with a line at the threshold and the words for the curves above them."""
+    ax.plot([threshold, threshold], [0, 1.08], **LAW)
+    ax.set(xscale="log", ylim=(-0.05, 1.75), yticks=[0, 0.5, 1], **labels)
     decades(ax, "x")
     ax.legend(loc="upper left", handlelength=1.2, borderaxespad=0)
