@@ -61,10 +61,12 @@ def make_up(sources: Path, results: Path, **change: str | dict[str, str]) -> Non
             for claim in names.claims
         ]
         numbers = [rf"\valuerow{{{key}}} & {values[key][:40]}\\" for key in values]
-        long = {"claims": ledger, "values": numbers}
+        long = {"claims": ledger, "values": numbers, "figures": ["a & b"], "answers": ["a & b"]}
         for name in names.tables:
             lines.append(rf"\settable{{{name}}}")
-            rows = "\n".join(["\\begin{longtable}{@{}ll@{}}", *long.get(name, ()), "\\end{longtable}", ""])
+            rows = "\n".join(
+                ["\\begin{longtable}{@{}ll@{}}", r"\longcaption", *long.get(name, ()), "\\end{longtable}", ""]
+            )
             (results / "tables" / f"{name}.tex").write_text(rows if name in long else TABLE, encoding="utf-8")
     (results / "values.tex").write_text("\n".join([*lines, ""]), encoding="utf-8")
     (results / "blocks.tex").write_text("% no blocks but the paper's\n", encoding="utf-8")

@@ -49,9 +49,15 @@ def ragged(width: int) -> str:
     return rf">{{\raggedright\arraybackslash}}p{{{width}mm}}"
 
 
-def longtable(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same over several pages, with the head on each."""
-    lines = tabular(columns, head, rows).replace("{tabular}", "{longtable}").splitlines()
-    lines.remove(r"\bottomrule")
-    after = lines.index(r"\midrule") + 1
-    return "\n".join([*lines[:after], r"\endhead", r"\bottomrule", r"\endfoot", *lines[after:], ""])
+def longtable(columns: str, head: Sequence[str], rows: Sequence[Sequence[str]], end: str = "") -> str:
+    """The same over several pages, with the head on each, and so much space after a row; a row of one cell is a heading."""
+    heading = rf"\multicolumn{{{len(head)}}}{{@{{}}l@{{}}}}{{\emph{{"
+    top = [r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
+    body = [
+        " & ".join(row) + r" \\" + end if len(row) > 1 else heading + row[0] + r"}} \\*" for row in rows or [[MISSING]]
+    ]
+    return "\n".join([
+        rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}", r"\longcaption", *top, r"\endfirsthead",
+        heading + r"Table \thetable, continued}} \\", *top, r"\endhead", r"\bottomrule", r"\endfoot",
+        *body, r"\end{longtable}", "",
+    ])  # fmt: skip

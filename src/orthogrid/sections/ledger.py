@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
@@ -65,20 +66,13 @@ def ledger_values(verdicts: pd.DataFrame) -> dict[str, Value | str]:
 def claims_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The ledger, over several pages: what the run's own code claims, the thread's sentences, ours. The relation stands before what is expected."""
     words = ["Verdict", "Claim", r"Measured, interval (90\,\%)", "Expected (tolerance)", "Cells", "Explored", "Power"]
-    head = " & ".join(words) + r" \\"
-    lines = [
-        rf"\begin{{longtable}}{{@{{}}{ragged(17)}{ragged(40)}{ragged(36)}{ragged(17)}rrr@{{}}}}",
-        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\multicolumn{7}{@{}l@{}}{\emph{Table \thetable, continued}} \\",
-        r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot",
-    ]  # fmt: skip
     own = verdicts["section"] == OWN
     thread = (verdicts["author"] != OURS) & ~own
     parts = {"Of this run's own code": own, "The thread's sentences": thread, "Ours": ~thread & ~own}
+    rows: list[list[str]] = []
     for title, part in ((title, verdicts[which]) for title, which in parts.items() if which.any()):
-        lines.append(rf"\multicolumn{{7}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}} \\*")
-        lines += [" & ".join(_claim(row)) + r" \\[2pt]" for row in part.itertuples()]
-        lines.append(r"\addlinespace")
-    return "\n".join([*lines[:-1], r"\end{longtable}", ""])
+        rows += [[title], *map(_claim, part.itertuples())]
+    return longtable(f"{ragged(17)}{ragged(40)}{ragged(36)}{ragged(17)}rrr", words, rows, "[2pt]")
 
 
 def _span(low: float, high: float) -> str:
@@ -109,14 +103,15 @@ def bar(row) -> str:
 
 
 def numbers_table(found: Mapping[str, Value]) -> str:
-    """The estimates among the paper's numbers that no claim is behind: key, as printed, interval or range, blocks, cells."""
-    rows = [
-        [rf"\valuerow{{{key}}}", value.printed, interval(value), text(value.blocks), integer(value.cells) if value.cells else ""]
+    """The numbers that no claim is behind, in two columns: key, as printed, interval or range, blocks."""
+    cells = [
+        [rf"\valuerow{{{key}}}", value.printed, "; ".join(filter(None, [interval(value), text(value.blocks)]))]
         for key, value in found.items()
         if place_of(key, value).startswith("value.")
     ]  # fmt: skip
-    head = ["Number", "Printed", "From, to", "Blocks", "Cells"]
-    return longtable(rf"l{ragged(40)}l{ragged(40)}r", head, rows)
+    half = (len(cells) + 1) // 2  # the second half stands beside the first
+    rows = [left + right for left, right in zip_longest(cells[:half], cells[half:], fillvalue=[""] * 3)]
+    return longtable(rf"ll{ragged(29)}" * 2, ["Number", "Printed", "From, to; blocks"] * 2, rows)
 
 
 def interval(value: Value) -> str:
