@@ -61,7 +61,7 @@ def make_up(sources: Path, results: Path, **change: str | dict[str, str]) -> Non
             for claim in names.claims
         ]
         numbers = [rf"\valuerow{{{key}}} & {values[key][:40]}\\" for key in values]
-        long = {"claims": ledger, "values": numbers, "figures": ["a & b"], "answers": ["a & b"]}
+        long = {"claims": ledger, "values": numbers, "figures": ["a & b"]}
         for name in names.tables:
             lines.append(rf"\settable{{{name}}}")
             rows = "\n".join(

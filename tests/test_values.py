@@ -222,7 +222,7 @@ def test_tables(small_run, empty_run, verdicts, tmp_path, kind):
     write_tables(run, verdicts, found(run, verdicts), [tmp_path / f"{name}.tex" for name in names])
     for name in names:
         table = (tmp_path / f"{name}.tex").read_text()
-        kind = "longtable" if name in ("answers", "claims", "figures", NUMBERS) else "tabular"
+        kind = "longtable" if name in ("claims", "figures", NUMBERS) else "tabular"
         assert table.startswith(rf"\begin{{{kind}}}") and table.endswith(rf"\end{{{kind}}}" + "\n")
         assert len(set(columns(table))) == 1
         assert not re.search(r"\bnan\b|None|\binf\b", table)

@@ -35,7 +35,7 @@ from ..presenting.style import (
     tick_label,
     word,
 )
-from ..presenting.tables import longtable, ragged, table, tabular
+from ..presenting.tables import ragged, table, tabular
 from ..presenting.values import Value, values
 from ..run.run import Run
 from ..run.thread import LOG_A, LOG_B_CLOSING, thread_cells
@@ -163,13 +163,13 @@ def answers_table(run: Run, verdicts: pd.DataFrame) -> str:
     """The thread's sentences as claims: the words, the statement tested, what was measured, the verdict."""
     rows: list[list[str]] = []
     for title, author in (("In the question", QUESTIONER), ("In the answer", ANSWERER)):
-        rows.append([title])
+        rows += [[rf"\multicolumn{{4}}{{@{{}}l@{{}}}}{{\emph{{{title}}}}}"], []]
         for row in verdicts[verdicts["author"] == author].itertuples():
             words = rf"\enquote{{{formats.text(row.quote.replace('“', '‘').replace('”', '’'))}}}"
             seen = formats.estimate(row.measured, row.interval_low, row.interval_high)
-            rows.append([words, formats.text(row.statement), seen, rf"\claimword{{{row.verdict}}}{{{row.id}}}"])
+            rows += [[words, formats.text(row.statement), seen, rf"\claimword{{{row.verdict}}}{{{row.id}}}"], []]
     head = ["Words", "Statement tested", "Measured", "Verdict"]
-    return longtable(rf"{ragged(50)}{ragged(49)}{ragged(30)}l", head, rows, "[2pt]")
+    return tabular(rf"{ragged(50)}{ragged(49)}{ragged(30)}l", head, rows[:-1])
 
 
 # Its logs, drawn.
