@@ -327,6 +327,22 @@ def test_links_lead_from_the_paper_to_rows_of_the_supplement(macros):
     assert b"/Lang" in paper and str(macros.results.parent).encode() not in paper + supplement
 
 
+@pytest.mark.slow
+def test_paragraphs_headings_and_figures_are_tagged_but_in_a_draft(tmp_path, fonts, monkeypatch):
+    monkeypatch.setitem(latex.FIXED, "TEXMFCACHE", fonts)
+    for draft in (True, False):
+        project = Macros(tmp_path / str(draft))
+        project.edit("paper.tex", r"\documentclass", "\\input{tagged}\n\\documentclass")
+        build(project.sources, project.results, project.results / "paper.log", project.cache, draft=draft)
+        if "tagpdf.sty" not in project.made("paper.log") and not draft:
+            pytest.skip("this LaTeX has no tags that tagged.tex knows")
+        paper = objects(project.pdfs[0])
+        tags = {tag: len(re.findall(rb"/S ?/" + tag.encode() + rb"\b", paper)) for tag in ("H1", "Figure", "Link")}
+        assert (tags["H1"] >= 1 and tags["Figure"] == 1 and b"/Alt" in paper and b"/MarkInfo" in paper) is not draft, (
+            tags
+        )
+
+
 def test_what_a_run_has_is_shown_and_referred_to(macros):
     log = macros.made("paper.log")
     told = dict(re.findall(r"^(\w+) (something|nothing)\.", log, re.M))

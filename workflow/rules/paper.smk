@@ -61,6 +61,7 @@ rule build_paper:
         "../../environment.yml"
     params:
         cache=CACHE,
+        draft=PLAN.config.draft,
         failed=failed_build(Path(CACHE)),
     message:
         "Building the paper and its supplement with LuaLaTeX"

@@ -19,6 +19,7 @@ if __name__ == "__main__":
                     snakemake.params.cache, "paper.log"
                 ),  # no log of the job's, which Snakemake prints where it fails
                 cache=Path(snakemake.params.cache),
+                draft=snakemake.params.draft,
             )
         except LatexError as error:
             write_bytes(f"{error}\n".encode(), log)

@@ -51,6 +51,7 @@ class Config:
     heading: str = ""
     authors: str = ""
     abstract: str = ""
+    draft: bool = False
 
     @property
     def root(self) -> Path:
@@ -175,6 +176,10 @@ CONFIG_KEYS = {
         "true: aggregate and draw although cells are missing; they are shown as missing.", "true or false",
         as_bool, False, schema={"type": "boolean", "default": False},
     ),
+    "draft": Key(
+        "true: a PDF without the tags that a screen reader needs, in half the time.", "true or false",
+        as_bool, False, schema={"type": "boolean", "default": False},
+    ),
     "shards": Key(
         "Into how many training jobs of equal effort the run is cut; 1 fills one machine, more a cluster.",
         f"an integer from 1 to {MOST_SHARDS}", _shards, 1,
@@ -231,7 +236,7 @@ def check_config(raw: Mapping[str, Any], source: str = "config") -> Config:
     title = values["title"] if "title" in raw else values["run"]
     how = {
         name: values[name]
-        for name in ("run", "heading", "authors", "abstract", "device", "partial", "shards", "results")
+        for name in ("run", "heading", "authors", "abstract", "device", "partial", "draft", "shards", "results")
     }
     return Config(**how, title=title, code=tuple(values["code"]), blocks=tuple(blocks), source=source)
 

@@ -76,6 +76,7 @@ def defects(log: str) -> list[str]:
 
 
 DOCUMENTS = ("supplement", "paper")  # in this order: the paper reads the supplement's labels
+TAGS = "tagged.tex"  # what makes LaTeX write tags, which more than doubles its time
 KEPT, SUMS = "latex", "latex.sha256"  # the folder of what a good build made, and what tells whether it is whole
 FAILED = "latex.failed"  # the mark of the last build that came to no good end
 LUALATEX = "lualatex -interaction=nonstopmode -halt-on-error -file-line-error -recorder -no-shell-escape %O %S"
@@ -84,9 +85,9 @@ LATEXMK = ("latexmk", "-norc", "-pdflua", f"-lualatex={LUALATEX}", "-bibtex")
 FIXED = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "max_print_line": "1000", "TEXMFCACHE": "fonts"}
 
 
-def build(sources: Path, results: Path, log: Path, cache: Path) -> int:
+def build(sources: Path, results: Path, log: Path, cache: Path, draft: bool = False) -> int:
     """Make paper.pdf and supplement.pdf in a run's folder, of LaTeX sources and the run's values.tex, blocks.tex, tables/
-    and figures/; how many passes LaTeX took.
+    and figures/; how many passes LaTeX took. A draft has no tags.
 
     It continues from the auxiliary files of the last good build, which it keeps in `cache`: LaTeX settles in one pass
     or two rather than three, on the same bytes. They hold programs, so they must not have come with a run's folder.
@@ -101,7 +102,7 @@ def build(sources: Path, results: Path, log: Path, cache: Path) -> int:
             attempts.insert(0, shutil.copytree(kept, Path(folder, "continued")))
         for work in attempts:
             try:
-                passes = _typeset(sources, results, log, work)
+                passes = _typeset(sources, results, log, work, draft)
                 break
             except LatexError as error:
                 # What was kept may be wrong for the sources, which only a build from nothing tells.
@@ -135,7 +136,7 @@ def page_count(pdf: Path) -> int:
     return pages
 
 
-def _typeset(sources: Path, results: Path, log: Path, work: Path) -> int:
+def _typeset(sources: Path, results: Path, log: Path, work: Path, draft: bool) -> int:
     """Make both documents in a folder, which then holds all but what they are made of; how many passes that took."""
     given = {work / path.relative_to(sources): path for path in sources.rglob("*")}
     for part in ("values.tex", "blocks.tex", "tables", "figures"):
@@ -144,7 +145,7 @@ def _typeset(sources: Path, results: Path, log: Path, work: Path) -> int:
     given = {copy: path for copy, path in given.items() if path.is_file() and copy not in by_hand}
     for copy, path in given.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(data := path.read_bytes())
+        copy.write_bytes(data := b"" if draft and path.name == TAGS else path.read_bytes())
         os.utime(copy, (0, zlib.crc32(data)))  # latexmk takes a file of one size and second for unchanged
     names = "\n".join(sorted(str(copy.relative_to(work)) for copy in given))
     again = ["-g"] * (names != _text(work / "given"))  # by itself latexmk does not mind that a source is gone
