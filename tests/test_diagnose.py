@@ -80,7 +80,7 @@ def test_the_obstacle_is_named(obstacle, number):
     assert found.obstacle == obstacle and obstacle in str(found) and len(str(found).splitlines()) == 10
     assert found.row_helps == (obstacle in ("trapped", "wrong side", "may be lost"))
     if obstacle == "undetermined":
-        assert found.rank == len(x) - 1 and "dimensions stay free" in str(found) and found.side == ""
+        assert found.rank == len(x) - 1 and "fit" in str(found) and found.side == ""
 
 
 @pytest.mark.parametrize("reg, determinant", [(0.3, "mismatch"), (30.0, "mismatch"), (30.0, "match")])
@@ -139,6 +139,42 @@ def test_floors_and_flips_come_from_the_optimizer():
         foretold.add(found.flip_foretold)
         assert diagnose(layer, x, y, reg=float(values[0]), loss="sum", optimizer=sgd).flip_foretold is None
     assert foretold == {True, False}
+
+
+def test_a_penaltys_value_tells_what_it_is():
+    layer, x, y, _ = layer_of(8, wrong=True, bias=False)
+    with torch.no_grad():
+        layer.weight.mul_(1.1)
+    s = layer.weight @ layer.weight.mT - torch.eye(8)
+    for value, name, mean in (
+        (s.square().sum(), "fro2", 1),
+        (s.abs().sum(), "l1", 1),
+        (s.norm(), "fro", 1),
+        (s.square().mean(), "fro2", 64),
+    ):
+        found = diagnose(layer, x, y, value, reg=0.64)
+        assert (found.penalty, found.reg) == (name, pytest.approx(0.64 / mean)) and (
+            "a mean over 64" in str(found)
+        ) == (mean > 1)
+    assert "not that of squares" in diagnose(layer, x, y, 3 * s.square().sum(), reg=0.1).advice
+    wide = torch.nn.Linear(8, 5, bias=False)
+    larger = (wide.weight.mT @ wide.weight - torch.eye(8)).square().sum()
+    assert "stays at 3 or above" in diagnose(wide, x, y[:, :5], larger, reg=0.1).advice
+
+
+def test_adams_first_steps_and_inputs_that_follow_from_others():
+    layer, x, y, _ = layer_of(12, wrong=False)
+    assert "0.017, or warm up" in diagnose(layer, x, y, reg=0.1, optimizer=0.1).advice
+    assert not diagnose(layer, x, y, reg=0.1, optimizer=0.01).rate_is_large
+    x[:, 0] = x[:, 1:].sum(1)
+    found = diagnose(layer, x, y, reg=0.1)
+    assert found.obstacle == "undetermined" and "follow from others" in found.advice and "reflection" in str(found)
+    uneven = torch.randn(300, 12) * torch.logspace(-2, 0, 12)
+    near = torch.linalg.matrix_exp(
+        0.1 * (s := torch.randn(12, 12, generator=torch.Generator().manual_seed(0))) - 0.1 * s.mT
+    )
+    slow = diagnose(near @ layer.weight.detach(), uneven, uneven @ layer.weight.mT.detach(), reg=1000.0)
+    assert slow.obstacle == "unfinished" and "crawls" in slow.advice
 
 
 def test_a_tall_layer_has_no_trap_and_a_wide_one_is_said_to_be_wide():
@@ -242,7 +278,7 @@ def test_the_command_names_what_is_wrong(files, capsys, change, says):
 
 
 @pytest.mark.parametrize("outputs", [3, 5, 6])
-def test_where_none_is_better_no_start_ends_lower(outputs):
+def test_at_the_minimum_no_start_ends_lower(outputs):
     """Wide, square and tall layers under a small weight, towards targets that no orthogonal matrix fits."""
     generator = torch.Generator().manual_seed(outputs)
     x, y = torch.randn(40, 5, generator=generator).double(), 3 * torch.randn(40, outputs, generator=generator).double()
@@ -255,8 +291,8 @@ def test_where_none_is_better_no_start_ends_lower(outputs):
     weights = [minimise(total, start) for start in starts]
     ends = [(float(total(weight)), diagnose(weight, x, y, reg=0.01, bias=False).obstacle) for weight in weights]
     best = min(value for value, _ in ends)
-    assert any(obstacle == "none is better" for _, obstacle in ends)
-    assert all(value <= 1.01 * best for value, obstacle in ends if obstacle == "none is better")
+    assert any(obstacle == "at the minimum" for _, obstacle in ends)
+    assert all(value <= 1.01 * best for value, obstacle in ends if obstacle == "at the minimum")
 
 
 def test_a_rate_alone_tells_of_the_floor():

@@ -251,8 +251,13 @@ OPTIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("diagnose", "--x", "samples, a row each", FILE | NEEDED),
     ("diagnose", "--y", "what the samples are to be mapped to, a row each", FILE | NEEDED),
     ("diagnose", "--reg", "the penalty's weight in the loss", {"type": float} | NEEDED),
-    ("diagnose", "--penalty", "its name (default: %(default)s)", {"default": "fro2"}),
-    ("diagnose", "--lr", "Adam's learning rate, where its floor is to be looked at", {"type": float}),
+    (
+        "diagnose",
+        "--penalty",
+        "its name: fro2 for squares, l1 for absolute values, fro for the norm, or another (default: %(default)s)",
+        {"default": "fro2"},
+    ),
+    ("diagnose", "--lr", "Adam's learning rate, for the floor of l1 and for its first steps", {"type": float}),
     (
         "diagnose",
         "--loss",

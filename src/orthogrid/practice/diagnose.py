@@ -19,19 +19,20 @@ from .extra_row import loss_unit
 NEAR = 0.2  # at the target: within this distance of it
 SHARE = 0.01  # of the loss, that another weight may save at most where none is called better
 STIFF, UNEVEN = 10.0, 1e3  # reg over 2 mu, and condition, from which a row more is slow
+CAREFUL = 0.2  # rate times inputs, up to which Adam's first steps keep the side
 
 # What each obstacle is called, and what to do about it. The first that applies is named: the more certain come first.
 OBSTACLES = {
     "no gradient": "The penalty has no gradient. Compute it from `weight`, not from `weight.data`, and ask again: then its weight counts.",
-    "undetermined": "The samples do not determine the weight. No penalty finds it: take more samples, or new ones at every step.",
-    "none is better": "None: no weight has a lower loss, whatever the start. To be closer to orthogonal, raise the penalty's weight.",
+    "undetermined": "The samples do not determine the weight, and no penalty finds it.",
+    "at the minimum": "No weight has a lower loss, whatever the start. To be closer to orthogonal, raise the penalty's weight.",
     "wide": "Fewer outputs than inputs: such a layer can have traps that a row does not remove. Start orthogonal, and try several seeds.",
     "trapped": "The weight is on the wrong side for good. Add a row of target zero (`extra_row`).",
     "wrong side": "The weight is on the wrong side and may still change. To be sure, add a row of target zero (`extra_row`).",
     "floor": "The entries of WWᵀ - I jitter at the size of the learning rate. Let it decay, or take squares.",
     "may be lost": "The weight is on the right side and may still end on the wrong one. Add a row of target zero, or raise the penalty.",
-    "unfinished": "The weight is on the right side and has not arrived. Take more steps.",
-    "none": "None: there is no trap here.",
+    "unfinished": "The weight has not arrived. Take more steps.",
+    "none": "There is no trap here.",
 }
 
 
@@ -48,15 +49,19 @@ class Diagnosis:
     inputs: int
     samples: int
     rank: int  # of the samples, centred where there is a bias
+    bias: bool
     reg: float
     trap_from: float
     kept_from: float
     condition: float  # μ/λ
     side: str  # "right", "wrong", or "" where there are no sides
-    decided: bool  # the flow keeps the side: by the weight, or since the loss is below what any singular matrix pays
+    decided: bool  # small steps keep the side: by the weight, or since the loss is below what any singular matrix pays
+    rate_is_large: bool  # at which Adam's first steps may change the side
     flip_foretold: bool | None  # under gradient descent with one heavy direction; None where that is not known
     loss: float  # data loss now
-    loss_of_best: float  # of the best orthogonal weight (Procrustes)
+    loss_of_best: (
+        float  # of the best orthogonal weight (Procrustes); NaN for a wide layer, for which no closed form is known
+    )
     cost_of_wrong_side: float  # what the best orthogonal weight of the other side pays more
     distance: float  # to the best orthogonal weight
     distance_to_twin: float  # to that one reflected along the weakest direction
@@ -67,44 +72,46 @@ class Diagnosis:
     row_is_slow: bool
     position: float  # s of the weight on the path from twin, -1, to target, 1
     penalty: str
+    note: str  # on the penalty's value, where that was given
     edges: tuple[float, float]  # λ and μ, the extreme eigenvalues, of a sum of squared errors
     unit: float  # of the loss over that sum
 
     @property
     def advice(self) -> str:
         """What to do, in a sentence or two."""
-        slow = " It will be slow here: the weight is far above 2μ, or the inputs are uneven."
-        there = " The weight is at its target already."
-        return OBSTACLES[self.obstacle] + slow * (self.row_is_slow and self.row_helps) + there * (self.distance <= NEAR)
+        more = {
+            " Take more samples, or new ones at every step.": self.rank < self.inputs >= self.samples,
+            " Some inputs follow from others: drop these, for more samples of the kind do not help.": self.rank < self.inputs < self.samples,
+            " It will be slow here: the weight is far above that which keeps sides, or the inputs are uneven.": self.row_is_slow and self.row_helps,
+            " The inputs are uneven, on which gradient descent crawls: try Adam, or L-BFGS.": self.obstacle == "unfinished" and self.condition > UNEVEN,
+            f" Adam's first steps may change the side at this rate: stay below {CAREFUL / self.inputs:.2g}, or warm up.": self.rate_is_large,
+            " The weight is at its target already.": self.distance <= NEAR and self.rank == self.inputs,
+            f" {self.note}": bool(self.note),
+        }  # fmt: skip
+        return OBSTACLES[self.obstacle] + "".join(words for words, holds in more.items() if holds)
 
     def __str__(self) -> str:
-        sides = f"{self.side} side, {'' if self.decided else 'not '}decided" if self.side else "has no sides"
+        keeps = "small steps keep" if self.decided else "may change"
         foretold = {True: "; gradient descent will change it", False: "; gradient descent will keep it", None: ""}
+        sides = f"{self.side} side, which {keeps}{foretold[self.flip_foretold]}" if self.side else "has no sides"
         below, above = self.reg <= self.trap_from, self.reg >= self.kept_from
         known = math.isfinite(self.trap_from + self.kept_from)
         place = ", below these" if below else ", above these" if above else ", between the two" if known else ""
-        row = (
-            ("helps, slowly" if self.row_is_slow else "helps")
-            if self.row_helps
-            else "does not apply"
-            if not self.side
-            else "is not needed"
-        )
+        helps = "helps, slowly" if self.row_is_slow else "helps"
+        row = helps if self.row_helps else "is not needed" if self.side else "does not apply"
         floor = "" if math.isnan(self.rate_floor) else f"; Adam's floor at this rate is {self.rate_floor:.3g}"
-        if free := self.inputs - self.rank:
-            distance = f"many weights fit: {free} dimensions stay free"
-        else:
-            distance = f"{self.distance:.3g} to that weight" + f", {self.distance_to_twin:.3g} to its twin" * bool(
-                self.side
-            )
+        twin = f", {self.distance_to_twin:.3g} to its twin" if self.side else ""
+        free = self.inputs - self.rank
+        many = "two weights fit, one a reflection" if free == 1 else f"many weights fit: {free} dimensions stay free"
+        distance = many if free else f"{_shown(self.distance)} to that weight{twin}"
         return "\n".join([
             f"obstacle      {self.obstacle}",
-            f"layer         {self.inputs} inputs, {self.outputs} outputs; {self.samples} samples of rank {self.rank}",
+            f"layer         {self.inputs} inputs, {self.outputs} outputs, {'a' if self.bias else 'no'} bias; {self.samples} samples of rank {self.rank}, condition {self.condition:.2g}",
             f"S             ‖S‖ = {self.orthogonality:.3g}, sum |S| = {self.sum_of_absolutes:.3g}{floor}",
-            f"trap          from reg {_shown(self.trap_from)} on; sides are kept from {_shown(self.kept_from)} on",
+            f"trap          from reg {_shown(self.trap_from)} on; small steps keep sides from {_shown(self.kept_from)} on",
             f"reg           {self.reg:.3g}{place}",
-            f"weight        {sides}{foretold[self.flip_foretold]}",
-            f"data loss     {self.loss:.3g}; the best orthogonal weight has {self.loss_of_best:.3g}"
+            f"weight        {sides}",
+            f"data loss     {self.loss:.3g}, a {'sum' if self.unit == 1 else 'mean'}; the best orthogonal weight has {_shown(self.loss_of_best)}"
             + f", the wrong side {self.cost_of_wrong_side:.3g} more" * bool(self.side),
             f"distance      {distance}",
             f"one more row  {row}",
@@ -141,8 +148,9 @@ def diagnose(
 
     `layer` is an nn.Linear, or its weight (outputs, inputs). `x` (samples, inputs) is what it is given, `y` (samples, outputs) what it is to
     give. `loss` says how the squared errors add up: "mean" as in `mse_loss`, or "sum". `reg` multiplies the penalty, ‖S‖² for "fro2".
-    `penalty` is a name, or the value that you computed, of which only the gradient is asked: a name is taken to have one. `optimizer` is a
-    torch optimizer, or the rate of Adam; without it floors and flips are not asked. `bias` overrides what the layer says.
+    `penalty` is a name, or the value that you computed. Of a value it is asked whether it has a gradient, and of what it is: squares, absolute
+    values or the norm. A name is taken to have a gradient. `optimizer` is a torch optimizer, or the rate of Adam; without it floors and flips
+    are not asked. `bias` overrides what the layer says.
 
     Sources: Theorems "landscape", "capture" and "tall layers", Propositions "floor", "norms" and "one heavy direction", Corollary
     "certificate" of the supplement. With targets that no orthogonal weight fits the thresholds hold to first order.
@@ -151,9 +159,10 @@ def diagnose(
     """
     weight, has_bias, trains = _weight_of(layer, bias)
     outputs, inputs = weight.shape
-    name, attached = _penalty_of(penalty)
+    name, attached, mean, note = _penalty_of(penalty, weight)
     if not (isinstance(reg, int | float) and math.isfinite(reg) and reg >= 0):
         raise ValueError(f"reg must be a number ≥ 0, got {reg!r}")
+    reg /= mean
     given = _Samples(_table("x", x, inputs, "inputs"), _table("y", y, outputs, "outputs"), loss, has_bias)
     (smallest, largest), unit = given.edges, given.unit
     summed = reg / unit  # the weight beside a sum of squared errors
@@ -173,30 +182,32 @@ def diagnose(
     caught = bool(side) and summed > trap
     rate, kind = _rate_of(optimizer)
     floor = float(forms.l1_floor(inputs, rate)) if name == "l1" and kind == "adam" and rate else math.nan
-    distance = float(np.linalg.norm(weight - best))
+    wide = outputs < inputs
+    distance = math.nan if wide else float(np.linalg.norm(weight - best))
     holds = {
         "no gradient": not (trains and attached and reg > 0),
         "undetermined": not determined,
-        "none is better": name == "fro2" and _none_is_better(weight, given, summed),
-        "wide": outputs < inputs,
+        "at the minimum": name == "fro2" and _none_is_better(weight, given, summed),
+        "wide": wide,
         "trapped": side == "wrong" and caught and decided,
         "wrong side": side == "wrong" and caught,
-        "floor": distance <= 1 and _penalty("l1", weight) > floor / 3,
+        "floor": not distance > 1 and _penalty("l1", weight) > floor / 3,
         "may be lost": caught and not decided and distance > NEAR,
         "unfinished": square and distance > NEAR,
         "none": True,
     }
     return Diagnosis(
         obstacle=next(name for name in OBSTACLES if holds[name]),
-        outputs=outputs, inputs=inputs, samples=len(given.x), rank=given.rank, reg=reg, trap_from=trap * unit, kept_from=kept * unit,
+        outputs=outputs, inputs=inputs, samples=len(given.x), rank=given.rank, bias=has_bias, reg=reg, trap_from=trap * unit, kept_from=kept * unit,
         condition=largest / smallest if smallest else math.inf, side=side, decided=decided,
+        rate_is_large=bool(side) and kind == "adam" and rate * inputs > CAREFUL,
         flip_foretold=_flips(weight, best, given, summed) if side and kind == "sgd" and name == "fro2" else None,
-        loss=given.loss(weight) * unit, loss_of_best=given.loss(best) * unit,
+        loss=given.loss(weight) * unit, loss_of_best=math.nan if wide else given.loss(best) * unit,
         cost_of_wrong_side=4 * float(sizes[-1]) * unit if square else math.nan,
         distance=distance, distance_to_twin=float(np.linalg.norm(weight - twin)) if square else math.nan,
         orthogonality=math.sqrt(_penalty("fro2", weight)), sum_of_absolutes=_penalty("l1", weight), rate_floor=floor, row_helps=caught and not (side == "right" and decided),
         row_is_slow=summed > STIFF * kept or largest > UNEVEN * smallest, position=_position(best.T @ weight, given),
-        penalty=name, edges=given.edges, unit=unit,
+        penalty=name, note=note, edges=given.edges, unit=unit,
     )  # fmt: skip
 
 
@@ -209,7 +220,7 @@ class Suggestion:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.low:.3g} to {self.high:.3g}: {self.why}"
+        return self.why if math.isnan(self.high) else f"{self.low:.3g} to {self.high:.3g}: {self.why}"
 
 
 def suggest_reg(x: Any, y: Any, loss: str = "mean", *, bias: bool = True) -> Suggestion:
@@ -229,7 +240,7 @@ def suggest_reg(x: Any, y: Any, loss: str = "mean", *, bias: bool = True) -> Sug
         return Suggestion(low, high, f"a layer with {outputs} outputs for {inputs} inputs has {kind}")
     why = (
         f"below {low:.3g} nothing traps, and noise bends W; above {high:.3g} a side is kept for good; between them sides are not certain. "
-        f"With one row more (`extra_row`) any weight up to {high:.3g} will do, and ten times that is slow"
+        f"With one row more (`extra_row`) take a weight up to {high:.3g}; ten times that makes it slow"
     )
     return Suggestion(low, high, why)
 
@@ -323,13 +334,32 @@ def _table(name: str, given: Any, width: int | None = None, noun: str = "") -> n
     return found.astype(float)
 
 
-def _penalty_of(penalty: str | Tensor) -> tuple[str, bool]:
-    """Its name, and whether it has a gradient."""
+def _penalty_of(penalty: str | Tensor, weight: np.ndarray) -> tuple[str, bool, int, str]:
+    """Its name, whether it has a gradient, over how many entries it is a mean, and what its value says."""
     if isinstance(penalty, Tensor):
-        return "fro2", penalty.requires_grad
+        value, attached, (short, long) = float(penalty.detach()), penalty.requires_grad, sorted(weight.shape)
+        for name, many in ((name, many) for many in (1, short**2) for name in ("fro2", "l1", "fro")):
+            if math.isclose(value * many, _penalty(name, weight), rel_tol=1e-3, abs_tol=1e-6 * short):
+                return (
+                    name,
+                    attached,
+                    many,
+                    f"Your penalty is a mean over {many} entries, and reg counts as much less." * (many > 1),
+                )
+        if math.isclose(value, _penalty("fro2", weight) + long - short, rel_tol=1e-3):
+            return (
+                "fro2",
+                attached,
+                1,
+                f"Your penalty is of the larger Gram matrix and stays at {long - short} or above: take the smaller.",
+            )
+        unknown = (
+            "Your penalty's value is not that of squares, absolute values or the norm; all this holds for squares."
+        )
+        return "fro2", attached, 1, unknown * attached
     if penalty not in PENALTIES:
         raise ValueError(f"no penalty '{penalty}': one of {', '.join(PENALTIES)}{nearest(str(penalty), PENALTIES)}")
-    return penalty, PENALTIES[penalty].attached
+    return penalty, PENALTIES[penalty].attached, 1, ""
 
 
 def _rate_of(optimizer: Any) -> tuple[float, str]:

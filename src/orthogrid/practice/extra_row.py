@@ -88,7 +88,8 @@ class ExtraRow(nn.Module):
         """
         if self.row_norm > UNFINISHED:
             warnings.warn(
-                f"the new row's norm is {self.row_norm:.2g}, not near 0: training has not finished", stacklevel=2
+                f"the new row's norm is {self.row_norm:.2g}, not near 0: training has not finished. Take more steps, or a smaller weight",
+                stacklevel=2,
             )
         outputs, inputs = self.weight.shape[0] - 1, self.weight.shape[1]
         bias = self.tall.bias
