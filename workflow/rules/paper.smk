@@ -1,4 +1,4 @@
-SOURCES = (".tex", ".sty", ".lua", ".bib", ".bst", ".py", ".yaml")
+SOURCES = (".tex", ".sty", ".lua", ".bib", ".bst", ".py", ".yaml", ".css")
 SECTIONS = sorted(str(path) for path in Path(here("paper")).glob("**/*.*") if path.suffix in SOURCES)
 
 
@@ -67,3 +67,31 @@ rule build_paper:
         "Building the paper and its supplement with LuaLaTeX"
     script:
         "../scripts/build_paper.py"
+
+
+rule build_page:
+    input:
+        sources=SECTIONS,
+        values="{root}/values.tex",
+        blocks="{root}/blocks.tex",
+        tables=expand("{{root}}/tables/{table}.tex", table=ASKED.tables),
+        figures=expand("{{root}}/figures/{figure}.pdf", figure=DRAWN),
+    output:
+        page="{root}/html/index.html",
+    log:
+        "{root}/logs/build_page.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    message:
+        "Building the paper as an HTML page with LaTeXML"
+    script:
+        "../scripts/build_page.py"
+
+
+rule html:
+    """The paper and its supplement as one HTML page: html/index.html; wants LaTeXML and poppler"""
+    input:
+        f"{PLAN.config.root}/html/index.html",
+        f"{PLAN.config.root}/explorer.html",
+    localrule: True
