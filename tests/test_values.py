@@ -26,7 +26,7 @@ from orthogrid.sections.ledger import ledger_values
 from orthogrid.sections.penalties import held_from
 from orthogrid.sections.reproduction import provenance_values, torch_mixed
 
-SOURCES = sorted((ROOT / "paper").rglob("*.tex"))
+SOURCES = sorted({*(ROOT / "paper").rglob("*.tex")} - {ROOT / "paper" / "tagged.tex"})  # a date and a version
 ASKED = asked(ROOT / "paper")
 
 COMMENT = re.compile(r"(?<!\\)%.*")

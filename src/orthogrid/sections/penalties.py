@@ -93,7 +93,7 @@ def penalties_table(run: Run, verdicts: pd.DataFrame) -> str:
             weight = setting(best["reg"].iloc[0]) if len(best) else MISSING
             row += [digits2(median(select.by_seed(best["roughness"], best))), weight, digits2(median(few["fit"]))]
         held = only(law, penalty=name)
-        used = select.agreement(held)
+        used = (found := select.agreement(held))[found["both"]]
         agree = out_of(used[used["agrees"]], used) if len(used) else MISSING
         rows.append([*row, digits2(median(held["known"])), held_from(held), agree])
     head = ["Penalty", *(2 * [r"$\fnorm S/\sqrt n$", r"\texttt{reg}", "Loss"]), "Law", "Held from", "Agree"]
