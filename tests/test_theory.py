@@ -259,7 +259,12 @@ def test_predictions_of_traps_follow_penalty_and_method():
 @pytest.mark.parametrize("s", [-1.6, -1.0, -0.4, 0.0, 0.7, 1.0, 1.3])
 def test_the_lifted_path_is_the_least_over_the_extra_row(s):
     reg, lam = 7.0, 1.3
-    extra = np.linspace(0, 2, 200_001)
-    least = (lam * (1 - s) ** 2 + reg * (1 - s**2 - extra**2) ** 2).min()
-    assert theory.path_loss(s, reg, lam, lifted=True) == pytest.approx(least, abs=1e-8)
+    gram, target, v = np.diag([lam, 2.0, 5.0]), np.eye(4, 3), np.array([1.0, 0, 0])
+
+    def loss(extra: float) -> float:
+        tall = np.vstack([np.eye(3) - (1 - s) * np.outer(v, v), extra * v])
+        return np.trace((tall - target) @ gram @ (tall - target).T) + reg * np.square(tall.T @ tall - np.eye(3)).sum()
+
+    least = min(map(loss, np.linspace(0, 1.5, 3001)))
+    assert theory.path_loss(s, reg, lam, lifted=True) == pytest.approx(least, abs=1e-5)
     assert theory.path_loss(s, reg, lam) == pytest.approx(lam * (1 - s) ** 2 + reg * (1 - s**2) ** 2)

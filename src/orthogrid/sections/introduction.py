@@ -98,7 +98,7 @@ def _well(ax: Axes, cells: pd.DataFrame) -> None:
         if len(every):
             count = int((every["outcome"] == outcome).sum())
             text = f"{count} of {len(every)} {outcome}"
-            at, va = ((0.5, 0.02), "bottom") if lifted else ((0.5, 0.36), "center")
+            at, va = ((0.5, 0.02), "bottom") if lifted else ((0.5, 0.52), "center")
             text = f"one row more:\n{text}" if lifted else text.replace(" trapped", "\ntrapped")
             inside(ax, text, at, color=COLOURS[outcome], ha="center", va=va)
     top = float(forms.path_loss(0.0, reg, 1.0)) / unit

@@ -61,11 +61,11 @@ def draw_real(run: Run) -> Figure:
     """The two thresholds of eight sets of samples, for a mean loss; and how runs end below, between and above the thresholds."""
     cells = nonempty(run.block("real"))
     panels = [
-        Panel("where usual weights lie", _thresholds, pd.read_csv(SPECTRA), 1.15),
+        Panel("thresholds", _thresholds, pd.read_csv(SPECTRA), 1.15),
         Panel("how runs end", _ends, cells),
     ]
     fig = side_by_side(2.2, panels)
-    legend(fig, {"usual weights": Patch(color=BAND)} | outcome_patches(cells["outcome"]))
+    legend(fig, {"0.001 to 0.1": Patch(color=BAND)} | outcome_patches(cells["outcome"]))
     return fig
 
 

@@ -127,7 +127,7 @@ def _ends(ax: Axes, cells: pd.DataFrame) -> None:
     dots(ax, pale.assign(**{y: pale[y].clip(upper=TOP)}), x, y, markersize=2.5, alpha=0.45, clip_on=False)
     dots(ax, cells[cells["exact"]], x, y, markersize=3.2)
     inside(ax, "no wrong\nminimum", (0.04, 0.45), va="center")
-    inside(ax, r"at the trap, $\lambda(1-s_*)^2$", (0.98, 0.45), ha="right")
+    inside(ax, r"at the trap, $\lambda(1-s_*)^2$", (0.98, 0.22), ha="right")
     ax.set(xlabel=UNIT, ylabel=r"final data loss $/\,4\lambda$", ylim=(-0.08, TOP), xlim=(low, high))
     ax.minorticks_off()
 

@@ -158,12 +158,12 @@ def trap_position(reg, lam, penalty: str = "fro2", w=None, delta: float = math.i
 def path_loss(s, reg, lam, lifted: bool = False):
     """Loss lam (1 - s)² + reg (1 - s²)² of the sum of squares on the path rhoᵀ(I - (1 - s) vvᵀ): two wells if reg > 2 lam.
 
-    `lifted`: the least over an extra output row a vᵀ (Theorem "lifting"). The row makes the penalty reg (1 - s² - a²)², which
-    a² = 1 - s² makes zero for |s| ≤ 1. What is left is the data loss lam (1 - s)², which falls from twin to target.
+    `lifted`: the least over an extra output row a vᵀ of target zero, lam (1 - s)² + lam a² + reg (1 - s² - a²)². Where a² = 1 - s²
+    - lam/2 reg is positive it is 2 lam (1 - s) - lam²/4 reg, a line that falls from twin to target.
     """
     s = np.asarray(s, dtype=float)
-    free = np.minimum(1 - s**2, 0) if lifted else 1 - s**2
-    return lam * (1 - s) ** 2 + reg * free**2
+    row = np.maximum(1 - s**2 - lam / (2 * reg), 0) if lifted else 0.0  # a²
+    return lam * (1 - s) ** 2 + lam * row + reg * (1 - s**2 - row) ** 2
 
 
 def trap_loss(reg, lam, penalty: str = "fro2", w=None, delta: float = math.inf):
