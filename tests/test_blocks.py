@@ -148,7 +148,7 @@ def test_names_with_options_and_every_outcome_fit_the_page(tmp_path):
     (tmp_path / "values.tex").touch()  # which the style reads
     (tmp_path / "blocks.tex").touch()
     for number, outcomes in enumerate([["unfinished"], list(OUTCOMES)]):
-        begin = r"\documentclass[11pt,a4paper]{article}\usepackage{orthogrid}\begin{document}\footnotesize"
+        begin = r"\documentclass[11pt,a4paper]{article}\usepackage{orthogrid}\begin{document}\footnotesize\tight"
         source = "\n".join([begin, medians_table(*made_up(NAMES, outcomes)), r"\end{document}"])
         (tmp_path / f"{number}.tex").write_text(source, encoding="utf-8")
         call, paths = ["lualatex", "-interaction=nonstopmode", f"{number}.tex"], {"TEXINPUTS": f"{ROOT / 'paper'}:"}

@@ -176,7 +176,7 @@ def test_the_recipe_through_snakemake(mine):
     claims = pd.read_csv(wanted[0]).set_index("id")
     assert claims.loc["quartic-fades", "verdict"] == "supported" and claims.loc["quartic-fades", "section"] == "own"
     assert "quartic" in PdfReader(wanted[1]).pages[0].extract_text()
-    assert "figures/quartic" in Path("results/mine/blocks.tex").read_text()
+    assert r"\blockfigure{quartic}" in Path("results/mine/blocks.tex").read_text()
     assert "code: running my/penalties.py" in output
     for path in Path("results/mine").rglob("*.*"):
         if path.suffix in (".csv", ".tex", ".json", ".jsonl"):

@@ -20,7 +20,7 @@ from ..theory.outcomes import OUTCOMES
 
 MOST_ROWS = 40  # of a table of medians: the axes that would exceed it are pooled
 # In mm: the page, a letter of code and of text, what is between two columns, a column of names.
-TEXT_WIDTH, CODE_LETTER, NAME_LETTER, GAP, NAME_WIDTH = 156, 1.7, 1.6, 4.3, 24
+TEXT_WIDTH, CODE_LETTER, NAME_LETTER, GAP, NAME_WIDTH = 156, 1.7, 1.6, 2.2, 24
 MOST_LINES, LINE = 48, 13  # of a table on one page; letters on a line of a column of names
 MOST_VALUES = 6  # of an axis with more only the ends are named
 
@@ -53,7 +53,7 @@ def _section(run: Run, block: Block, own: list[Reader]) -> Iterator[str]:
     pooled = [axis for axis in varied_axes(block) if axis not in table_axes(block, cells)] if len(cells) else []
     if pooled:
         yield f"The medians below are also over {enumeration(map(code, pooled))}, for which the table has no room."
-    yield r"\begingroup\footnotesize"
+    yield r"\begingroup\footnotesize\tight"
     yield medians_table(block, cells)
     yield r"\endgroup"
 

@@ -60,7 +60,7 @@ def build_page(sources: Path, results: Path, page: Path, log: Path) -> None:
 
 def page_source(sources: Path, results: Path) -> tuple[str, dict[str, str]]:
     """The LaTeX of both documents in one, and the alternative text of each of its figures."""
-    values = (results / "values.tex").read_text(encoding="utf-8")
+    values = "".join((results / f"{name}.tex").read_text(encoding="utf-8") for name in ("values", "blocks"))
     has = {kind: set(re.findall(rf"\\set{kind}\{{([^}}]*)\}}", values)) for kind in ("block", "figure", "table")}
     alternatives: dict[str, str] = {}
     labels: set[str] = set()
