@@ -22,7 +22,7 @@ smoke: ready ## a miniature of it in a minute or two: results/smoke/paper.pdf
 	@$(BIN)/python -m orthogrid check --config config/smoke.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml
 
-full: ready ## the published run; wants a GPU
+full: ready ## the published run: five to six hours of one core, or a GPU
 	@$(BIN)/python -m orthogrid check --config config/full.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile config/full.yaml
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from made_up_run import figure, make_up
+from pypdf import PdfReader
 
 from orthogrid.publishing import latex
 from orthogrid.publishing.latex import DOCUMENTS, KEPT, SUMS, LatexError, build, defects, failed_build, page_count
@@ -333,14 +334,33 @@ def test_paragraphs_headings_and_figures_are_tagged_but_in_a_draft(tmp_path, fon
     for draft in (True, False):
         project = Macros(tmp_path / str(draft))
         project.edit("paper.tex", r"\documentclass", "\\input{tagged}\n\\documentclass")
+        # A page may end beside lines of code, whose letters TeX reads in another way.
+        lines = "\n".join(r"\listing{code/one_row.py}" for _ in range(9))
+        project.edit("paper.tex", r"\input{blocks}", lines)
         build(project.sources, project.results, project.results / "paper.log", project.cache, draft=draft)
         if "tagpdf.sty" not in project.made("paper.log") and not draft:
             pytest.skip("this LaTeX has no tags that tagged.tex knows")
+        before = project.pdfs
+        build(project.sources, project.results, project.results / "paper.log", project.results / "new", draft=draft)
+        assert project.pdfs == before  # equal inputs give equal bytes
+        assert page_count(project.results / "paper.pdf") == len(PdfReader(project.results / "paper.pdf").pages) > 2
         paper = objects(project.pdfs[0])
         tags = {tag: len(re.findall(rb"/S ?/" + tag.encode() + rb"\b", paper)) for tag in ("H1", "Figure", "Link")}
         assert (tags["H1"] >= 1 and tags["Figure"] == 1 and b"/Alt" in paper and b"/MarkInfo" in paper) is not draft, (
             tags
         )
+
+
+@pytest.mark.slow
+def test_what_fails_with_tags_is_built_without(tmp_path, fonts, monkeypatch):
+    monkeypatch.setitem(latex.FIXED, "TEXMFCACHE", fonts)
+    project = Project(tmp_path)
+    project.edit("paper.tex", r"\documentclass", "\\input{tagged}\n\\documentclass")
+    (project.sources / "tagged.tex").write_text(r"\undefined", encoding="utf-8")
+    assert project.build() > 1 and page_count(project.results / "paper.pdf") == 2
+    project.edit("paper.tex", r"\measured", r"\nothing")
+    with pytest.raises(LatexError, match="nothing"):
+        project.build()
 
 
 def test_what_a_run_has_is_shown_and_referred_to(macros):

@@ -97,16 +97,18 @@ def build(sources: Path, results: Path, log: Path, cache: Path, draft: bool = Fa
     kept, failed_before = cache / KEPT, failed_build(cache)
     _write(uuid.uuid4().hex.encode(), cache / FAILED)  # at once: a build that is killed has failed too
     with tempfile.TemporaryDirectory() as folder:
-        attempts = [Path(folder, "anew")]
+        attempts = [(Path(folder, "anew"), draft)]
         if kept.is_dir() and _text(cache / SUMS) == _sums(kept):
-            attempts.insert(0, shutil.copytree(kept, Path(folder, "continued")))
-        for work in attempts:
+            attempts.insert(0, (shutil.copytree(kept, Path(folder, "continued")), draft))
+        if not draft:  # tags are young: a document that fails with them may be whole without
+            attempts.append((Path(folder, "untagged"), True))
+        for work, untagged in attempts:
             try:
-                passes = _typeset(sources, results, log, work, draft)
+                passes = _typeset(sources, results, log, work, untagged)
                 break
             except LatexError as error:
                 # What was kept may be wrong for the sources, which only a build from nothing tells.
-                if work == attempts[-1]:
+                if work == attempts[-1][0]:
                     stand = [str(path) for path in (results / f"{name}.pdf" for name in DOCUMENTS) if path.exists()]
                     before = f"\nFrom before: {', '.join(stand)}." if stand else ""
                     raise LatexError(f"{error}\nThe whole log: {log}{before}") from None
@@ -130,10 +132,10 @@ def failed_build(cache: Path) -> str:
 
 def page_count(pdf: Path) -> int:
     """The pages of a PDF that `build` made."""
-    data, pages = pdf.read_bytes(), 0
-    for match in re.finditer(rb"/Type\s*/ObjStm.*?stream\r?\n", data, re.S):
-        pages += len(re.findall(rb"/Type\s*/Page\b", zlib.decompressobj().decompress(data[match.end() :])))
-    return pages
+    data = pdf.read_bytes()
+    streams = [match.end() for match in re.finditer(rb"/Type\s*/ObjStm.*?stream\r?\n", data, re.S)]
+    parts = [data, *(zlib.decompressobj().decompress(data[start:]) for start in streams)]
+    return sum(len(re.findall(rb"/Type\s*/Page\b", part)) for part in parts)
 
 
 def _typeset(sources: Path, results: Path, log: Path, work: Path, draft: bool) -> int:
