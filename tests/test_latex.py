@@ -54,8 +54,8 @@ class Project:
         (self.results / "figures").mkdir()
         (self.results / "figures" / "line.pdf").write_bytes(figure())
 
-    def build(self) -> int:
-        return build(self.sources, self.results, self.results / "paper.log", self.cache)
+    def build(self, draft: bool = True) -> int:
+        return build(self.sources, self.results, self.results / "paper.log", self.cache, draft)
 
     @property
     def pdfs(self) -> list[bytes]:
@@ -357,10 +357,10 @@ def test_what_fails_with_tags_is_built_without(tmp_path, fonts, monkeypatch):
     project = Project(tmp_path)
     project.edit("paper.tex", r"\documentclass", "\\input{tagged}\n\\documentclass")
     (project.sources / "tagged.tex").write_text(r"\undefined", encoding="utf-8")
-    assert project.build() > 1 and page_count(project.results / "paper.pdf") == 2
+    assert project.build(draft=False) > 1 and page_count(project.results / "paper.pdf") == 2
     project.edit("paper.tex", r"\measured", r"\nothing")
     with pytest.raises(LatexError, match="nothing"):
-        project.build()
+        project.build(draft=False)
 
 
 def test_what_a_run_has_is_shown_and_referred_to(macros):
@@ -373,6 +373,7 @@ def test_what_a_run_has_is_shown_and_referred_to(macros):
     assert r"\newlabel{fig:other}{{S1}" in macros.made("supplement.aux")
 
 
+@pytest.mark.slow
 def test_what_a_run_lacks_is_left_out_and_no_title_stops_the_build(tmp_path, macros):
     title = "Ελληνικά, 中文, 😀, e\u0301, a\u00a0b, \u202eא " + "long" * 60
     project = Macros(tmp_path, without="block figure table", verdicts={"wrong": "refuted"}, title=title)
