@@ -46,6 +46,7 @@ def test_contenders_make_the_same_steps(name, penalty):
     assert (weight_after(OURS, task, 9) - expected).abs().max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_keep_the_weight_orthogonal_and_move_it(name):
     weights = [weight_after(name, Task(6, 3, "none", 1), steps) for steps in (1, 5)]

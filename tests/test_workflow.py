@@ -152,6 +152,7 @@ def test_every_table_is_there_and_every_column_of_it_is_described(smoke):
         assert len(list((root / kind).rglob("*.*"))) >= 6
 
 
+@pytest.mark.slow
 def test_a_failed_paper_leaves_the_last_one_and_is_not_taken_for_it(smoke):
     # In the first document that is typeset, and its first line: test_latex.py breaks others.
     source, paper = smoke / "paper" / "supplement.tex", results(smoke) / "paper.pdf"
