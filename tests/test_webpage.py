@@ -34,6 +34,9 @@ def test_what_a_run_lacks_is_left_out_and_every_reference_has_its_place(tmp_path
 @pytest.mark.skipif(any(map(lambda name: shutil.which(name) is None, PROGRAMS)), reason="needs LaTeXML and poppler")
 def test_the_page_has_mathematics_figures_and_links(tmp_path):
     make_up(SOURCES, tmp_path / "run")
+    (tmp_path / "run" / "tables" / "changes.tex.ltxml").write_text("die 'a stranger';", encoding="utf-8")
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "mine.txt").touch()
     build_page(SOURCES, tmp_path / "run", tmp_path / "html" / "index.html", tmp_path / "log")
     page = (tmp_path / "html" / "index.html").read_text()
     assert (
@@ -42,6 +45,7 @@ def test_the_page_has_mathematics_figures_and_links(tmp_path):
         and '<img src="figures/teaser.svg" alt="Three panels' in page
     )
     places, links = set(re.findall(r' id="([^"]*)"', page)), set(re.findall(r'href="#([^"]*)"', page))
+    assert (tmp_path / "html" / "mine.txt").exists()
     assert "claim.lifted" in links and links <= places, links - places
     assert (tmp_path / "html" / "figures" / "teaser.svg").is_file() and (tmp_path / "html" / "page.css").is_file()
 

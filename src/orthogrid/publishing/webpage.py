@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ..jobs.files import write_bytes
 from .sources import COMMENT
 
 PROGRAMS = {"latexmlc": "latexml", "pdftocairo": "poppler-utils"}  # and the Debian package of each
@@ -32,7 +33,9 @@ def build_page(sources: Path, results: Path, page: Path, log: Path) -> None:
         work, made = Path(folder), Path(folder, "made", page.name)
         text, alternatives = page_source(sources, results)
         (work / "page.tex").write_text(text, encoding="utf-8")
-        shutil.copytree(results / "tables", work / "tables")
+        (work / "tables").mkdir()
+        for table in (results / "tables").glob("*.tex"):  # alone: LaTeXML would run Perl that lies beside one
+            shutil.copyfile(table, work / "tables" / table.name)
         for path, name in {
             results / "values.tex": "values.tex", sources / "page.sty": "macros.tex", sources / "notation.sty": "notation.tex",
             sources / "page.css": "page.css", sources / "references.bib": "references.bib",
@@ -46,7 +49,7 @@ def build_page(sources: Path, results: Path, page: Path, log: Path) -> None:
             ["latexmlc", "--nodefaultresources", "--css=page.css", f"--dest={made}", "page.tex"],
             cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
         )  # fmt: skip
-        log.write_text(done.stdout, encoding="utf-8")
+        write_bytes(done.stdout.encode(), log)
         if done.returncode or WRONG.search(done.stdout):
             raise PageError("LaTeXML did not understand the sources:\n" + "\n".join(WRONG.findall(done.stdout)))
         text = made.read_text(encoding="utf-8")
@@ -54,8 +57,7 @@ def build_page(sources: Path, results: Path, page: Path, log: Path) -> None:
             shown = rf'<object type="image/svg\+xml" data="(figures/{name}\.svg)"([^>]*)></object>'
             text = re.sub(shown, rf'<img src="\g<1>" alt="{html.escape(words)}"\g<2>>', text)
         made.write_text(text, encoding="utf-8")
-        shutil.rmtree(page.parent, ignore_errors=True)
-        shutil.copytree(made.parent, page.parent, ignore=shutil.ignore_patterns("*.cache"))
+        shutil.copytree(made.parent, page.parent, ignore=shutil.ignore_patterns("*.cache"), dirs_exist_ok=True)
 
 
 def page_source(sources: Path, results: Path) -> tuple[str, dict[str, str]]:
