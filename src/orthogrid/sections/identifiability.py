@@ -151,8 +151,7 @@ def _main(ax: Axes, cells: pd.DataFrame) -> None:
     place = first["samples"].iloc[0], first["distance"].median()
     unrelated = math.sqrt(2 * n)
     note(ax, f"{place[1]:.1f}; an unrelated\nmatrix: {unrelated:.1f}", place, (-1, -20), va="top")
-    middle = math.sqrt(cells["samples"].min() * n)
-    note(ax, r"law $\sqrt{2(n-r)}$", (middle, forms.coset_distance(n, middle)), (4, 4), va="bottom")
+    inside(ax, r"law $\sqrt{2(n-r)}$", (0.04, 0.45), va="top")
     for i, kind in enumerate(sorted(cells["inputs"].unique())):
         inside(ax, f"{word(kind)} inputs", (0.04, 0.04 + 0.1 * i), color=INPUTS[kind][0], va="bottom")
     ax.set(xscale="log", ylim=(-0.03 * unrelated, 1.12 * unrelated), xlabel="samples $k$", ylabel=DISTANCE)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from ..presenting.panels import STACK, canvas, decades, legend, mosaic, outcome_patches
-from ..presenting.style import COLOURS, GREY, LAW, REG, UNIT, Nothing, figure, in_order, nonempty, word
+from ..presenting.style import COLOURS, GREY, LAW, REG, UNIT, Nothing, figure, in_order, nonempty, tick_label, word
 from ..run.run import Run
 
 # Where random starts end, by weight and learning rate.
@@ -130,8 +130,9 @@ def draw_grid(run: Run) -> Figure:
         for ax, arm in zip(axes[row], names, strict=True):
             here = cells[(cells["arm"] == arm) & (cells["determinant"] == side)]
             mosaic(ax, here, "reg", "samples", regs[arm], samples)
-            if regs[arm] == [0]:
-                ax.set_xticks([])
+            # There is room for every second weight.
+            every = [] if regs[arm] == [0] else range(0, len(regs[arm]), 2 if len(regs[arm]) > 3 else 1)
+            ax.set_xticks(every, [tick_label(regs[arm][i]) for i in every])
             if row == 0:
                 ax.set_title(word(arm), loc="center")
             ax.tick_params(labelbottom=row == len(sides) - 1)

@@ -250,10 +250,10 @@ def draw_convergence(run: Run) -> Figure:
             for (reg, schedule), one in here.groupby(["reg", "schedule"]):
                 over_steps(ax, one, column, colours[reg], linestyle=SCHEDULES[schedule], linewidth=0.9)
             ax.set(yscale="log", ylim=limits(trace.loc[trace["method"] == method, column]))
-            decades(ax)
+            decades(ax, most=4)
             steps_axis(ax, cells["steps"].max())
             ax.set_xlabel("step" if (method, column) == rows[-1] else "")
-        line[0].set_ylabel(f"{'SGD' if method == 'sgd' else 'Adam'}: {label}")
+        line[0].set_ylabel(f"{'SGD' if method == 'sgd' else 'Adam'}\n{label}")
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(word(name))
     labels = [f"{REG} = {regs[0]:g}", *map(tick_label, regs[1:])]
