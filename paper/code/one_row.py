@@ -3,7 +3,7 @@ from torch.nn.functional import pad
 
 
 def learn_rotation(X, Y, reg=100.0, lr=0.01, steps=3000):
-    """Orthogonal W with X @ W.T close to Y, for more samples than dimensions; X and Y are (samples, n).
+    """Orthogonal W with X @ W.T close to Y; X and Y are (samples, n), best with 2 n samples or more.
 
     Also the norm of the extra row. Where it is not near 0, training has not finished: take more steps.
     """

@@ -120,7 +120,7 @@ def heavy_values(run: Run) -> dict[str, Value | str]:
 FIRST_STEPS = (
     ("uniform, first step", "uniform", 0, 1, INPUTS["uniform"]),
     (f"{WARM} steps of warm-up", "uniform", WARM, WARM, INPUTS["whitened"]),
-    ("centred, first step", "normal", 0, 1, (GREY, "s")),
+    ("around zero, first step", "normal", 0, 1, (GREY, "s")),
 )
 
 
