@@ -25,7 +25,7 @@ from orthogrid.jobs.files import read_table, write_table
 from orthogrid.jobs.runner import train_cells
 from orthogrid.jobs.store import shard_name
 from orthogrid.methods import METHODS
-from orthogrid.penalties import PENALTIES
+from orthogrid.penalties import PENALTIES, register
 from orthogrid.run.collect import collect
 from orthogrid.run.run import Run
 from orthogrid.sections import CLAIMS, FIGURES
@@ -105,6 +105,19 @@ def small_run(tmp_path_factory) -> Run:
     results = once(tmp_path_factory, "small_run", lambda folder: make_run(config, folder))
     config = replace(config, results=str(results))
     return Run.read(config, config.root, THREAD)
+
+
+@pytest.fixture
+def cubic(monkeypatch):
+    """A penalty registered by its value alone."""
+    monkeypatch.setattr("orthogrid.penalties.PENALTIES", {})
+
+    @register()
+    def cubic(s, *, scale: float = 1.0):
+        return scale * (s.abs() ** 3).sum((-2, -1))
+
+    monkeypatch.setitem(PENALTIES, "cubic", cubic)
+    return cubic
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,8 @@ from orthogrid.jobs import own
 from orthogrid.jobs.failures import in_words, told, where
 from orthogrid.jobs.own import try_penalties
 from orthogrid.jobs.progress import Progress
-from orthogrid.jobs.store import Store, _readable
+from orthogrid.jobs.sealed import readable
+from orthogrid.jobs.store import Store
 from orthogrid.presenting import ledger
 from orthogrid.publishing.explorer.pack import pack
 from orthogrid.sections import CLAIMS, judge
@@ -313,7 +314,7 @@ def test_limits_of_the_system_are_told(monkeypatch):
 def test_a_file_made_to_fill_the_memory_is_read_no_further(tmp_path):
     path, length = tmp_path / "rows.csv.gz", 30 << 20
     path.write_bytes(gzip.compress(bytes(length)))
-    text, whole = _readable(path)
+    text, whole = readable(path)
     assert not whole and len(text) < length / 3
     path.write_bytes(gzip.compress(b"key\n" * 1000))
-    assert _readable(path) == ("key\n" * 1000, True)
+    assert readable(path) == ("key\n" * 1000, True)

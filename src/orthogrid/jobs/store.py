@@ -9,30 +9,26 @@
 
 A name is a digest of the cells that the job trains and of their code, so two jobs never write one file. A finished row is
 found again by cell key and code digest, wherever among these it lies. Only finished cells are written: a failure is no
-result. Each row carries a checksum of itself and its trace. A row that does not agree with it counts as missing.
+result. A row that does not agree with its checksum counts as missing.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import json
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
-from io import StringIO
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cells.cell import Cell
-from .files import open_own, read_table, stat_file, table_text, write_bytes
+from .files import open_own, stat_file, write_bytes
+from .sealed import CHECKSUM, RowsFile, by_key, check, digest, parse_traces, readable, sealed
 
 if TYPE_CHECKING:  # a plan needs no pandas, which takes longer to load than the plan to make
     import pandas as pd
@@ -42,19 +38,10 @@ FILES = {
     "rows": "rows/{}.csv.gz", "traces": "traces/{}.csv.gz", "journal": "journal/{}.jsonl", "mark": "shards/{}.trained",
     "code": "code/{}.json",
 }  # fmt: skip
-CHECKSUM = "checksum"
 # Columns that say where and when a row was made. The others say what came out.
 PROVENANCE = ("seconds", "seconds_per_step", "device", "torch", "code")
 # The names of a store's files: a file of another name is somebody else's.
 OWN_NAME = re.compile(r"((rows|traces)-)?[0-9a-f]{12}(\.csv\.gz|\.jsonl|\.trained)")
-# Text is at most so many times as long as its compressed file: a table of ours is some five times, one made to fill the memory a thousand.
-MOST_PACKED = 200
-FIRST_STEP = re.compile(r"\n[^,\n]*,0,")  # the beginning of a cell's trace, and the end of the line before
-
-
-def parse_traces(texts: Sequence[str]) -> pd.DataFrame:
-    """A table of traces from its header and the lines of some cells."""
-    return read_table(StringIO("\n".join(texts)))
 
 
 def shard_name(cells: Iterable[Cell]) -> str:
@@ -68,29 +55,7 @@ def _codes(cells: Iterable[Cell]) -> dict[str, str]:
 
 
 def _name(codes: Mapping[str, str]) -> str:
-    return _digest("\n".join(sorted(f"{key} {code}" for key, code in codes.items())))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class RowsFile:
-    """A rows file as text: its header, those of its lines that agree with their checksums, and whether it is without damage."""
-
-    header: str
-    lines: list[str]
-    whole: bool
-
-    @property
-    def codes(self) -> dict[str, str]:
-        """The code of each row, by cell key."""
-        return {_key(line): line.rsplit(",", 2)[1] for line in self.lines}
-
-    def table(self) -> pd.DataFrame:
-        """The rows, without their checksums."""
-        return read_table(StringIO("\n".join([self.header, *self.lines]))).drop(columns=CHECKSUM)
+    return digest("\n".join(sorted(f"{key} {code}" for key, code in codes.items())))
 
 
 class Store:
@@ -177,7 +142,7 @@ class Store:
         paths = self.pair(name)
         stamp = tuple(number for stat in map(stat_file, paths) for number in (stat.st_mtime_ns, stat.st_size))
         if name not in self._read or self._read[name][0] != stamp:
-            self._read[name] = stamp, _check(*paths)
+            self._read[name] = stamp, check(*paths)
         return self._read[name][1]
 
     def rows(self, name: str) -> pd.DataFrame:
@@ -191,7 +156,7 @@ class Store:
 
     def trace_texts(self, name: str) -> dict[str, str]:
         """All traces of a rows file as they stand there: the lines of each by cell key, their header under `key`."""
-        return _by_key(_readable(self.file("traces", name))[0])
+        return by_key(readable(self.file("traces", name))[0])
 
     def damaged(self) -> dict[str, str]:
         """A message for each rows file that was damaged or edited, by name."""
@@ -322,7 +287,7 @@ class Store:
                     record = json.loads(line)
                 except (ValueError, RecursionError):
                     continue  # torn by a crash, or damaged: that cell is not finished
-                sound = isinstance(record, dict) and record.pop(CHECKSUM, None) == _digest(json.dumps(record))
+                sound = isinstance(record, dict) and record.pop(CHECKSUM, None) == digest(json.dumps(record))
                 if sound and wanted.get(record["row"]["key"]) == record["row"]["code"]:
                     yield record
 
@@ -338,13 +303,9 @@ class Store:
 
     def put(self, name: str, rows: pd.DataFrame, traces: pd.DataFrame) -> None:
         """Write a rows file and its traces, each row with its checksum. They are on the disk before this returns."""
-        trace = table_text(traces.sort_values(["key", "step"]))
-        columns, *lines = _lines(table_text(rows))
-        of_key = _by_key(trace)
-        sealed = [f"{line},{_seal(columns, line, of_key)}" for line in lines]
-        table = "\n".join([f"{columns},{CHECKSUM}", *sealed, ""])
+        rows_text, traces_text = sealed(rows, traces)
         rows_file, traces_file = self.pair(name)
-        for path, text in ((traces_file, trace), (rows_file, table)):
+        for path, text in ((traces_file, traces_text), (rows_file, rows_text)):
             write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0), path, sync=True)
 
     def settle(self, name: str, cells: Sequence[Cell]) -> None:
@@ -399,36 +360,7 @@ def _line(record: dict[str, Any]) -> str:
     """A journal's line. Of log |det| five decimals are kept: what is left of a zero is float32's."""
     trace = [point | {"log_abs_det": round(point["log_abs_det"], 5)} for point in record["trace"]]
     rounded = {"row": record["row"], "trace": trace}
-    return json.dumps(rounded | {CHECKSUM: _digest(json.dumps(rounded))}) + "\n"
-
-
-def _readable(path: Path) -> tuple[str, bool]:
-    """What can be read of a compressed file: all of it, or what comes before its first damage; and whether it is all."""
-    pieces, whole, left = [], True, (1 << 20) + MOST_PACKED * path.stat().st_size
-    with gzip.open(path, "rb") as file:
-        try:
-            while whole and (piece := file.read1(1 << 20)):
-                pieces.append(piece)
-                left -= len(piece)
-                whole = left >= 0
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            whole = False
-    return b"".join(pieces).decode(errors="replace"), whole
-
-
-def _check(rows: Path, traces: Path) -> RowsFile:
-    (text, rows_whole), (trace, traces_whole) = _readable(rows), _readable(traces)
-    header, *lines = _lines(text)
-    columns, _, last = header.rpartition(",")
-    if not (columns.startswith("key,") and columns.endswith(",code") and last == CHECKSUM):
-        return RowsFile(header, [], False)
-    of_key = _by_key(trace)
-    sound = [line for line in lines if line.rpartition(",")[2] == _seal(columns, line.rpartition(",")[0], of_key)]
-    return RowsFile(header, sound, len(sound) == len(lines) and rows_whole and traces_whole)
-
-
-def _lines(text: str) -> list[str]:
-    return text.removesuffix("\n").split("\n")
+    return json.dumps(rounded | {CHECKSUM: digest(json.dumps(rounded))}) + "\n"
 
 
 def _number(text: str) -> float | str:
@@ -437,19 +369,3 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _key(line: str) -> str:
-    return line.split(",", 1)[0]
-
-
-def _by_key(traces: str) -> dict[str, str]:
-    """The lines of traces by cell key, their header under `key`. A cell's begin with step 0."""
-    starts = [0, *(match.start() + 1 for match in FIRST_STEP.finditer(traces)), len(traces)]
-    texts = (traces[start:end].removesuffix("\n") for start, end in pairwise(starts))
-    return {_key(text): text for text in texts}
-
-
-def _seal(columns: str, row: str, traces: dict[str, str]) -> str:
-    """The checksum of a cell: of its row, its trace, and the names of their columns."""
-    return _digest("\n".join([columns, row, traces.get("key", ""), traces.get(_key(row), "")]))

@@ -23,7 +23,8 @@ import pandas as pd
 from ..cells.components import ConfigError
 from ..cells.config import Config
 from ..jobs.files import write_bytes, write_table, writing
-from ..jobs.store import Store, parse_traces
+from ..jobs.sealed import parse_traces
+from ..jobs.store import Store
 from ..theory.outcomes import with_outcomes
 from .thread import compare_thread, thread_cells
 
