@@ -14,6 +14,16 @@ from orthogrid.cells.config import check_config
 from orthogrid.jobs import runner, workers
 from orthogrid.jobs.store import Store, shard_name
 
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_diverges_is_a_result_and_no_warning(tmp_path):
+    cell = Cell(
+        dimension=30, samples=40, method="landing", penalty="none", reg=0.0, lr=1e30, steps=20
+    )  # products are NumPy's
+    assert train([cell], tmp_path) == 1
+    assert rows_of(tmp_path)["status"].tolist() == ["diverged"]
+
+
 # ---- Devices and batches ----
 
 

@@ -405,41 +405,6 @@ def test_missing_latex_stops_before_training_and_names_the_remedy(tmp_path):
     assert not (project / "results" / "smoke").exists()
 
 
-def test_lint_and_format():
-    output = snakemake(ROOT, "--lint")
-    assert "Congratulations" in output, output
-    subprocess.run([BIN / "snakefmt", "--check", "Snakefile", "workflow"], cwd=ROOT, check=True)
-    subprocess.run([BIN / "ruff", "check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)
-    subprocess.run([BIN / "ruff", "format", "--check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)
-
-
-@pytest.mark.slow
-def test_types():
-    subprocess.run([BIN / "mypy"], cwd=ROOT, check=True)
-
-
-def test_the_catalogue_finds_what_it_asks_for():
-    """snakemake.github.io/snakemake-workflow-catalog: how the workflow is used, and a page about its configuration."""
-    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
-    assert set(usage) == {"mandatory-flags", "software-stack-deployment"}
-    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
-    deployment = usage["software-stack-deployment"]
-    assert set(deployment) == {"conda", "apptainer", "apptainer+conda", "report"} and deployment["conda"]
-    page = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `([\w.]+)` \|", page, re.M))
-    assert named == {path.name for path in (ROOT / "config").iterdir()} - {"README.md"}
-
-
-def test_environment_yml_has_the_pins_of_the_lock():
-    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    pip = next(item["pip"] for item in dependencies if isinstance(item, dict))
-    pins = (ROOT / "requirements.lock").read_text().splitlines()
-    assert pip == pins
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._+]+", line) for line in pins)
-    locked = {line.partition("==")[0].lower() for line in pins}
-    assert {"torch", "numpy", "pandas", "snakemake", "seaborn", "pytest", "pyyaml"} <= locked
-
-
 @pytest.mark.slow
 def test_a_run_that_is_published_is_rendered_by_a_colleagues_clone_without_training(smoke, tmp_path):
     project, clone = tmp_path / "mine", tmp_path / "theirs"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..cells.cell import Cell
@@ -345,7 +346,7 @@ def halve_on_failure(
     The halves also fit into a GPU's memory where the whole did not.
     """
     try:
-        with staying():
+        with staying(), np.errstate(over="ignore", invalid="ignore"):  # to diverge is a result
             results = train_batch(cells, device, report)
     except KeyboardInterrupt:
         raise
