@@ -17,7 +17,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from test_workflow import BIN, SMOKE, TABLE, command, copy_project, keys, mini, rows_files, smoke, snakemake  # noqa: F401
+from test_growth import TABLE, mini
+from test_workflow import BIN, SMOKE, command, copy_project, keys, rows_files, smoke, snakemake  # noqa: F401
 
 from orthogrid.__main__ import main
 from orthogrid.cells.components import ConfigError

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from benchmarks.budgets import circles, room, sources, state
 from conftest import ROOT
+from test_workflow import BIN, snakemake
 
-BIN = Path(sys.executable).parent
 # What of `python -m benchmarks.budgets` is held. To come: machine, paper.
 HELD = ("rooms", "circles", "engine", "practice")
 
@@ -38,8 +36,8 @@ def test_the_page_of_the_house_names_every_room():
 
 
 def test_lint_and_format():
-    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
-    assert "Congratulations" in done.stdout + done.stderr, done
+    output = snakemake(ROOT, "--lint")
+    assert "Congratulations" in output, output
     subprocess.run([BIN / "snakefmt", "--check", "Snakefile", "workflow"], cwd=ROOT, check=True)
     subprocess.run([BIN / "ruff", "check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)
     subprocess.run([BIN / "ruff", "format", "--check", "src", "tests", "workflow", "benchmarks"], cwd=ROOT, check=True)

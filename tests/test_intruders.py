@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from test_workflow import TABLE, command, keys, mini, rows_files, snakemake
+from test_growth import TABLE, mini
+from test_workflow import command, keys, rows_files, snakemake
 from training import CELLS, train
 
 from orthogrid.cells.components import ConfigError

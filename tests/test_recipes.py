@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 import yaml
 from conftest import ROOT
-from test_workflow import MINI, copy_project, rows_files, snakemake
+from test_growth import MINI
+from test_workflow import copy_project, rows_files, snakemake
 
 from orthogrid import orthogonality
 from orthogrid.__main__ import main

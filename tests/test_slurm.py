@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_workflow import SMOKE, TABLE, command, copy_project, keys, mini, results, rows_files, smoke, snakemake  # noqa: F401 - a fixture
+from test_growth import TABLE, mini
+from test_workflow import SMOKE, command, copy_project, keys, results, rows_files, smoke, snakemake  # noqa: F401 - a fixture
 
 from orthogrid.cells.config import load_config
 from orthogrid.jobs.store import Store

@@ -265,9 +265,8 @@ def test_the_lifted_path_is_the_least_over_the_extra_row(s):
         tall = np.vstack([np.eye(3) - (1 - s) * np.outer(v, v), extra * v])
         return np.trace((tall - target) @ gram @ (tall - target).T) + reg * np.square(tall.T @ tall - np.eye(3)).sum()
 
-    quadratic = np.polyfit(
-        [0.0, 1.0, 4.0], [loss(0.0), loss(1.0), loss(2.0)], 2
-    )  # which the loss is in the square of the row
+    # The loss is quadratic in the square of the row.
+    quadratic = np.polyfit([0.0, 1.0, 4.0], [loss(0.0), loss(1.0), loss(2.0)], 2)
     least = np.polyval(quadratic, np.linspace(0, 4, 400_001)).min()
     assert theory.path_loss(s, reg, lam, lifted=True) == pytest.approx(least, abs=1e-8)
     assert theory.path_loss(s, reg, lam) == pytest.approx(lam * (1 - s) ** 2 + reg * (1 - s**2) ** 2)

@@ -100,9 +100,8 @@ def build(sources: Path, results: Path, log: Path, cache: Path, draft: bool = Fa
         attempts = [(Path(folder, "anew"), draft)]
         if kept.is_dir() and _text(cache / SUMS) == _sums(kept):
             attempts.insert(0, (shutil.copytree(kept, Path(folder, "continued")), draft))
-        if (
-            not draft and (sources / TAGS).exists()
-        ):  # tags are young: a document that fails with them may be whole without
+        # Tags are young: a document that fails with them may be whole without.
+        if not draft and (sources / TAGS).exists():
             attempts.append((Path(folder, "untagged"), True))
         for work, untagged in attempts:
             try:

@@ -130,9 +130,9 @@ def draw_grid(run: Run) -> Figure:
         for ax, arm in zip(axes[row], names, strict=True):
             here = cells[(cells["arm"] == arm) & (cells["determinant"] == side)]
             mosaic(ax, here, "reg", "samples", regs[arm], samples)
-            # There is room for every second weight.
-            every = [] if regs[arm] == [0] else range(0, len(regs[arm]), 2 if len(regs[arm]) > 3 else 1)
-            ax.set_xticks(every, [tick_label(regs[arm][i]) for i in every])
+            # Of many weights there is room for every second.
+            shown = [] if regs[arm] == [0] else regs[arm][:: 2 if len(regs[arm]) > 3 else 1]
+            ax.set_xticks([regs[arm].index(reg) for reg in shown], [tick_label(reg) for reg in shown])
             if row == 0:
                 ax.set_title(word(arm), loc="center")
             ax.tick_params(labelbottom=row == len(sides) - 1)
